@@ -1,0 +1,1 @@
+"""Long-term memory for AI agents: many tenants on one PostgreSQL, isolated by the database."""

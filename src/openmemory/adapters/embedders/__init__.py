@@ -1,0 +1,17 @@
+"""What turns texts into vectors: one protocol and its implementations."""
+
+from openmemory.adapters.embedders.hashing import HashEmbedder
+from openmemory.adapters.embedders.none import NoEmbedder
+from openmemory.adapters.embedders.openai import OpenAIEmbedder
+from openmemory.adapters.embedders.protocol import Embedder, Purpose, Vectors
+from openmemory.adapters.embedders.static import StaticEmbedder
+
+__all__ = [
+    "Embedder",
+    "HashEmbedder",
+    "NoEmbedder",
+    "OpenAIEmbedder",
+    "Purpose",
+    "StaticEmbedder",
+    "Vectors",
+]

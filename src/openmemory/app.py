@@ -1,0 +1,242 @@
+"""Everything built once from the settings: the database made ready, the services, the HTTP application."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, OpenAIEmbedder, StaticEmbedder
+from openmemory.errors import ConfigurationError
+from openmemory.postgres import embedded, migrate, registry, roles
+from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.statements import Names
+from openmemory.server.api import Limits, create_api
+from openmemory.server.auth import HeaderAuth
+from openmemory.server.calling import Services
+from openmemory.server.limits import Shares
+from openmemory.server.status_calls import About
+from openmemory.service.clock import Clock, system_clock
+from openmemory.service.encoding import Encoder
+from openmemory.service.idempotency import Idempotency
+from openmemory.service.memories import Memories
+from openmemory.service.recalls import Recalls
+from openmemory.service.search import Search
+from openmemory.service.tenants import Tenants
+from openmemory.service.vocabularies import Vocabularies
+from openmemory.settings import Login, Settings
+
+Conninfo = Mapping[str, str]
+OnEvent = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """How to reach the database: as its owner, past any pooler, and as the one to serve with."""
+
+    owner: Conninfo
+    server: Conninfo
+    server_user: str | None
+    """The non-owner's name, or None where the owner serves."""
+    behind_pooler: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Readied:
+    """A database that may be served, and what the operator should know about it."""
+
+    logins: Logins
+    names: Names
+    warnings: tuple[str, ...] = ()
+
+
+def create_embedder(settings: Settings) -> Embedder:
+    """Return the embedder that the settings choose."""
+    chosen, dimension = settings.embeddings, settings.vectors.dim
+    match chosen.embedder:
+        case "static":
+            return StaticEmbedder()
+        case "hash":
+            return HashEmbedder(dimension or 256)
+        case "none":
+            return NoEmbedder()
+        case "openai":
+            key = chosen.openai_api_key
+            return OpenAIEmbedder(
+                chosen.base_url, key.get_secret_value() if key else None, chosen.model or "", dimension
+            )
+
+
+def names(settings: Settings, embedder: Embedder) -> Names:
+    """Return the tables' names and the vectors' size; raises ConfigurationError if the size is another's."""
+    wanted, own = settings.vectors.dim, embedder.dimension
+    if wanted is not None and own is not None and wanted != own:
+        raise ConfigurationError(
+            f"OM_VEC_DIM={wanted}, but the embedder {embedder.name} makes vectors of {own}; leave OM_VEC_DIM out"
+        )
+    dimension = wanted or own
+    if dimension is None:
+        raise ConfigurationError(
+            "OM_EMBEDDINGS=none needs OM_VEC_DIM, the number of dimensions of the vectors that requests bring"
+        )
+    return Names(
+        schema=settings.database.schema_name,
+        memories=settings.database.table,
+        vectors=settings.database.vector_table,
+        app_role=settings.database.app_role,
+        vector_type=settings.vectors.type,
+        dimension=dimension,
+        distance=settings.vectors.distance,
+    )
+
+
+@contextmanager
+def reached(settings: Settings, on_event: OnEvent = lambda _: None) -> Iterator[Logins]:
+    """Yield the ways to the database; the embedded one is started for it and stopped after."""
+    database = settings.database
+    if not database.embedded:
+        yield Logins(
+            owner=_conninfo(database.direct_login), server=_conninfo(database.app_login), server_user=database.app_user
+        )
+        return
+    folder = database.data_dir or embedded.default_data_dir()
+    with embedded.start(folder, on_event=on_event) as server:
+        yield Logins(
+            owner={"conninfo": server.owner_dsn()},
+            server={"conninfo": server.server_dsn()},
+            server_user=embedded.SERVER,
+            behind_pooler=False,
+        )
+
+
+def bring_up_to_date(
+    logins: Logins, tables: Names, embedder: Embedder, on_step: Callable[[migrate.Migration], None] = lambda _: None
+) -> list[migrate.Migration]:
+    """Migrate the database, give the roles their rights, record the embedder; return what was applied."""
+    if migrate.status(logins.owner, tables).is_foreign:
+        return migrate.migrate(logins.owner, tables, on_step)
+    roles.prepare_app_role(logins.owner, tables)
+    applied = migrate.migrate(logins.owner, tables, on_step)
+    roles.grant(logins.owner, tables, logins.server_user)
+    registry.record_facts(logins.owner, tables, _facts(tables, embedder))
+    return applied
+
+
+def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event: OnEvent = lambda _: None) -> Readied:
+    """Return a database that is safe to serve; an empty one is given its tables first.
+
+    Raises ConfigurationError where migrations are pending, the embedder is another than the one that made the
+    stored vectors, or the roles would not keep tenants apart.
+    """
+    tables = names(settings, embedder)
+    status = migrate.status(logins.server, tables)
+    if status.is_empty and not status.is_foreign:
+        on_event("creating the tables")
+        bring_up_to_date(logins, tables, embedder)
+    elif status.is_foreign:
+        raise ConfigurationError(
+            f"schema {tables.schema} holds tables of an older OpenMemory; they must be lifted by `openmemory migrate`"
+        )
+    elif status.pending:
+        listed = ", ".join(migration.name for migration in status.pending)
+        raise ConfigurationError(f"migrations are pending ({listed}); run `openmemory migrate`")
+    _check_embedder(registry.facts(logins.server, tables), _facts(tables, embedder))
+    return Readied(logins, tables, tuple(roles.check(logins.server, tables)))
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock
+) -> AsyncIterator[Services]:
+    """Yield the services over an open pool, with their upkeep running."""
+    async with _database(settings, ready) as database:
+        encoder = Encoder(embedder, ready.names.dimension)
+        vocabularies = Vocabularies(database)
+        recalls = Recalls(database, clock)
+        limits = settings.limits
+        upkeep = asyncio.create_task(recalls.run())
+        try:
+            yield Services(
+                memories=Memories(database, encoder, vocabularies, clock),
+                search=Search(database, encoder, vocabularies, recalls, clock, _searches_at_once(settings)),
+                tenants=Tenants(database, create_on_first_use=settings.access.auto_create_tenants),
+                idempotency=Idempotency(database, clock),
+                shares=Shares(limits.tenant_concurrency, limits.tenant_wait_ms / 1000),
+                clock=clock,
+            )
+        finally:
+            upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await upkeep
+            if isinstance(embedder, OpenAIEmbedder):
+                await embedder.aclose()
+
+
+def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock) -> FastAPI:
+    """Return the HTTP application over a database that was made ready."""
+    access = settings.access
+    return create_api(
+        lambda: open_services(settings, ready, embedder, clock),
+        HeaderAuth(
+            bound_to_loopback=settings.server.loopback,
+            api_key=access.api_key.get_secret_value() if access.api_key else None,
+            trust_header=access.trust_tenant_header,
+            header=access.tenant_header,
+            default_tenant=access.default_tenant_id,
+            multi_tenant=access.multi_tenant,
+        ),
+        About(
+            version=version("openmemory-postgres"),
+            provider=settings.embeddings.embedder,
+            model=embedder.name,
+            dimension=ready.names.dimension,
+            tier=settings.embeddings.tier,
+        ),
+        Limits(settings.limits.max_body_bytes, settings.limits.max_batch_bytes),
+        settings.server.cors_origins,
+    )
+
+
+def _database(settings: Settings, ready: Readied) -> Database:
+    database = settings.database
+    return Database(
+        ready.logins.server,
+        ready.names,
+        PoolLimits(database.pool_max, database.pool_idle_s, database.connect_timeout_s),
+        settings.limits.statement_timeout_ms,
+        behind_pooler=ready.logins.behind_pooler,
+    )
+
+
+def _searches_at_once(settings: Settings) -> int:
+    """Return two more than the processors where PostgreSQL runs on this machine, else what the pool allows."""
+    if settings.database.embedded:
+        return min(settings.database.pool_max, (os.cpu_count() or 1) + 2)
+    return settings.database.pool_max
+
+
+def _conninfo(login: Login) -> Conninfo:
+    return {**({"conninfo": login.dsn} if login.dsn else {}), **login.keywords}
+
+
+def _facts(tables: Names, embedder: Embedder) -> dict[str, str]:
+    return {
+        "embedding_model": embedder.name,
+        "embedding_dimension": str(tables.dimension),
+        "embedding_type": tables.vector_type,
+    }
+
+
+def _check_embedder(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    different = [name for name, value in wanted.items() if recorded.get(name, value) != value]
+    if different:
+        there, here = recorded.get("embedding_model"), wanted["embedding_model"]
+        raise ConfigurationError(
+            f"the vectors in this database were made by {there} ({recorded.get('embedding_dimension')} dimensions,"
+            f" {recorded.get('embedding_type')}), but the settings choose {here} ({wanted['embedding_dimension']},"
+            f" {wanted['embedding_type']}). Set OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back, or"
+            " begin a fresh database (OM_PG_SCHEMA, OM_PG_DB or OM_DATA_DIR) and add the memories again"
+        )

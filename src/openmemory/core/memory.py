@@ -1,0 +1,139 @@
+"""What a memory is: as it is told, as it is kept, and as it is found."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from openmemory.core.salience import faded
+from openmemory.core.sectors import Sector
+from openmemory.core.text import TermVector
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+JsonObject = dict[str, JsonValue]
+Embedding = npt.NDArray[np.float32]
+
+CONTENT_MAX_CHARS = 100_000
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A memory as a client tells it: what is None is worked out by the service."""
+
+    content: str
+    id: UUID | None = None
+    user_id: str | None = None
+    project_id: str | None = None
+    session_id: str | None = None
+    speaker: str | None = None
+    occurred_at: datetime | None = None
+    sector: Sector | None = None
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    salience: float | None = None
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a client wants changed of a memory; None leaves a part as it is."""
+
+    content: str | None = None
+    tags: tuple[str, ...] | None = None
+    metadata: JsonObject | None = None
+    salience: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as a client asks it, by text or embedding or both."""
+
+    text: str | None
+    embedding: Embedding | None = None
+    k: int = 8
+    filters: "Filters" = field(default_factory=lambda: Filters())
+    min_score: float | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewMemory:
+    """A memory that is complete and about to be kept.
+
+    `sectors` is a bit mask that includes the primary one; `decay_rate` is per day; `embedding` is None only where
+    the server embeds nothing and the request brought nothing.
+    """
+
+    id: UUID
+    content: str
+    fingerprint: UUID
+    primary_sector: str
+    sectors: int
+    salience: float
+    decay_rate: float
+    terms: TermVector
+    marks: int
+    embedding: Embedding | None
+    occurred_at: datetime
+    user_id: str | None = None
+    project_id: str | None = None
+    session_id: str | None = None
+    speaker: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A memory as it is kept; `salience` is what it was at `salience_at`."""
+
+    id: UUID
+    content: str
+    primary_sector: str
+    sectors: int
+    tags: list[str]
+    metadata: JsonObject
+    user_id: str | None
+    project_id: str | None
+    session_id: str | None
+    speaker: str | None
+    salience: float
+    salience_at: datetime
+    decay_rate: float
+    occurred_at: datetime
+    created_at: datetime
+    updated_at: datetime
+    last_seen_at: datetime
+    version: int
+    seq: int
+
+    def salience_now(self, now: datetime) -> float:
+        """Return the salience that is left at `now`."""
+        return faded(self.salience, self.decay_rate, (now - self.salience_at).total_seconds() / _DAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a question or a listing is narrowed to inside its scope; None and () narrow nothing.
+
+    `sectors` is a bit mask: memories of any of them. `tags`: all of them; `tags_any`: at least one. `metadata` must
+    be contained. `since` and `until` bound occurred_at, half open. `include_shared` adds to a user's memories those
+    of no user.
+    """
+
+    session_id: str | None = None
+    sectors: int | None = None
+    tags: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    metadata: JsonObject | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    include_shared: bool = False
+
+    @property
+    def need_memories(self) -> bool:
+        """Whether the filter asks for what only the memories table knows."""
+        return bool(self.tags or self.tags_any or self.metadata)

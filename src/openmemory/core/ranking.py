@@ -1,0 +1,293 @@
+"""How memories rank for a question: one score of named parts, over columns of all the rows it may see.
+
+    score = 0.6 lexical + 0.4 dense + boosts
+
+Lexical is BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) as a
+share of the best possible score of the question, so scores are comparable between questions. Dense is cosine
+similarity. Both understand a turn of a conversation with its neighbours in the session. The recipe and its
+measurements are in docs/explanation/ranking.md. Rows come in conversation order, those of one session
+adjacent; similarities may be estimates from sign bits, and `Scored.exact` replaces a row's own once it is
+known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from openmemory.core import dates
+from openmemory.core.context import NO_SESSION, Context
+from openmemory.core.question import Question
+from openmemory.core.text import ENDS_ASKING, HAS_TIME
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
+
+TERMS_PER_COLUMN = 8
+LEXICAL_WEIGHT = 0.6
+DENSE_WEIGHT = 0.4
+
+_K1 = 0.9
+_B = 0.4
+
+# Lexical context in tenths, so that it stays whole: 25 tenths times a frequency of 7 fits a byte.
+_OWN_TENTHS = 10
+_LEXICAL_PREVIOUS = (5, 3, 2)
+_LEXICAL_FOLLOWING = (3, 2)
+_DENSE_PREVIOUS = (0.3, 0.2)
+_DENSE_FOLLOWING = (0.2,)
+
+_SPEAKER_BOOST = 0.06
+_WHEN_BOOST = 0.06
+_ASKING_MALUS = -0.05
+_DATE_BOOST = 0.1
+_NEAR_DAY_BOOST = 0.05
+_WEEK_AFTER_BOOST = 0.07
+_SALIENCE_PRIOR = 0.02
+
+# Half a packed column, four base-8 digits, as four bytes; and which of the four are not zero.
+_DIGITS = np.arange(4096, dtype=np.uint32)
+_LANES = np.bitwise_or.reduce([((_DIGITS >> (3 * i)) & 7) << (8 * i) for i in range(4)]).astype("<u4")
+_PRESENT = np.array([((_DIGITS >> (3 * i)) & 7) > 0 for i in range(4)], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Every row a question may see, as columns of one length, in conversation order.
+
+    `packed`: for each eight terms of the question a column whose base-8 digit i is the row's frequency of
+    term i. `lengths`: terms of the row. `sessions`: 0 is no session. `similarities`: to the question's
+    embedding, estimated or exact; None if it has none. `speakers`: `text.speaker_key`, 0 is nobody. `marks`:
+    `text.marks`.
+    """
+
+    packed: tuple[Integers, ...]
+    lengths: Integers
+    sessions: Integers
+    similarities: Floats | None
+    speakers: npt.NDArray[np.int32]
+    marks: npt.NDArray[np.uint8]
+    occurred_at_s: Integers
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The parts of one memory's score, weighted: `score` is the sum of the others and of `boosts`."""
+
+    lexical: float
+    dense: float
+    context_dense: float
+    boosts: Mapping[str, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The parts of every row's score: `score = partial + dense_weight * similarity`.
+
+    `lexical` and `context_dense` (what the neighbours' similarities contribute) are weighted already;
+    `partial` is the sum of both and of `boosts`. `dense_weight` is 0 where the question has no embedding, and
+    then `similarities` too.
+    """
+
+    lexical: Floats
+    context_dense: Floats
+    dense_weight: Floats
+    boosts: Mapping[str, Floats]
+    partial: Floats
+    similarities: Floats
+    occurred_at_s: Integers
+
+    def estimated(self) -> Floats:
+        """Return every row's score by the similarities that came with the candidates."""
+        return self.partial + self.dense_weight * self.similarities
+
+    def exact(self, rows: Rows, similarities: Floats) -> Floats:
+        """Return the scores of `rows`, whose exact similarities are given in the same order."""
+        return self.partial[rows] + self.dense_weight[rows] * similarities
+
+    def explain(self, row: int, similarity: float) -> Explanation:
+        """Return the named parts of one row's score, given its exact similarity."""
+        boosts = {name: float(boost[row]) for name, boost in self.boosts.items()}
+        dense = float(self.dense_weight[row]) * similarity
+        lexical, context = float(self.lexical[row]), float(self.context_dense[row])
+        return Explanation(lexical, dense, context, boosts, lexical + dense + context + sum(boosts.values()))
+
+
+def score(candidates: Candidates, question: Question | None) -> Scored:
+    """Return the parts of each row's score for `question`, None being one asked by its embedding alone.
+
+    With text and embedding: 0.6 lexical + 0.4 dense + boosts. With text alone: lexical + boosts. With the
+    embedding alone: dense.
+    """
+    context = Context.of(candidates.sessions)
+    nothing = np.zeros(len(candidates), np.float32)
+    both = question is not None and candidates.similarities is not None
+    words, named = nothing, {}
+    if question is not None:
+        words = lexical(candidates, len(question.terms), context) * (LEXICAL_WEIGHT if both else 1.0)
+        named = boosts(candidates, question)
+    near, own = nothing, nothing
+    if candidates.similarities is not None:
+        near, own = dense(candidates.similarities, context, DENSE_WEIGHT if both else 1.0)
+    partial = words + near
+    for boost in named.values():
+        partial += boost
+    similarities = nothing if candidates.similarities is None else candidates.similarities
+    return Scored(words, near, own, named, partial, similarities, candidates.occurred_at_s)
+
+
+def lexical(candidates: Candidates, terms: int, context: Context) -> Floats:
+    """Return each row's BM25 with the conversation's context, as a share of the best possible: 0 to 1.
+
+    f = sum of w * frequency and dl = sum of w * length over the row (w = 1), the turns before (0.5, 0.3, 0.2)
+    and after it (0.3, 0.2); idf = ln(1 + (N - df + 0.5) / (df + 0.5)) over the candidates' own frequencies;
+    share = sum of idf * f / (f + 0.9 * (0.6 + 0.4 * dl / mean dl)) / sum of idf. The factor k1 + 1 = 1.9 of
+    BM25 cancels. A term that no candidate has stays in the divisor.
+    """
+    rows = len(candidates)
+    if rows == 0 or terms == 0:
+        return np.zeros(rows, np.float32)
+    packed = candidates.packed
+    if terms > TERMS_PER_COLUMN * len(packed):
+        raise ValueError(f"{terms} terms do not fit {len(packed)} packed columns")
+    weights = np.log1p((rows - (df := _holders(packed, terms)) + 0.5) / (df + 0.5)).astype(np.float32)
+    own = np.stack([_spread(column) for column in packed] + [candidates.lengths])
+    tenths = context.added(own, own * _OWN_TENTHS, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING)
+    lengths = tenths[-1].astype(np.float32)
+    norms = lengths * np.float32(_OWN_TENTHS * _K1 * _B / max(float(lengths.mean()), 1.0))
+    norms += np.float32(_OWN_TENTHS * _K1 * (1 - _B))
+    total = np.zeros(rows, np.float32)
+    for column in range(len(packed)):
+        first = TERMS_PER_COLUMN * column
+        frequencies = _frequencies(tenths[column], terms - first)
+        total += weights[first : first + len(frequencies)] @ (frequencies / (frequencies + norms))
+    total /= weights.sum()
+    return total
+
+
+def dense(similarities: Floats, context: Context, weight: float) -> tuple[Floats, Floats]:
+    """Return what the neighbours contribute to each row's dense score, and the weight of its own similarity.
+
+    dense = weight * (sum of w * similarity / sum of w) over the row (w = 1), the turns before (0.3, 0.2) and
+    after it (0.2), those present only.
+    """
+    ones = np.ones(similarities.shape, np.float32)
+    own = weight / context.added(ones, ones.copy(), _DENSE_PREVIOUS, _DENSE_FOLLOWING)
+    near = context.added(similarities, np.zeros_like(similarities), _DENSE_PREVIOUS, _DENSE_FOLLOWING)
+    near *= own
+    return near, own
+
+
+def boosts(candidates: Candidates, question: Question) -> dict[str, Floats]:
+    """Return by name what is added to each row's score for what `question` asks besides its words.
+
+    Only those that apply: the memory of the speaker named, a time expression for a question that asks when,
+    less for a memory that ends by asking itself, and nearness to the date named.
+    """
+    given = {"question": _times((candidates.marks & ENDS_ASKING) != 0, _ASKING_MALUS)}
+    if question.speaker is not None:
+        given["speaker"] = _times(candidates.speakers == question.speaker, _SPEAKER_BOOST)
+    if question.asks_when:
+        given["when"] = _times((candidates.marks & HAS_TIME) != 0, _WHEN_BOOST)
+    if question.date is not None:
+        given["date"] = _date_boost(candidates.occurred_at_s, question.date)
+    return given
+
+
+def best(scored: Scored, count: int) -> Rows:
+    """Return the `count` best rows by estimated score, best first; of equals the newer, then the later."""
+    scores = scored.estimated()
+    rows = np.arange(len(scores))
+    if 0 < count < len(scores):
+        bar = np.partition(scores, len(scores) - count)[len(scores) - count]
+        above, level = np.flatnonzero(scores > bar), np.flatnonzero(scores == bar)
+        rows = np.concatenate((above, _newest(level, scored.occurred_at_s, count - len(above))))
+    order = np.lexsort((-rows, -scored.occurred_at_s[rows], -scores[rows]))
+    return rows[order[: max(count, 0)]]
+
+
+def neighbourhood(sessions: Integers, rows: Rows) -> Rows:
+    """Return `rows` and those whose similarities their dense scores depend on, each once, ascending."""
+    reach = range(-len(_DENSE_PREVIOUS), len(_DENSE_FOLLOWING) + 1)
+    near = np.add.outer(rows, np.array(reach)).clip(0, max(len(sessions) - 1, 0))
+    same = (sessions[near] == sessions[rows, None]) & (sessions[rows, None] != NO_SESSION)
+    return np.union1d(rows, near[same])
+
+
+def corrected(scored: Scored, sessions: Integers, rows: Rows, similarities: Floats) -> Scored:
+    """Return `scored` as it is when the similarities of `rows` are known exactly, their neighbours' scores
+    too.
+
+    Worth it where the order of the first few counts: estimates of the neighbours cost up to 0.8 points of
+    recall@5.
+    """
+    known = scored.similarities.copy()
+    known[rows] = similarities
+    context = Context.of(sessions)
+    near = context.added(known, np.zeros_like(known), _DENSE_PREVIOUS, _DENSE_FOLLOWING) * scored.dense_weight
+    partial = scored.partial + (near - scored.context_dense)
+    return replace(scored, context_dense=near, partial=partial, similarities=known)
+
+
+def with_prior(score: float, salience_now: float) -> float:
+    """Return the number that orders the memories already chosen: presence tips the scale between equals."""
+    return score + _SALIENCE_PRIOR * salience_now
+
+
+def estimate(distances: Integers, bits: int) -> Floats:
+    """Return the cosine similarities that Hamming distances of `bits` sign bits suggest: cos(pi * h / bits).
+
+    Each bit differs with probability angle / pi (Goemans and Williamson, 1995; Charikar, 2002).
+    """
+    cosines: Floats = np.cos(np.arange(bits + 1) * (np.pi / bits)).astype(np.float32)
+    return cosines[distances]
+
+
+def _holders(packed: tuple[Integers, ...], terms: int) -> npt.NDArray[np.float64]:
+    """Return how many rows have each term."""
+    counts = [
+        _PRESENT @ np.bincount((column >> shift) & 0xFFF, minlength=4096) for column in packed for shift in (0, 12)
+    ]
+    return np.concatenate(counts)[:terms]
+
+
+def _spread(column: Integers) -> Integers:
+    """Return the eight base-8 digits of each number as its eight bytes."""
+    halves = np.empty((len(column), 2), "<u4")
+    halves[:, 0] = _LANES[column & 0xFFF]
+    halves[:, 1] = _LANES[(column >> 12) & 0xFFF]
+    return halves.reshape(-1).view("<i8")
+
+
+def _frequencies(lanes: Integers, terms: int) -> Floats:
+    """Return the bytes of `lanes` as one row of numbers a term."""
+    count = min(terms, TERMS_PER_COLUMN)
+    lanes_by_row = lanes.view(np.uint8).reshape(-1, TERMS_PER_COLUMN)
+    return np.ascontiguousarray(lanes_by_row[:, :count].T, np.float32)
+
+
+def _times(flags: npt.NDArray[np.bool_], boost: float) -> Floats:
+    given: Floats = np.multiply(flags, np.float32(boost))
+    return given
+
+
+def _date_boost(moments_s: Integers, asked: dates.AskedDate) -> Floats:
+    in_month = dates.in_month(moments_s, asked)
+    if asked.day is None:
+        week_after = dates.in_week_after_month(moments_s, asked)
+        return _times(in_month, _DATE_BOOST) + _times(week_after, _WEEK_AFTER_BOOST)
+    near = dates.near_day(moments_s, asked)
+    return _times(in_month | near, _DATE_BOOST) + _times(near, _NEAR_DAY_BOOST)
+
+
+def _newest(rows: Rows, occurred_at_s: Integers, count: int) -> Rows:
+    """Return the `count` newest of `rows`, in no order; of equally old ones the later rows."""
+    if count >= len(rows):
+        return rows
+    return rows[np.lexsort((rows, occurred_at_s[rows]))[len(rows) - count :]]

@@ -1,0 +1,30 @@
+"""How present a memory is: it fades with time and grows with recall.
+
+Salience is a function of time. What is stored is a value and the instant when it was true, so how often a job
+re-bases the pair never changes an answer: `faded(faded(s, r, a), r, b) == faded(s, r, a + b)`.
+"""
+
+from math import exp
+
+REINFORCEMENT = 0.1
+
+_INITIAL = 0.4
+_PER_FURTHER_SECTOR = 0.1
+
+
+def faded(salience: float, rate_per_day: float, days: float) -> float:
+    """Return what is left of `salience` after `days`: salience * exp(-rate * days).
+
+    Days before the instant of the value count as none, so that a clock running behind adds nothing.
+    """
+    return salience * exp(-rate_per_day * max(days, 0.0))
+
+
+def reinforced(salience_now: float, boost: float = REINFORCEMENT) -> float:
+    """Return the salience of a memory just recalled, at most 1."""
+    return min(1.0, salience_now + boost)
+
+
+def initial(sectors: int) -> float:
+    """Return the salience of a new memory of that many sectors: 0.4, and 0.1 for each beyond the first."""
+    return min(1.0, _INITIAL + _PER_FURTHER_SECTOR * max(sectors - 1, 0))

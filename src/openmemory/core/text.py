@@ -1,0 +1,200 @@
+"""What a text is made of: its terms, its fingerprint, and the marks the ranking looks at.
+
+Terms, keys and fingerprints are stored, so they must never change for a given text: tests pin literal values.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.resources import files
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from Stemmer import Stemmer
+
+from openmemory.core.dates import has_time_expression
+
+TERM_BITS = 29
+MAX_FREQUENCY = 7
+
+ENDS_ASKING = 1
+HAS_TIME = 2
+
+# Longer runs are cut, so that the cache of words stays small whatever is stored.
+_WORD = re.compile(r"[^\W_]{1,64}(?:'[a-z]+)?")
+# Chinese and Japanese are written without spaces: a run of them is no word.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
+_CLOSING = " \t\r\n\f\v\u00a0\u3000\"'`\u2019\u201d\u00bb\u203a)]}*_\u300d\u300f\uff09"
+_ASKING = ("?", "\uff1f", "\u061f")
+_FINAL = ".!\u3002 "
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_data = files("openmemory.core")
+_STOP = frozenset(_data.joinpath("stopwords.txt").read_text("utf-8").split())
+_IRREGULAR = dict(
+    line.split() for line in _data.joinpath("irregular.txt").read_text("utf-8").splitlines() if line.strip()
+)
+_stemmer = Stemmer("english", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TermVector:
+    """The terms of one memory, as they are stored beside its code.
+
+    `keys`: int32, ascending, distinct, at most the cap. `frequencies`: uint8, 1 to 7, of the same length.
+    `length`: how many terms the text has, repeated and capped ones included.
+    """
+
+    keys: npt.NDArray[np.int32]
+    frequencies: npt.NDArray[np.uint8]
+    length: int
+
+
+def terms(text: str) -> list[str]:
+    """Return the terms of `text` in order, repetitions included; stop words are gone, the rest are stems.
+
+    A stem is Snowball's English one, after irregular forms became their base ("ate", "eaten": "eat"). Words
+    of other languages pass mostly unchanged; runs of Chinese or Japanese become overlapping pairs of
+    characters.
+    """
+    return [term for word in _words(text) if (term := _term(word))]
+
+
+def is_stop_word(word: str) -> bool:
+    """Return whether `word` (lower case) says nothing about what a text is about."""
+    return word.partition("'")[0] in _STOP
+
+
+@lru_cache(1 << 16)
+def term_key(term: str) -> int:
+    """Return the 29-bit number that stands for `term` in stored vectors, the same for ever."""
+    digest = blake2b(term.encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") >> (32 - TERM_BITS)
+
+
+def term_vector(text: str, cap: int) -> TermVector:
+    """Return the terms of `text` with their frequencies, at most `cap` distinct ones.
+
+    Where there are more, the most frequent stay, and of equally frequent ones those seen first. Raises
+    ValueError if `cap` < 1.
+    """
+    if cap < 1:
+        raise ValueError(f"cap is {cap}; at least 1 term must be kept")
+    keys = [term_key(term) for term in terms(text)]
+    counts = Counter(keys)
+    kept = counts.most_common(cap) if len(counts) > cap else list(counts.items())
+    kept.sort()
+    return TermVector(
+        keys=np.array([key for key, _ in kept], np.int32),
+        frequencies=np.array([min(count, MAX_FREQUENCY) for _, count in kept], np.uint8),
+        length=len(keys),
+    )
+
+
+def spoken(text: str, speaker: str | None) -> str:
+    """Return `text` as both legs of the search see it: with who said it in front."""
+    return f"{speaker}: {text}" if speaker else text
+
+
+def fingerprint(
+    text: str,
+    *,
+    user: str | None = None,
+    project: str | None = None,
+    session: str | None = None,
+    speaker: str | None = None,
+    occurred_at: datetime | None = None,
+) -> UUID:
+    """Return the identity of a memory's content: equal for what counts as the same memory said again.
+
+    Case, white space, Unicode compatibility forms and final full stops and exclamation marks do not count.
+    Raises ValueError if `occurred_at` has no time zone.
+    """
+    digest = blake2b(digest_size=16, person=b"om-fingerprint1")
+    for part in (_normalised(text), user, project, session, speaker, _microseconds(occurred_at)):
+        # The length in front makes the encoding unambiguous; an absent part is no empty one.
+        encoded = None if part is None else part.encode()
+        digest.update(b"-" if encoded is None else b"%d:%b" % (len(encoded), encoded))
+    return UUID(bytes=digest.digest())
+
+
+def marks(text: str) -> int:
+    """Return what the ranking wants to know of `text` beyond its terms: ENDS_ASKING | HAS_TIME."""
+    asking = ENDS_ASKING if text.rstrip(_CLOSING).endswith(_ASKING) else 0
+    return asking | (HAS_TIME if has_time_expression(text) else 0)
+
+
+def speaker_key(name: str) -> int:
+    """Return the signed 32-bit number of a speaker, whatever the case of the name; 0 is nobody's."""
+    folded = _folded(name).strip()
+    return int.from_bytes(blake2b(folded.encode(), digest_size=4).digest(), "big", signed=True) or 1
+
+
+def text_problem(text: str, max_chars: int) -> str | None:
+    """Return why `text` cannot be stored as a memory, or None if it can."""
+    if not text or text.isspace():
+        return "is empty"
+    if len(text) > max_chars:
+        return f"is {len(text)} characters long; at most {max_chars}"
+    if "\0" in text:
+        return "has a NUL character, which PostgreSQL cannot store"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "is not valid Unicode (a lone surrogate)"
+    return None
+
+
+def _words(text: str) -> Iterable[str]:
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    lowered = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+    words = _WORD.findall(lowered)
+    return _with_pairs(words) if _UNSPACED.search(lowered) else words
+
+
+def _with_pairs(words: Iterable[str]) -> Iterable[str]:
+    """Yield `words`, runs of unspaced script in them as their overlapping pairs of characters."""
+    for word in words:
+        start = 0
+        for run in _UNSPACED.finditer(word):
+            if run.start() > start:
+                yield word[start : run.start()]
+            characters = run.group()
+            yield from (characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
+            start = run.end()
+        if start < len(word):
+            yield word[start:]
+
+
+@lru_cache(1 << 16)
+def _term(word: str) -> str:
+    """Return the term a lower-case word stands for, or "" for a stop word."""
+    bare = word.partition("'")[0]
+    if bare in _STOP:
+        return ""
+    stem: str = _stemmer.stemWord(_IRREGULAR.get(bare, bare))
+    return stem
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _normalised(text: str) -> str:
+    collapsed = " ".join(_folded(text).split())
+    return collapsed.rstrip(_FINAL) or collapsed
+
+
+def _microseconds(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return str((moment - _EPOCH) // timedelta(microseconds=1))

@@ -1,0 +1,164 @@
+"""What can go wrong, in the words of the domain.
+
+Each class carries a stable `code` (the last part of the problem's type) and a `title`; the message is the detail.
+`server/problems.py` gives each its status; nobody raises an HTTP error below the server room.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class OpenMemoryError(Exception):
+    """The family of everything this package raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    @property
+    def detail(self) -> str:
+        """Return what was wrong with which value, and the way out."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One field of a request and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Malformed(OpenMemoryError):
+    """The request cannot be read: a missing or wrong field, a broken body."""
+
+    code = "malformed"
+    title = "The request is malformed"
+
+    def __init__(self, message: str, fields: tuple[FieldError, ...] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+    @classmethod
+    def at(cls, field: str, message: str) -> "Malformed":
+        """Return the error of one field."""
+        return cls(f"{field}: {message}", (FieldError(field, message),))
+
+
+class Unprocessable(OpenMemoryError):
+    """The request is well formed and asks for something impossible."""
+
+    code = "unprocessable"
+    title = "The request cannot be carried out"
+
+
+class MemoryNotFound(OpenMemoryError):
+    """No such memory in this tenant; another tenant's memory is one of these."""
+
+    code = "memory-not-found"
+    title = "No such memory"
+
+
+class AnotherUsersMemory(OpenMemoryError):
+    """The memory belongs to another user of the same tenant."""
+
+    code = "another-users-memory"
+    title = "The memory belongs to another user"
+
+
+class MemoryExists(OpenMemoryError):
+    """The id, or the text a change would lead to, is taken."""
+
+    code = "memory-exists"
+    title = "The memory exists already"
+
+
+class VersionChanged(OpenMemoryError):
+    """If-Match named a version that is not the current one."""
+
+    code = "version-changed"
+    title = "The memory has changed since"
+
+
+class IdempotencyConflict(OpenMemoryError):
+    """The first request with this Idempotency-Key is still running."""
+
+    code = "idempotency-conflict"
+    title = "The first request with this key is still running"
+
+
+class IdempotencyMismatch(OpenMemoryError):
+    """The Idempotency-Key was used with another body."""
+
+    code = "idempotency-mismatch"
+    title = "The key was used for another request"
+
+
+class CredentialsMissing(OpenMemoryError):
+    """Nothing proves who is asking."""
+
+    code = "credentials-missing"
+    title = "Who is asking is not proved"
+
+
+class CredentialsInvalid(OpenMemoryError):
+    """The credential is wrong; which part is not said."""
+
+    code = "credentials-invalid"
+    title = "The credential is not accepted"
+
+
+class TenantForbidden(OpenMemoryError):
+    """The tenant is suspended, deleted, or not the asker's to name."""
+
+    code = "tenant-forbidden"
+    title = "The tenant may not be used"
+
+
+class TooLarge(OpenMemoryError):
+    """The body is over the limit."""
+
+    code = "too-large"
+    title = "The request is too large"
+
+
+class MediaTypeUnsupported(OpenMemoryError):
+    """The body is not JSON."""
+
+    code = "media-type-unsupported"
+    title = "The body must be JSON"
+
+
+class RateLimited(OpenMemoryError):
+    """One tenant asks for more at once than its share."""
+
+    code = "rate-limited"
+    title = "Too many requests at once"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EmbedderUnavailable(OpenMemoryError):
+    """The embedding provider does not answer, or refuses."""
+
+    code = "embedder-unavailable"
+    title = "The embedding provider is unavailable"
+
+
+class DatabaseUnavailable(OpenMemoryError):
+    """PostgreSQL cannot be reached, or gave up on the statement."""
+
+    code = "database-unavailable"
+    title = "The database is unavailable"
+
+
+class DatabaseConflict(DatabaseUnavailable):
+    """Two transactions waited for each other and this one lost; trying again is the remedy."""
+
+
+class ConfigurationError(OpenMemoryError):
+    """The server may not start like this; the message says what to set, run or grant."""
+
+    code = "configuration"
+    title = "The configuration does not work"

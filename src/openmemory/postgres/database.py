@@ -1,0 +1,221 @@
+"""Connections, and the two doors to rows: one tenant's, and the operator's registry."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.pq import Escaping, TransactionStatus
+from psycopg.rows import class_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from openmemory.core.scope import Scope
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.adaptation import register_types
+from openmemory.postgres.failures import first_line, translated
+from openmemory.postgres.statements import Names, Statement
+
+Row = TypeVar("Row")
+Connection = AsyncConnection[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections one process holds, and for how long it waits for one."""
+
+    most: int = 20
+    idle_s: float = 30
+    connect_timeout_s: float = 2
+
+
+class Transaction:
+    """Statements on one connection inside one transaction."""
+
+    def __init__(self, connection: Connection, rendered: "Rendered", bound: Mapping[str, object]) -> None:
+        self._connection = connection
+        self._rendered = rendered
+        self._bound = bound
+
+    @property
+    def names(self) -> Names:
+        """The names and the dimension of this database's tables."""
+        return self._rendered.names
+
+    async def all(self, statement: Statement[Row], **params: object) -> list[Row]:
+        """Return every row of `statement`."""
+        cursor = self._connection.cursor(binary=True, row_factory=class_row(statement.row))
+        await cursor.execute(self._rendered[statement], {**params, **self._bound})
+        return await cursor.fetchall()
+
+    async def one(self, statement: Statement[Row], **params: object) -> Row | None:
+        """Return the first row of `statement`, or None."""
+        cursor = self._connection.cursor(binary=True, row_factory=class_row(statement.row))
+        await cursor.execute(self._rendered[statement], {**params, **self._bound})
+        return await cursor.fetchone()
+
+    async def run(self, statement: Statement[None], **params: object) -> int:
+        """Run a statement without rows and return how many rows it changed."""
+        cursor = await self._connection.execute(self._rendered[statement], {**params, **self._bound})
+        return cursor.rowcount
+
+    async def explain(self, statement: Statement[Row], **params: object) -> tuple[str, ...]:
+        """Return PostgreSQL's plan of `statement`, as run, a line an entry."""
+        query = b"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) " + self._rendered[statement]
+        cursor = await self._connection.execute(query, {**params, **self._bound})
+        return tuple(str(line) for (line,) in await cursor.fetchall())
+
+
+class TenantTx(Transaction):
+    """A transaction that works as the tenants' role and sees one tenant.
+
+    `tenant` is bound here, after the caller's parameters, so no caller can bind another.
+    """
+
+    def __init__(self, connection: Connection, rendered: "Rendered", scope: Scope) -> None:
+        super().__init__(connection, rendered, {"tenant": scope.tenant})
+        self.scope = scope
+
+
+class RegistryTx(Transaction):
+    """A transaction of the login role on the operator's tables; it has no right to become a tenant."""
+
+
+@dataclass(slots=True)
+class Rendered:
+    """Statements with this database's names in them, each rendered once."""
+
+    names: Names
+    _known: dict[str, bytes] = field(default_factory=dict)
+
+    def __getitem__(self, statement: Statement[Row]) -> bytes:
+        query = self._known.get(statement.name)
+        if query is None:
+            query = self._known[statement.name] = self.names.render(statement.template).encode()
+        return query
+
+
+class Database:
+    """A pool of connections to one PostgreSQL, and how tenants' transactions open on it.
+
+    `conninfo` holds libpq's keywords, and under "conninfo" a whole connection string if there is one.
+    """
+
+    def __init__(
+        self,
+        conninfo: Mapping[str, str],
+        names: Names,
+        limits: PoolLimits = PoolLimits(),
+        statement_timeout_ms: int = 10_000,
+        *,
+        behind_pooler: bool = True,
+    ) -> None:
+        self.names = names
+        self._rendered = Rendered(names)
+        self._timeout_ms = statement_timeout_ms
+        self._opening: bytes = b""
+        # A transaction pooler hands each transaction another session, so nothing may be prepared there.
+        self._prepare_threshold = None if behind_pooler else 0
+        self._pool = AsyncConnectionPool[Connection](
+            conninfo.get("conninfo", ""),
+            kwargs={
+                **{key: value for key, value in conninfo.items() if key != "conninfo"},
+                "autocommit": True,
+                "prepare_threshold": self._prepare_threshold,
+            },
+            min_size=1,
+            max_size=limits.most,
+            max_idle=limits.idle_s,
+            timeout=limits.connect_timeout_s,
+            configure=register_types,
+            open=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connect, and learn where the extension's operators live; raises DatabaseUnavailable."""
+        try:
+            await self._pool.open(wait=True, timeout=30)
+            async with self._pool.connection() as connection:
+                self._opening = await _opening(connection, self.names, self._timeout_ms)
+        except (psycopg.Error, PoolTimeout) as error:
+            await self._pool.close()
+            raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def tenant(self, scope: Scope) -> AsyncIterator[TenantTx]:
+        """Open a transaction that can only see and change `scope.tenant`; commit at the end, roll back on error.
+
+        The role, the tenant and the limits are set in one round trip and are gone with the transaction, so it is
+        safe behind a transaction pooler.
+        """
+        async with self._transaction(scope.tenant) as connection:
+            yield TenantTx(connection, self._rendered, scope)
+
+    @asynccontextmanager
+    async def registry(self) -> AsyncIterator[RegistryTx]:
+        """Open a transaction on the operator's tables, as the login role."""
+        async with self._transaction(None) as connection:
+            yield RegistryTx(connection, self._rendered, {})
+
+    @asynccontextmanager
+    async def _transaction(self, tenant: str | None) -> AsyncIterator[Connection]:
+        with translated():
+            async with self._pool.connection() as connection:
+                try:
+                    await connection.execute(self._begin(connection, tenant), prepare=False)
+                    yield connection
+                    await connection.execute("COMMIT", prepare=False)
+                finally:
+                    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                        await _abandon(connection)
+
+    def _begin(self, connection: Connection, tenant: str | None) -> bytes:
+        if tenant is None:
+            return b"BEGIN"
+        literal = Escaping(connection.pgconn).escape_literal(tenant.encode())
+        return self._opening + literal
+
+
+async def _opening(connection: Connection, names: Names, timeout_ms: int) -> bytes:
+    """Return the string that opens a tenant's transaction, all but the tenant's own literal.
+
+    Every statement reaches its rows through an index that begins with the tenant. On small or freshly filled tables
+    the planner would rather read the whole table, other tenants' rows too, so it may not.
+    """
+    cursor = await connection.execute(
+        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
+    )
+    found = await cursor.fetchone()
+    if found is None:
+        raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
+    parts = sql.SQL(
+        "BEGIN; SET LOCAL ROLE {}; SET LOCAL search_path = {}, {}; SET LOCAL statement_timeout = {};"
+        " SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off;"
+        " SET LOCAL enable_bitmapscan = off; SET LOCAL app.current_tenant = "
+    ).format(
+        sql.Identifier(names.app_role),
+        sql.Identifier(names.schema),
+        sql.Identifier(str(found[0])),
+        sql.Literal(timeout_ms),
+    )
+    return parts.as_bytes(connection)
+
+
+async def _abandon(connection: Connection) -> None:
+    """Roll back, or close a connection that cannot: the pool replaces it."""
+    try:
+        await connection.execute("ROLLBACK", prepare=False)
+    except psycopg.Error:
+        await connection.close()

@@ -1,0 +1,37 @@
+"""The driver's errors in the words of the domain; never PostgreSQL's DETAIL, which quotes values."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Unprocessable
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what the driver raises inside the block into DatabaseUnavailable or Unprocessable.
+
+    A violated constraint passes through: the statement that can cause one knows what it means.
+    """
+    try:
+        yield
+    except (errors.IntegrityError, errors.ProgrammingError):
+        raise
+    except errors.QueryCanceled as error:
+        raise DatabaseUnavailable("PostgreSQL gave up on a statement that took too long; ask for less") from error
+    except (errors.DeadlockDetected, errors.SerializationFailure) as error:
+        raise DatabaseConflict(f"PostgreSQL gave another transaction way: {first_line(error)}") from error
+    except errors.DataError as error:
+        raise Unprocessable(f"PostgreSQL refuses a value: {first_line(error)} (SQLSTATE {error.sqlstate})") from error
+    except (psycopg.Error, PoolTimeout) as error:
+        raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the primary message of a driver's error, without the DETAIL and CONTEXT that may follow it."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    return str(error).partition("\n")[0]

@@ -1,0 +1,41 @@
+-- name: claim
+-- Take a key for a request about to run; no row where another request has it. What is older than a day, or was left
+-- running by a process that died, is taken over.
+INSERT INTO {idempotency} AS i (tenant_id, credential, key, request_digest, status, answer, created_at)
+VALUES (%(tenant)s, %(credential)s, %(key)s, %(digest)s, 0, 'null', %(now)s)
+    ON CONFLICT (tenant_id, credential, key) DO UPDATE
+   SET request_digest = EXCLUDED.request_digest,
+       status = 0,
+       answer = 'null',
+       created_at = EXCLUDED.created_at
+ WHERE i.created_at < %(expired)s
+    OR (i.status = 0 AND i.created_at < %(abandoned)s)
+RETURNING status, request_digest, answer;
+
+-- name: first
+SELECT status, request_digest, answer
+  FROM {idempotency}
+ WHERE tenant_id = %(tenant)s
+   AND credential = %(credential)s
+   AND key = %(key)s;
+
+-- name: finish
+UPDATE {idempotency}
+   SET status = %(status)s,
+       answer = %(answer)s
+ WHERE tenant_id = %(tenant)s
+   AND credential = %(credential)s
+   AND key = %(key)s;
+
+-- name: release
+-- A request that failed leaves its key free for another try.
+DELETE FROM {idempotency}
+ WHERE tenant_id = %(tenant)s
+   AND credential = %(credential)s
+   AND key = %(key)s
+   AND status = 0;
+
+-- name: expire
+DELETE FROM {idempotency}
+ WHERE tenant_id = %(tenant)s
+   AND created_at < %(expired)s;

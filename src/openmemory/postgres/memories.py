@@ -1,0 +1,226 @@
+"""Memories in and out of their table, one function a statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from openmemory.core.memory import Embedding, Memory, NewMemory
+from openmemory.errors import MemoryExists
+from openmemory.postgres.database import TenantTx
+from openmemory.postgres.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of a new memory: its id, or that of the one that said the same before."""
+
+    id: UUID
+    fingerprint: UUID
+    primary_sector: str
+    sectors: int
+    deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Near(Memory):
+    """A memory with its exact similarity; `place` counts from 1 in the candidates given."""
+
+    similarity: float | None
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class SectorCount:
+    """How many memories a sector has, and their average salience now."""
+
+    sector: str
+    count: int
+    avg_salience: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a tenant has in all."""
+
+    memories: int
+    users: int
+    sessions: int
+    projects: int
+    earliest: datetime | None
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Id:
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    speaker: str
+
+
+_INSERT = statement("memories.insert", Kept)
+_NEAREST = statement("memories.nearest", Near)
+_GET = statement("memories.get", Memory)
+_GET_FOR_UPDATE = statement("memories.get_for_update", Memory)
+_LISTING = statement("memories.listing", Memory)
+_UPDATE = statement("memories.update", type(None))
+_REINFORCE = statement("memories.reinforce", type(None))
+_DELETE = statement("memories.delete", type(None))
+_DELETE_OF_USER = statement("memories.delete_of_user", type(None))
+_FORGET_USER = statement("memories.forget_user", type(None))
+_TAKEN = statement("memories.taken", _Id)
+_SPEAKERS = statement("memories.speakers", _Speaker)
+_SECTOR_COUNTS = statement("memories.sector_counts", SectorCount)
+_TOTALS = statement("memories.totals", Totals)
+
+
+async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Kept]:
+    """Keep `new` memories, whose fingerprints differ, and return what became of each, in no particular order.
+
+    One that was said before gains `boost` salience instead. Raises MemoryExists if an id is taken.
+    """
+    try:
+        return await tx.all(_INSERT, **_columns(new), now=now, boost=boost)
+    except errors.UniqueViolation as error:
+        raise MemoryExists("an id in the request is taken by another memory of this tenant") from error
+
+
+async def nearest(
+    tx: TenantTx,
+    ids: Sequence[UUID],
+    partials: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    embedding: Embedding | None,
+    k: int,
+    min_score: float | None,
+) -> list[Near]:
+    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first."""
+    return await tx.all(
+        _NEAREST,
+        ids=list(ids),
+        partials=partials.tolist(),
+        weights=weights.tolist(),
+        embedding=embedding,
+        k=k,
+        min_score=min_score,
+    )
+
+
+async def get(tx: TenantTx, memory_id: UUID) -> Memory | None:
+    """Return one memory, or None."""
+    return await tx.one(_GET, id=memory_id)
+
+
+async def get_for_update(tx: TenantTx, memory_id: UUID) -> Memory | None:
+    """Return one memory, or None; nobody else changes it before the transaction ends."""
+    return await tx.one(_GET_FOR_UPDATE, id=memory_id)
+
+
+async def listing(
+    tx: TenantTx,
+    limit: int,
+    offset: int = 0,
+    before: int | None = None,
+    session_id: str | None = None,
+    sectors: int | None = None,
+) -> list[Memory]:
+    """Return memories of the scope, the newest arrival first; `before` is the `seq` of the last one seen."""
+    return await tx.all(
+        _LISTING,
+        user=tx.scope.user,
+        project=tx.scope.project,
+        session_id=session_id,
+        sectors=sectors,
+        before=before,
+        limit=limit,
+        offset=offset,
+    )
+
+
+async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: datetime) -> int:
+    """Write content, sectors, tags, metadata and salience of `changed`; return 0 if it is gone.
+
+    Raises MemoryExists if another memory of the same scope says the same (`fingerprint` None: the text is the old).
+    """
+    try:
+        return await tx.run(
+            _UPDATE,
+            id=changed.id,
+            content=changed.content,
+            primary_sector=changed.primary_sector,
+            sectors=changed.sectors,
+            decay_rate=changed.decay_rate,
+            tags=changed.tags,
+            metadata=Jsonb(changed.metadata),
+            salience=changed.salience,
+            fingerprint=fingerprint,
+            now=now,
+        )
+    except errors.UniqueViolation as error:
+        raise MemoryExists("content: another memory of the same user and session says the same already") from error
+
+
+async def reinforce(tx: TenantTx, ids: Sequence[UUID], boost: float, now: datetime) -> int:
+    """Add `boost` to the salience of memories, mark them seen, and return how many there were."""
+    return await tx.run(_REINFORCE, ids=list(ids), boost=boost, now=now)
+
+
+async def delete(tx: TenantTx, memory_id: UUID) -> int:
+    """Delete a memory with its vectors and waypoints; return how many there were, 0 or 1."""
+    return await tx.run(_DELETE, id=memory_id)
+
+
+async def delete_of_user(tx: TenantTx, user: str) -> int:
+    """Delete a user and everything it has; return how many memories that were."""
+    deleted = await tx.run(_DELETE_OF_USER, user=user)
+    await tx.run(_FORGET_USER, user=user)
+    return deleted
+
+
+async def taken(tx: TenantTx, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of `ids` that the tenant has already."""
+    return {row.id for row in await tx.all(_TAKEN, ids=list(ids))}
+
+
+async def speakers(tx: TenantTx, most: int) -> frozenset[str]:
+    """Return who spoke in the latest `most` memories of the scope."""
+    rows = await tx.all(_SPEAKERS, user=tx.scope.user, project=tx.scope.project, most=most)
+    return frozenset(row.speaker for row in rows)
+
+
+async def sector_counts(tx: TenantTx, now: datetime) -> list[SectorCount]:
+    """Return the size of each sector that has a memory."""
+    return await tx.all(_SECTOR_COUNTS, now=now)
+
+
+async def totals(tx: TenantTx) -> Totals:
+    """Return how much the tenant has in all."""
+    found = await tx.one(_TOTALS)
+    return found or Totals(0, 0, 0, 0, None, None)
+
+
+def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
+    return {
+        "ids": [memory.id for memory in new],
+        "users": [memory.user_id for memory in new],
+        "projects": [memory.project_id for memory in new],
+        "sessions": [memory.session_id for memory in new],
+        "speakers": [memory.speaker for memory in new],
+        "contents": [memory.content for memory in new],
+        "primary_sectors": [memory.primary_sector for memory in new],
+        "sectors": [memory.sectors for memory in new],
+        "tags": [Jsonb(list(memory.tags)) for memory in new],
+        "metadata": [Jsonb(memory.metadata) for memory in new],
+        "saliences": [memory.salience for memory in new],
+        "decay_rates": [memory.decay_rate for memory in new],
+        "occurred": [memory.occurred_at for memory in new],
+        "fingerprints": [memory.fingerprint for memory in new],
+    }

@@ -1,0 +1,168 @@
+-- name: insert
+-- New memories in the order given; one that was said before is reinforced instead and comes back with its own id.
+-- A user seen for the first time is written down too.
+WITH given AS (
+    SELECT *
+      FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
+                  %(contents)s::text[], %(primary_sectors)s::text[], %(sectors)s::int2[], %(tags)s::jsonb[],
+                  %(metadata)s::jsonb[], %(saliences)s::float8[], %(decay_rates)s::float8[],
+                  %(occurred)s::timestamptz[], %(fingerprints)s::uuid[])
+           WITH ORDINALITY
+           AS g (id, user_id, project_id, session_id, speaker, content, primary_sector, sectors, tags, metadata,
+                 salience, decay_rate, occurred_at, fingerprint, place)
+), met AS (
+    INSERT INTO {users} (tenant_id, user_id)
+    SELECT DISTINCT %(tenant)s, user_id
+      FROM given
+     WHERE user_id IS NOT NULL
+     ORDER BY user_id
+        ON CONFLICT DO NOTHING
+)
+INSERT INTO {memories} AS m (tenant_id, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
+                             tags, metadata, salience, salience_at, decay_rate, occurred_at, last_seen_at, created_at,
+                             updated_at, fingerprint)
+SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
+       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, salience, %(now)s, decay_rate, occurred_at, %(now)s,
+       %(now)s, %(now)s, fingerprint
+  FROM given
+ ORDER BY place
+    ON CONFLICT (tenant_id, fingerprint) DO UPDATE
+   SET repetitions = m.repetitions + 1,
+       salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
+       salience_at = %(now)s,
+       last_seen_at = %(now)s
+RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS deduplicated;
+
+-- name: nearest
+-- The k best of the rows that ranked best by estimate, now with the exact similarity, best first.
+SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
+       m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
+       m.version, m.seq, best.similarity, best.place::int4
+  FROM (SELECT found.id, found.place, found.similarity, found.score
+          FROM (SELECT g.id, g.place, max({similarity}) AS similarity,
+                       g.partial + g.weight * coalesce(max({similarity}), 0) AS score
+                  FROM unnest(%(ids)s::uuid[], %(partials)s::float8[], %(weights)s::float8[])
+                       WITH ORDINALITY AS g (id, partial, weight, place)
+                  JOIN {vectors} v
+                    ON v.tenant_id = %(tenant)s
+                   AND v.id = g.id
+                 WHERE v.id = ANY (%(ids)s)
+                 GROUP BY g.id, g.place, g.partial, g.weight) AS found
+         WHERE %(min_score)s::float8 IS NULL OR found.score >= %(min_score)s
+         ORDER BY found.score DESC, found.place
+         LIMIT %(k)s) AS best
+  JOIN {memories} m
+    ON m.tenant_id = %(tenant)s
+   AND m.id = best.id
+ ORDER BY best.score DESC, best.place;
+
+-- name: get
+SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND id = %(id)s;
+
+-- name: get_for_update
+SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND id = %(id)s
+   FOR UPDATE;
+
+-- name: listing
+-- Memories, the newest first, after the place `before` in the order of arrival.
+SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND (%(user)s::text IS NULL OR user_id = %(user)s)
+   AND (%(project)s::text IS NULL OR project_id = %(project)s)
+   AND (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
+   AND (%(sectors)s::int2 IS NULL OR sectors & %(sectors)s::int2 <> 0)
+   AND (%(before)s::int8 IS NULL OR seq < %(before)s)
+ ORDER BY seq DESC
+ LIMIT %(limit)s
+OFFSET %(offset)s;
+
+-- name: update
+-- A changed memory; its version counts up.
+UPDATE {memories}
+   SET content = %(content)s,
+       primary_sector = %(primary_sector)s,
+       sectors = %(sectors)s,
+       decay_rate = %(decay_rate)s,
+       tags = %(tags)s::text[],
+       metadata = %(metadata)s,
+       salience = %(salience)s,
+       salience_at = %(now)s,
+       fingerprint = coalesce(%(fingerprint)s, fingerprint),
+       updated_at = %(now)s,
+       version = version + 1
+ WHERE tenant_id = %(tenant)s
+   AND id = %(id)s;
+
+-- name: reinforce
+-- Memories that were recalled or praised: more salient, and seen just now.
+UPDATE {memories} m
+   SET salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
+       salience_at = %(now)s,
+       last_seen_at = %(now)s
+  FROM (SELECT id
+          FROM {memories}
+         WHERE tenant_id = %(tenant)s
+           AND id = ANY (%(ids)s::uuid[])
+         ORDER BY id
+           FOR UPDATE) AS seen
+ WHERE m.tenant_id = %(tenant)s
+   AND m.id = seen.id;
+
+-- name: delete
+DELETE FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND id = %(id)s;
+
+-- name: delete_of_user
+DELETE FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND user_id = %(user)s;
+
+-- name: forget_user
+DELETE FROM {users}
+ WHERE tenant_id = %(tenant)s
+   AND user_id = %(user)s;
+
+-- name: taken
+-- Those of the given ids that the tenant has already.
+SELECT id
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s
+   AND id = ANY (%(ids)s::uuid[]);
+
+-- name: speakers
+-- Who spoke in the latest memories of the scope.
+SELECT DISTINCT speaker
+  FROM (SELECT speaker
+          FROM {memories}
+         WHERE tenant_id = %(tenant)s
+           AND (%(user)s::text IS NULL OR user_id = %(user)s)
+           AND (%(project)s::text IS NULL OR project_id = %(project)s)
+         ORDER BY seq DESC
+         LIMIT %(most)s) AS latest
+ WHERE speaker IS NOT NULL;
+
+-- name: sector_counts
+-- How many memories each sector has, and how salient they are on average now.
+SELECT primary_sector AS sector, count(*) AS count,
+       avg({faded}(salience, decay_rate, salience_at, %(now)s)) AS avg_salience
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s
+ GROUP BY primary_sector
+ ORDER BY primary_sector;
+
+-- name: totals
+SELECT count(*) AS memories, count(DISTINCT user_id) AS users, count(DISTINCT session_id) AS sessions,
+       count(DISTINCT project_id) AS projects, min(occurred_at) AS earliest, max(occurred_at) AS latest
+  FROM {memories}
+ WHERE tenant_id = %(tenant)s;

@@ -1,0 +1,198 @@
+"""Bring an empty or older database of ours to the newest schema, by numbered SQL files."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+
+from psycopg import Connection, errors
+from psycopg.rows import class_row
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import connected
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import Names, statement
+
+_LOCK = 7_234_190_855_120_551_001
+_NO_TRANSACTION = "-- no transaction"
+_PATTERN = re.compile(r"(\d{4})_\w+\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered SQL file."""
+
+    number: int
+    name: str
+    template: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file as shipped, before names are substituted."""
+        return hashlib.sha256(self.template.encode()).hexdigest()
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the file runs in one transaction; CREATE INDEX CONCURRENTLY, for one, may not."""
+        return not self.template.startswith(_NO_TRANSACTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A migration as the database remembers it."""
+
+    number: int
+    name: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands."""
+
+    applied: tuple[Applied, ...]
+    pending: tuple[Migration, ...]
+    is_empty: bool
+    """No table of ours is there, from any version."""
+    is_foreign: bool
+    """Tables under our names exist that no migration of ours made: an older OpenMemory."""
+
+
+_TABLES = statement("migrate.tables", tuple)
+_APPLIED = statement("migrate.applied", Applied)
+_CREATE = statement("migrate.create", type(None))
+_RECORD = statement("migrate.record", type(None))
+
+
+def shipped() -> tuple[Migration, ...]:
+    """Return the migrations of this version, in order."""
+    folder = files("openmemory.postgres") / "migrations"
+    found = sorted((entry.name, entry) for entry in folder.iterdir() if _PATTERN.fullmatch(entry.name))
+    return tuple(Migration(int(name[:4]), name, entry.read_text(encoding="utf-8")) for name, entry in found)
+
+
+def status(conninfo: Mapping[str, str], names: Names) -> Status:
+    """Return what is applied and what is pending; changes nothing.
+
+    Raises ConfigurationError if an applied migration is not the one this version ships.
+    """
+    with connected(conninfo) as connection:
+        return _status(connection, names, shipped())
+
+
+def migrate(
+    conninfo: Mapping[str, str],
+    names: Names,
+    on_step: Callable[[Migration], None] = lambda _: None,
+    migrations: Sequence[Migration] | None = None,
+) -> list[Migration]:
+    """Apply what is pending, one process at a time, and return it.
+
+    `conninfo` must reach PostgreSQL directly: the lock belongs to the session, which a transaction pooler changes.
+    Each file is one transaction unless its first line is "-- no transaction"; such a file must be safe to repeat,
+    for it is recorded after it succeeded.
+    """
+    known = shipped() if migrations is None else tuple(migrations)
+    with connected(conninfo) as connection, _alone(connection):
+        current = _status(connection, names, known)
+        if current.is_foreign:
+            raise ConfigurationError(
+                f"schema {names.schema} holds tables of an older OpenMemory; this version cannot lift them yet, so"
+                " nothing was changed. Choose another OM_PG_SCHEMA or database"
+            )
+        if current.is_empty:
+            _create_history(connection, names)
+        for migration in current.pending:
+            on_step(migration)
+            _apply(connection, names, migration)
+        return list(current.pending)
+
+
+def _status(connection: Connection, names: Names, known: Sequence[Migration]) -> Status:
+    tables = {str(name) for (name,) in _rows(connection, names, "tables")}
+    if "openmemory_migrations" not in tables:
+        ours = {names.memories, names.vectors, "openmemory_users", "openmemory_waypoints", "temporal_facts"}
+        return Status((), tuple(known), is_empty=True, is_foreign=bool(tables & ours))
+    with connection.cursor(row_factory=class_row(Applied)) as cursor:
+        applied = tuple(cursor.execute(names.render(_APPLIED.template).encode()).fetchall())
+    _check_history(applied, known)
+    done = {entry.number for entry in applied}
+    pending = tuple(migration for migration in known if migration.number not in done)
+    return Status(applied, pending, is_empty=False, is_foreign=False)
+
+
+def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> None:
+    by_number = {migration.number: migration for migration in known}
+    for entry in applied:
+        migration = by_number.get(entry.number)
+        if migration is None:
+            raise ConfigurationError(
+                f"the database was migrated by a newer version: {entry.name} is not known here; upgrade this server"
+            )
+        if migration.checksum != entry.checksum:
+            raise ConfigurationError(
+                f"{entry.name} was applied with another text than this version ships; restore the file, or move the"
+                " data to a fresh database"
+            )
+
+
+def _rows(connection: Connection, names: Names, block: str) -> list[tuple[object, ...]]:
+    query = names.render(statement(f"migrate.{block}", tuple).template).encode()
+    return connection.execute(query, {"schema": names.schema}).fetchall()
+
+
+def _create_history(connection: Connection, names: Names) -> None:
+    with _explained("the table of migrations", names), connection.transaction():
+        connection.execute(names.render(_CREATE.template).encode())
+
+
+def _apply(connection: Connection, names: Names, migration: Migration) -> None:
+    query = names.render(migration.template).encode()
+    record = names.render(_RECORD.template).encode()
+    entry = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
+    with _explained(migration.name, names):
+        if migration.in_transaction:
+            with connection.transaction():
+                connection.execute(query)
+                connection.execute(record, entry)
+        else:
+            for part in _statements(query):
+                connection.execute(part)
+            connection.execute(record, entry)
+
+
+def _statements(script: bytes) -> Iterator[bytes]:
+    """Yield the statements of a file that runs outside a transaction: each ends with a semicolon at a line's end."""
+    lines = [line for line in script.splitlines(keepends=True) if not line.lstrip().startswith(b"--")]
+    yield from (part for part in re.split(rb"(?<=;)\n", b"".join(lines)) if part.strip())
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Hold the session's advisory lock, so that two servers starting at once do not migrate together."""
+    connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+@contextmanager
+def _explained(step: str, names: Names) -> Iterator[None]:
+    """Turn a refusal of PostgreSQL into what an owner has to do about it."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"{step}: {first_line(error)}. Ask the database's administrator for: GRANT CREATE ON SCHEMA"
+            f" {names.schema} and CREATE EXTENSION vector; a superuser is neither needed nor wise to serve as"
+        ) from error
+    except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
+        raise ConfigurationError(
+            f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server"
+        ) from error
+    except errors.Error as error:
+        raise ConfigurationError(f"{step}: {first_line(error)} (SQLSTATE {error.sqlstate})") from error

@@ -1,0 +1,23 @@
+-- name: tables
+-- The tables of the schema, ours and others'.
+SELECT tablename
+  FROM pg_tables
+ WHERE schemaname = %(schema)s;
+
+-- name: create
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE {migrations} (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: applied
+SELECT number, name, checksum
+  FROM {migrations}
+ ORDER BY number;
+
+-- name: record
+INSERT INTO {migrations} (number, name, checksum)
+VALUES (%(number)s, %(name)s, %(checksum)s);

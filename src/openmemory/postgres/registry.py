@@ -1,0 +1,76 @@
+"""What belongs to the operator: the tenants there are, and facts about the database itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from openmemory.postgres.database import RegistryTx
+from openmemory.postgres.direct import connected
+from openmemory.postgres.statements import Names, statement
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as the registry knows it: active, suspended or deleted."""
+
+    name: str
+    status: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    one: int
+
+
+_TENANT_STATUS = statement("registry.tenant_status", _Status)
+_CREATE_TENANT = statement("registry.create_tenant", type(None))
+_TENANTS = statement("registry.tenants", Tenant)
+_META = statement("registry.meta", _Fact)
+_RECORD_META = statement("registry.record_meta", type(None))
+_PING = statement("registry.ping", _One)
+
+
+async def tenant_status(tx: RegistryTx, name: str) -> str | None:
+    """Return a tenant's status, or None if it was never seen."""
+    row = await tx.one(_TENANT_STATUS, name=name)
+    return row.status if row else None
+
+
+async def create_tenant(tx: RegistryTx, name: str) -> None:
+    """Write a tenant down as active, unless it is there."""
+    await tx.run(_CREATE_TENANT, name=name)
+
+
+async def tenants(tx: RegistryTx) -> list[Tenant]:
+    """Return every tenant, by name."""
+    return await tx.all(_TENANTS)
+
+
+async def ping(tx: RegistryTx) -> None:
+    """Ask PostgreSQL for a sign of life."""
+    await tx.one(_PING)
+
+
+def facts(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
+    """Return what is recorded about the database, such as its embedding model."""
+    with connected(conninfo) as connection:
+        return {str(name): str(value) for name, value in connection.execute(names.render(_META.template).encode())}
+
+
+def record_facts(conninfo: Mapping[str, str], names: Names, new: Mapping[str, str]) -> None:
+    """Record facts that are not recorded yet; what is there stays."""
+    with connected(conninfo) as connection:
+        for name, value in new.items():
+            connection.execute(names.render(_RECORD_META.template).encode(), {"name": name, "value": value})

@@ -1,0 +1,170 @@
+"""Roles and rights: made by the owner at migration, and checked before anything is served."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from psycopg import Connection, errors, sql
+from psycopg.rows import class_row
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import connected
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import Names, Statement, statement
+
+Row = TypeVar("Row")
+
+OLDEST_SERVER = 150000
+OLDEST_PGVECTOR = (0, 8, 0)
+SOUND_PGVECTOR = (0, 8, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the server runs, and who we are there."""
+
+    server: int
+    server_text: str
+    pgvector: str | None
+    login: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    name: str
+    is_superuser: bool
+    bypasses_rls: bool
+    may_become: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Unprotected:
+    name: str
+    is_missing: bool
+    is_open: bool
+    is_owned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    name: str
+
+
+_ROLE = statement("roles.role", _Role)
+_UNPROTECTED = statement("roles.unprotected", _Unprotected)
+_VERSIONS = statement("roles.versions", Versions)
+_OTHER_ROLES = statement("roles.other_roles", _Name)
+
+
+def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
+    """Create the tenants' role if it is not there, and let the owner act as it.
+
+    Raises ConfigurationError with the SQL for an administrator where the login may not.
+    """
+    role = sql.Identifier(names.app_role)
+    with connected(conninfo) as connection:
+        found = _one(connection, _ROLE, {"role": names.app_role})
+        try:
+            with connection.transaction():
+                if found is None:
+                    connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(role))
+                if found is None or not found.may_become:
+                    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
+        except errors.InsufficientPrivilege as error:
+            raise ConfigurationError(_ask_for_role(connection, names)) from error
+
+
+def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
+    """Give the tenants' role its rights, take every other role's, and let `login` serve as a non-owner.
+
+    Safe to repeat; runs after the migrations, as the owner of the tables.
+    """
+    with connected(conninfo) as connection, connection.transaction():
+        _run(connection, names, "app_role")
+        others = [row.name for row in _all(connection, _OTHER_ROLES, {})]
+        for role in [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]:
+            _run(connection, names, "revoke_from_role", role)
+        if login is not None:
+            _run(connection, names, "login_role", sql.Identifier(login))
+
+
+def check(conninfo: Mapping[str, str], names: Names) -> list[str]:
+    """Return warnings for the operator; raise ConfigurationError if serving like this would not isolate tenants."""
+    with connected(conninfo) as connection:
+        versions = _one(connection, _VERSIONS, {})
+        warnings = check_versions(versions) if versions else []
+        role = _one(connection, _ROLE, {"role": names.app_role})
+        if role is None or not role.may_become:
+            raise ConfigurationError(_ask_for_role(connection, names))
+        if role.is_superuser or role.bypasses_rls:
+            raise ConfigurationError(
+                f"role {role.name} is a superuser or bypasses row-level security, so tenants would see each other."
+                f" Run: ALTER ROLE {sql.Identifier(role.name).as_string()} NOSUPERUSER NOBYPASSRLS"
+            )
+        _check_tables(connection, names)
+        return warnings
+
+
+def check_versions(versions: Versions) -> list[str]:
+    """Return a warning for a pgvector with known faults; raise ConfigurationError if anything is too old."""
+    if versions.server < OLDEST_SERVER:
+        raise ConfigurationError(f"PostgreSQL is {versions.server_text}; 15 or newer is needed")
+    if versions.pgvector is None:
+        raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
+    version = tuple(int(part) for part in versions.pgvector.split(".")[:3])
+    if version < OLDEST_PGVECTOR:
+        raise ConfigurationError(
+            f"pgvector is {versions.pgvector}; 0.8.0 or newer is needed. Install it on the server, then run:"
+            " ALTER EXTENSION vector UPDATE"
+        )
+    if version < SOUND_PGVECTOR:
+        return [f"pgvector is {versions.pgvector}; 0.8.4 mends faults of its indexes: ALTER EXTENSION vector UPDATE"]
+    return []
+
+
+def _check_tables(connection: Connection, names: Names) -> None:
+    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
+    for table in _all(connection, _UNPROTECTED, params):
+        if table.is_missing:
+            raise ConfigurationError(f"table {table.name} is missing; run `openmemory migrate`")
+        if table.is_owned:
+            raise ConfigurationError(
+                f"role {names.app_role} owns table {table.name} or may act as its owner; make another role the owner"
+            )
+        raise ConfigurationError(
+            f"row-level security of table {table.name} is off. Run: ALTER TABLE {names.table(table.name)}"
+            " ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+        )
+
+
+def _ask_for_role(connection: Connection, names: Names) -> str:
+    role = sql.Identifier(names.app_role).as_string()
+    versions = _one(connection, _VERSIONS, {})
+    login = sql.Identifier(versions.login if versions else "").as_string()
+    return (
+        f"the login {login} may not create or become the role {role}, as which every tenant's work is done."
+        f" Ask an administrator to run: CREATE ROLE {role} NOLOGIN NOINHERIT; GRANT {role} TO {login};"
+    )
+
+
+def _run(connection: Connection, names: Names, block: str, role: sql.Composable | None = None) -> None:
+    template = statement(f"grants.{block}", type(None)).template
+    if role is not None:
+        template = template.replace("{role}", role.as_string(connection))
+    try:
+        connection.execute(names.render(template).encode())
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"rights: {first_line(error)}. Run `openmemory migrate` as the owner of the tables"
+        ) from error
+    except errors.UndefinedObject as error:
+        raise ConfigurationError(f"rights: {first_line(error)}. Create the login that OM_PG_APP_USER names") from error
+
+
+def _one(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Row | None:
+    return next(iter(_all(connection, query, params)), None)
+
+
+def _all(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Sequence[Row]:
+    with connection.cursor(row_factory=class_row(query.row)) as cursor:
+        return cursor.execute(query.template.encode(), params).fetchall()

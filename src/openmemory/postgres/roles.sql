@@ -1,0 +1,30 @@
+-- name: role
+-- What makes a role unfit or fit to serve as.
+SELECT rolname AS name, rolsuper AS is_superuser, rolbypassrls AS bypasses_rls,
+       pg_has_role(current_user, oid, 'MEMBER') AS may_become
+  FROM pg_roles
+ WHERE rolname = %(role)s;
+
+-- name: unprotected
+-- Tenant tables that are missing, not protected by forced row-level security, or owned by the role or one it may act as.
+SELECT wanted.name,
+       c.oid IS NULL AS is_missing,
+       coalesce(NOT (c.relrowsecurity AND c.relforcerowsecurity), false) AS is_open,
+       coalesce(pg_has_role(%(role)s, c.relowner, 'MEMBER'), false) AS is_owned
+  FROM unnest(%(tables)s::text[]) AS wanted (name)
+  LEFT JOIN pg_class c
+    ON c.relname = wanted.name
+   AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+ WHERE c.oid IS NULL
+    OR NOT (c.relrowsecurity AND c.relforcerowsecurity)
+    OR pg_has_role(%(role)s, c.relowner, 'MEMBER');
+
+-- name: versions
+SELECT current_setting('server_version_num')::int4 AS server, current_setting('server_version') AS server_text,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS pgvector, current_user::text AS login;
+
+-- name: other_roles
+-- Roles of hosted platforms that get rights on new tables by default; `public` is everybody.
+SELECT rolname AS name
+  FROM pg_roles
+ WHERE rolname IN ('anon', 'authenticated', 'service_role');

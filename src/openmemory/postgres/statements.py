@@ -1,0 +1,106 @@
+"""SQL from the `.sql` files beside the modules, as typed values."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Generic, Literal, TypeVar
+
+from psycopg import sql
+
+Row = TypeVar("Row")
+Distance = Literal["cosine", "l2", "ip"]
+
+SIMILARITY: Mapping[Distance, str] = {
+    "cosine": "nullif(1 - (v.embedding <=> %(embedding)s::{type}), 'NaN')",
+    "ip": "-(v.embedding <#> %(embedding)s::{type})",
+    # Equal to the cosine for vectors of unit length, and falls as the distance grows for all.
+    "l2": "1 - power(v.embedding <-> %(embedding)s::{type}, 2) / 2",
+}
+
+_BLOCK = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[Row]):
+    """One SQL statement with `{table}` placeholders, and the class of the rows it returns."""
+
+    name: str
+    template: str
+    row: type[Row]
+
+
+def statement(name: str, row: type[Row]) -> Statement[Row]:
+    """Return the block `name` ("memories.search": block search of memories.sql).
+
+    Raises KeyError if there is no such block, so a misspelt name fails at import.
+    """
+    file, block = name.split(".")
+    return Statement(name, _blocks(file)[block], row)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that settings may change, as they are substituted into SQL.
+
+    `vector_type` and `dimension` are only needed by migrations.
+    """
+
+    schema: str = "public"
+    memories: str = "openmemory_memories"
+    vectors: str = "openmemory_vectors"
+    app_role: str = "openmemory_app"
+    vector_type: str = "vector"
+    dimension: int = 256
+    distance: Distance = "cosine"
+
+    def render(self, template: str) -> str:
+        """Return `template` with each `{name}` replaced by a quoted identifier; KeyError for an unknown name."""
+        known = self._substitutes()
+        return _PLACEHOLDER.sub(lambda found: known[found[1]], template)
+
+    @property
+    def tenant_tables(self) -> tuple[str, ...]:
+        """The tables whose rows belong to tenants."""
+        ours = ("openmemory_users", "openmemory_waypoints", "temporal_facts", "openmemory_idempotency")
+        return (self.memories, self.vectors, *ours)
+
+    def table(self, name: str) -> str:
+        """Return the quoted, schema-qualified identifier of a table."""
+        return sql.Identifier(self.schema, name).as_string()
+
+    def _substitutes(self) -> Mapping[str, str]:
+        fixed = ("users", "waypoints", "tenants", "meta", "idempotency", "migrations")
+        return {
+            "memories": self.table(self.memories),
+            "vectors": self.table(self.vectors),
+            "temporal_facts": self.table("temporal_facts"),
+            **{name: self.table(f"openmemory_{name}") for name in fixed},
+            **{f"memories_{part}": _identifier(self.memories, part) for part in INDEX_NAMES},
+            **{f"vectors_{part}": _identifier(self.vectors, part) for part in INDEX_NAMES},
+            "schema": sql.Identifier(self.schema).as_string(),
+            "app_role": sql.Identifier(self.app_role).as_string(),
+            "textrange": self.table("openmemory_textrange"),
+            "faded": self.table("openmemory_faded"),
+            "similarity": SIMILARITY[self.distance].replace("{type}", self.vector_type),
+            "vector_type": self.vector_type,
+            "dimension": str(self.dimension),
+        }
+
+
+INDEX_NAMES = ("pkey", "said_once", "listing", "user_listing", "search", "memory_fkey")
+
+
+def _identifier(table: str, part: str) -> str:
+    """Return a quoted index or constraint name, cut to PostgreSQL's 63 bytes at the table's end."""
+    room = 63 - len(part) - 1
+    return sql.Identifier(f"{table.encode()[:room].decode(errors='ignore')}_{part}").as_string()
+
+
+@cache
+def _blocks(file: str) -> dict[str, str]:
+    text = (files("openmemory.postgres") / f"{file}.sql").read_text(encoding="utf-8")
+    _, *parts = _BLOCK.split(text)
+    return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -1,0 +1,64 @@
+"""The HTTP application: its calls, and what every request passes on the way in."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from openmemory.server import problems
+from openmemory.server.auth import HeaderAuth
+from openmemory.server.calling import Authenticated, Services
+from openmemory.server.limits import BodyLimit
+from openmemory.server.memory_calls import memory_calls
+from openmemory.server.status_calls import About, status_calls
+from openmemory.server.telemetry import Metrics, Observed
+from openmemory.wire import Problem
+
+_PROBLEM = {"model": Problem, "description": "Problem details (RFC 9457)."}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest bodies taken."""
+
+    body_bytes: int = 1024**2
+    batch_bytes: int = 32 * 1024**2
+
+
+def create_api(
+    open_services: Callable[[], AbstractAsyncContextManager[Services]],
+    auth: HeaderAuth,
+    about: About,
+    limits: Limits = Limits(),
+    cors_origins: Sequence[str] = (),
+) -> FastAPI:
+    """Return the application; `open_services` is entered when it starts and left when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services() as opened:
+            app.state.services = opened
+            yield
+
+    app = FastAPI(
+        title="OpenMemory",
+        version=about.version,
+        summary="Long-term memory for agents, many tenants on one PostgreSQL.",
+        lifespan=lifespan,
+        responses={"4XX": _PROBLEM, "503": _PROBLEM},
+        redoc_url=None,
+    )
+    app.state.about = about
+    app.state.metrics = Metrics()
+    app.include_router(memory_calls)
+    app.include_router(status_calls)
+    problems.install(app)
+    # The last added is the first passed: observed, then CORS, then who asks, then how much.
+    app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, batch_bytes=limits.batch_bytes)
+    app.add_middleware(Authenticated, auth=auth)
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Observed, metrics=app.state.metrics)
+    return app

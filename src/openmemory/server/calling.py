@@ -1,0 +1,135 @@
+"""What every call needs: who asks, inside which limits, and how a write is answered."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Connection
+
+from openmemory.core.memory import JsonValue
+from openmemory.core.scope import Scope
+from openmemory.errors import Malformed, MemoryNotFound, OpenMemoryError
+from openmemory.server.auth import Asker, HeaderAuth
+from openmemory.server.limits import Shares
+from openmemory.server.problems import answer
+from openmemory.service.clock import Clock
+from openmemory.service.idempotency import Idempotency
+from openmemory.service.memories import Memories
+from openmemory.service.search import Search
+from openmemory.service.tenants import Tenants
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+PUBLIC_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs"})
+_JSON = "application/json"
+_KEY_MAX_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the calls are answered with; built once in `app`."""
+
+    memories: Memories
+    search: Search
+    tenants: Tenants
+    idempotency: Idempotency
+    shares: Shares
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A proved and admitted tenant, and the credential's name."""
+
+    scope: Scope
+    credential: str
+
+
+class Authenticated:
+    """Lets a request in only when it proves who asks, before its body is read; a few paths are public."""
+
+    def __init__(self, app: ASGIApp, auth: HeaderAuth) -> None:
+        self._app = app
+        self._auth = auth
+
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] not in PUBLIC_PATHS:
+            try:
+                scope.setdefault("state", {})["asker"] = self._auth.authenticate(Request(scope))
+            except OpenMemoryError as error:
+                await answer(error, scope["path"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def services(request: Request) -> Services:
+    """Return what the application was built with."""
+    found: Services = request.app.state.services
+    return found
+
+
+async def caller(request: Request) -> AsyncIterator[Caller]:
+    """Yield who asks, holding one of the tenant's places while the call runs."""
+    asker: Asker = request.state.asker
+    parts = services(request)
+    async with parts.shares.turn(asker.tenant):
+        yield Caller(await parts.tenants.admit(asker.tenant), asker.credential)
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", description="The same key with the same body: the first answer again, for 24 hours."
+    ),
+]
+
+
+async def write(request: Request, who: Caller, key: str | None, action: Callable[[], Awaitable[Answer]]) -> Response:
+    """Run a write and answer it; with an Idempotency-Key, once."""
+    if key is None:
+        return shown(await action())
+    if not key or len(key.encode()) > _KEY_MAX_BYTES:
+        raise Malformed.at("Idempotency-Key", f"has {len(key.encode())} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
+
+    async def run() -> JsonValue:
+        result: JsonValue = (await action()).model_dump(mode="json")
+        return result
+
+    digest = await _digest(request)
+    outcome = await services(request).idempotency.once(who.scope, who.credential, key, digest, run)
+    headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
+    return Response(orjson.dumps(outcome.answer), headers=headers, media_type=_JSON)
+
+
+def shown(result: BaseModel) -> Response:
+    """Return an answer as JSON; its shape is right by construction and is not checked again."""
+    return Response(result.model_dump_json(), media_type=_JSON)
+
+
+def memory_id(text: str) -> UUID:
+    """Return the id in a path; what is no UUID names no memory."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise MemoryNotFound(f"memory {text[:80]}") from error
+
+
+def narrowed(who: Caller, user_id: str | None = None, project_id: str | None = None) -> Scope:
+    """Return the caller's scope for one user or project."""
+    return who.scope.narrowed(user_id, project_id)
+
+
+async def _digest(request: Request) -> bytes:
+    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return hashlib.sha256(target + await request.body()).digest()
+
+
+Called = Annotated[Caller, Depends(caller)]
+Parts = Annotated[Services, Depends(services)]

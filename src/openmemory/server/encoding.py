@@ -1,0 +1,169 @@
+"""Between the public contract and the service's values."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from openmemory import wire
+from openmemory.core.memory import Asked, Change, Embedding, Filters, Memory, Told
+from openmemory.core.ranking import Explanation
+from openmemory.core.sectors import Sector, mask, unmask
+from openmemory.errors import Malformed, OpenMemoryError
+from openmemory.service.memories import Added, Page
+from openmemory.service.search import Found, Match, Trace
+
+
+def told(request: wire.AddRequest) -> Told:
+    """Return the memory that a request tells; `metadata.sector` counts where `sector` is absent."""
+    metadata = request.metadata or {}
+    return Told(
+        content=request.content,
+        id=request.id,
+        user_id=request.user_id,
+        project_id=request.project_id,
+        session_id=request.session_id,
+        speaker=request.speaker,
+        occurred_at=request.occurred_at,
+        sector=request.sector or _sector_of(metadata.get("sector")),
+        tags=tuple(request.tags or ()),
+        metadata=metadata,
+        salience=request.salience,
+        embedding=_embedding(request.embedding),
+    )
+
+
+def asked(request: wire.QueryRequest) -> Asked:
+    """Return the question that a request asks."""
+    if not request.query and request.embedding is None:
+        raise Malformed.at("query", "is missing; give `query`, `embedding` or both")
+    return Asked(
+        text=request.query or None,
+        embedding=_embedding(request.embedding),
+        k=request.k,
+        filters=_filters(request),
+        min_score=request.narrowing("min_score"),
+        explain=request.explain,
+    )
+
+
+def change(request: wire.PatchRequest) -> Change:
+    """Return what a request wants changed."""
+    return Change(
+        content=request.content,
+        tags=None if request.tags is None else tuple(request.tags),
+        metadata=request.metadata,
+        salience=request.salience,
+    )
+
+
+def added(result: Added) -> wire.AddAnswer:
+    """Return the answer to an add."""
+    return wire.AddAnswer(
+        id=result.id,
+        primary_sector=result.primary_sector,
+        sectors=_sectors(result.primary_sector, result.sectors),
+        deduplicated=result.deduplicated,
+    )
+
+
+def added_or_refused(result: Added | OpenMemoryError) -> wire.AddAnswer | wire.ItemError:
+    """Return the answer for one item of a partial batch."""
+    if isinstance(result, OpenMemoryError):
+        return wire.ItemError(error=result.detail, title=result.title, type=f"/problems/{result.code}")
+    return added(result)
+
+
+def memory(value: Memory, now: datetime) -> wire.MemoryAnswer:
+    """Return a memory as clients see it at `now`."""
+    return _memory(value, value.salience_now(now))
+
+
+def page(value: Page, now: datetime) -> wire.PageAnswer:
+    """Return a page of memories."""
+    cursor = None if value.next_before is None else str(value.next_before)
+    return wire.PageAnswer.model_construct(items=[memory(one, now) for one in value.items], next_cursor=cursor)
+
+
+def found(question: str | None, value: Found) -> wire.QueryAnswer:
+    """Return the answer to a question."""
+    matches = [_match(one) for one in value.matches]
+    return wire.QueryAnswer.model_construct(query=question, matches=matches, explain=_trace(value.trace))
+
+
+def _match(value: Match) -> wire.MatchAnswer:
+    shown = dict(_memory(value.memory, value.salience))
+    return wire.MatchAnswer.model_construct(
+        **shown, score=value.score, path=[value.memory.id], explain=_parts(value.explanation)
+    )
+
+
+def _parts(value: Explanation | None) -> wire.ScoreParts | None:
+    if value is None:
+        return None
+    return wire.ScoreParts(
+        lexical=value.lexical, dense=value.dense, context_dense=value.context_dense, boosts=dict(value.boosts)
+    )
+
+
+def _trace(value: Trace | None) -> wire.TraceAnswer | None:
+    if value is None:
+        return None
+    return wire.TraceAnswer(path=value.path, visible=value.visible, reranked=value.reranked, plan=list(value.plan))
+
+
+def _memory(value: Memory, salience: float) -> wire.MemoryAnswer:
+    return wire.MemoryAnswer.model_construct(
+        id=value.id,
+        content=value.content,
+        primary_sector=value.primary_sector,
+        sectors=_sectors(value.primary_sector, value.sectors),
+        tags=value.tags,
+        metadata=value.metadata,
+        user_id=value.user_id,
+        project_id=value.project_id,
+        session_id=value.session_id,
+        speaker=value.speaker,
+        occurred_at=value.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        created_at=_ms(value.created_at),
+        updated_at=_ms(value.updated_at),
+        last_seen_at=_ms(value.last_seen_at),
+        salience=salience,
+        decay_lambda=value.decay_rate,
+        version=value.version,
+    )
+
+
+def _filters(request: wire.QueryRequest) -> Filters:
+    sectors = list(request.narrowing("sectors") or ())
+    if (one := request.narrowing("sector")) is not None:
+        sectors.append(one)
+    return Filters(
+        session_id=request.narrowing("session_id"),
+        sectors=mask(sectors) if sectors else None,
+        tags=tuple(request.narrowing("tags") or ()),
+        tags_any=tuple(request.narrowing("tags_any") or ()),
+        metadata=request.narrowing("metadata"),
+        since=request.narrowing("since") or request.narrowing("startTime"),
+        until=request.narrowing("until") or request.narrowing("endTime"),
+        include_shared=bool(request.narrowing("include_shared")),
+    )
+
+
+def _embedding(values: list[float] | None) -> Embedding | None:
+    if values is None:
+        return None
+    with np.errstate(over="ignore"):  # what float4 cannot hold becomes infinite, and is refused as such
+        return np.array(values, np.float32)
+
+
+def _sector_of(value: object) -> Sector | None:
+    return Sector(value) if isinstance(value, str) and value in set(Sector) else None
+
+
+def _sectors(primary: str, bits: int) -> list[str]:
+    others = [sector.value for sector in unmask(bits) if sector.value != primary]
+    return [primary, *others]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

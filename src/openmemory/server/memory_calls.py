@@ -1,0 +1,236 @@
+"""The calls on memories, under upstream's paths."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from openmemory import wire
+from openmemory.core.memory import Filters, Told
+from openmemory.core.salience import REINFORCEMENT
+from openmemory.core.sectors import Sector
+from openmemory.errors import Malformed, OpenMemoryError
+from openmemory.server import encoding
+from openmemory.server.calling import (
+    Called,
+    Caller,
+    IdempotencyKey,
+    Parts,
+    Services,
+    memory_id,
+    narrowed,
+    shown,
+    write,
+)
+from openmemory.server.problems import field_errors
+from openmemory.service.memories import Added
+
+memory_calls = APIRouter(tags=["memories"])
+
+_ITEM: TypeAdapter[wire.AddRequest] = TypeAdapter(wire.AddRequest)
+_LATEST_SEQ = 2**63 - 1
+_OFFSET_MOST = 10_000_000
+
+UserId = Annotated[wire.Name | None, Query()]
+ProjectId = Annotated[wire.Name | None, Query()]
+MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)]
+Limit = Annotated[int | None, Query(ge=1, le=1_000)]
+Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
+Cursor = Annotated[int | None, Query(ge=0, le=_LATEST_SEQ, description="The `next_cursor` of the page before.")]
+
+
+@memory_calls.post("/memory/add", response_model=wire.AddAnswer)
+async def add(
+    request: Request, body: wire.AddRequest, who: Called, parts: Parts, key: IdempotencyKey = None
+) -> Response:
+    """Keep a memory; one that says the same as an earlier one reinforces it instead."""
+
+    async def action() -> wire.AddAnswer:
+        return encoding.added(await parts.memories.add(who.scope, encoding.told(body)))
+
+    return await write(request, who, key, action)
+
+
+@memory_calls.post(
+    "/memory/add/batch",
+    response_model=wire.AddBatchAnswer,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": wire.AddBatchRequest.model_json_schema()}},
+        }
+    },
+)
+async def add_batch(
+    request: Request, body: Annotated[Any, Body()], who: Called, parts: Parts, key: IdempotencyKey = None
+) -> Response:
+    """Keep up to 1,000 memories: all or none, or with `partial` those that can be kept."""
+
+    async def action() -> wire.AddBatchAnswer:
+        if isinstance(body, dict) and body.get("partial") is True:
+            return await _add_each(parts, who, body.get("items"))
+        told = [encoding.told(item) for item in _batch(body).items]
+        results = await parts.memories.add_all(who.scope, told)
+        return wire.AddBatchAnswer(results=[encoding.added(one) for one in results])
+
+    return await write(request, who, key, action)
+
+
+@memory_calls.post("/memory/query", response_model=wire.QueryAnswer)
+async def query(body: wire.QueryRequest, who: Called, parts: Parts) -> Response:
+    """Find the memories that answer a question, best first."""
+    scope = narrowed(who, body.narrowing("user_id"), body.narrowing("project_id"))
+    return shown(encoding.found(body.query, await parts.search.find(scope, encoding.asked(body))))
+
+
+@memory_calls.get("/memory/all", response_model=wire.PageAnswer)
+async def listing(
+    who: Called,
+    parts: Parts,
+    limit: Limit = None,
+    l: Annotated[int | None, Query(ge=1, le=1_000, description="Upstream's name of `limit`.")] = None,  # noqa: E741
+    offset: Offset = None,
+    u: Annotated[int | None, Query(ge=0, le=_OFFSET_MOST, description="Upstream's name of `offset`.")] = None,
+    cursor: Cursor = None,
+    sector: Sector | None = None,
+    user_id: UserId = None,
+    project_id: ProjectId = None,
+    session_id: Annotated[wire.Name | None, Query()] = None,
+) -> Response:
+    """List memories, the newest first."""
+    page = await parts.memories.listing(
+        narrowed(who, user_id, project_id),
+        limit=limit or l or 100,
+        offset=offset or u or 0,
+        before=cursor,
+        filters=Filters(session_id=session_id, sectors=sector.bit if sector else None),
+    )
+    return shown(encoding.page(page, parts.clock()))
+
+
+@memory_calls.get("/memory/{id}", response_model=wire.MemoryAnswer)
+async def get(id: MemoryId, who: Called, parts: Parts, user_id: UserId = None) -> Response:
+    """Read a memory; the ETag is its version."""
+    memory = await parts.memories.get(narrowed(who, user_id), memory_id(id))
+    response = shown(encoding.memory(memory, parts.clock()))
+    response.headers["etag"] = f'"{memory.version}"'
+    return response
+
+
+@memory_calls.patch("/memory/{id}", response_model=wire.PatchAnswer)
+async def patch(
+    request: Request,
+    id: MemoryId,
+    body: wire.PatchRequest,
+    who: Called,
+    parts: Parts,
+    user_id: UserId = None,
+    if_match: Annotated[str | None, Header(description='Change only this version, as in "3".')] = None,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Change a memory; a new content is classified and embedded again."""
+    version = _version(if_match)
+
+    async def action() -> wire.PatchAnswer:
+        scope = narrowed(who, body.user_id or user_id)
+        changed = await parts.memories.change(scope, memory_id(id), encoding.change(body), version)
+        return wire.PatchAnswer(id=changed.id, version=changed.version)
+
+    return await write(request, who, key, action)
+
+
+@memory_calls.delete("/memory/{id}", response_model=wire.OkAnswer)
+async def delete(
+    request: Request,
+    id: MemoryId,
+    who: Called,
+    parts: Parts,
+    user_id: UserId = None,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Forget a memory with its vectors and links."""
+
+    async def action() -> wire.OkAnswer:
+        await parts.memories.delete(narrowed(who, user_id), memory_id(id))
+        return wire.OkAnswer()
+
+    return await write(request, who, key, action)
+
+
+@memory_calls.post("/memory/reinforce", response_model=wire.OkAnswer)
+async def reinforce(
+    request: Request, body: wire.ReinforceRequest, who: Called, parts: Parts, key: IdempotencyKey = None
+) -> Response:
+    """Make a memory more salient."""
+
+    async def action() -> wire.OkAnswer:
+        boost = REINFORCEMENT if body.boost is None else body.boost
+        await parts.memories.reinforce(narrowed(who, body.user_id), memory_id(body.id), boost)
+        return wire.OkAnswer()
+
+    return await write(request, who, key, action)
+
+
+@memory_calls.get("/users/{user_id}/memories", response_model=wire.UserPageAnswer, tags=["users"])
+async def of_user(
+    user_id: wire.Name,
+    who: Called,
+    parts: Parts,
+    limit: Limit = None,
+    l: Annotated[int | None, Query(ge=1, le=1_000)] = None,  # noqa: E741
+    offset: Offset = None,
+    u: Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """List a user's memories, the newest first."""
+    scope = narrowed(who, user_id)
+    page = await parts.memories.listing(
+        scope, limit=limit or l or 100, offset=offset or u or 0, before=cursor, filters=Filters()
+    )
+    answer = encoding.page(page, parts.clock())
+    return shown(wire.UserPageAnswer.model_construct(**dict(answer), user_id=user_id))
+
+
+@memory_calls.delete("/users/{user_id}/memories", response_model=wire.DeletedAnswer, tags=["users"])
+async def delete_of_user(
+    request: Request, user_id: wire.Name, who: Called, parts: Parts, key: IdempotencyKey = None
+) -> Response:
+    """Forget a user and everything it told."""
+
+    async def action() -> wire.DeletedAnswer:
+        return wire.DeletedAnswer(deleted=await parts.memories.delete_user(who.scope, user_id))
+
+    return await write(request, who, key, action)
+
+
+def _batch(body: object) -> wire.AddBatchRequest:
+    try:
+        return wire.AddBatchRequest.model_validate(body)
+    except ValidationError as error:
+        raise Malformed("the batch cannot be kept", field_errors(error.errors())) from error
+
+
+async def _add_each(parts: Services, who: Caller, items: object) -> wire.AddBatchAnswer:
+    if not isinstance(items, list) or not 1 <= len(items) <= wire.BATCH_MOST:
+        raise Malformed.at("items", f"must be a list of 1 to {wire.BATCH_MOST} memories")
+    read = [_item(item, place) for place, item in enumerate(items)]
+    results = iter(await parts.memories.add_each(who.scope, [one for one in read if isinstance(one, Told)]))
+    outcomes: list[Added | OpenMemoryError] = [next(results) if isinstance(one, Told) else one for one in read]
+    return wire.AddBatchAnswer(results=[encoding.added_or_refused(one) for one in outcomes])
+
+
+def _item(item: object, place: int) -> Told | Malformed:
+    try:
+        return encoding.told(_ITEM.validate_python(item))
+    except ValidationError as error:
+        fields = field_errors(error.errors(), f"items[{place}]")
+        return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:3]), fields)
+
+
+def _version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise Malformed.at("If-Match", 'must be the version in quotes, as in "3"')
+    return int(text)

@@ -1,0 +1,168 @@
+"""Errors as HTTP answers: problem details (RFC 9457), with upstream's `err` and `error` beside them."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from openmemory import errors
+from openmemory.wire import FieldProblem, Problem
+
+log = structlog.get_logger()
+
+STATUS: dict[type[errors.OpenMemoryError], HTTPStatus] = {
+    errors.Malformed: HTTPStatus.BAD_REQUEST,
+    errors.CredentialsMissing: HTTPStatus.UNAUTHORIZED,
+    errors.CredentialsInvalid: HTTPStatus.FORBIDDEN,
+    errors.TenantForbidden: HTTPStatus.FORBIDDEN,
+    errors.AnotherUsersMemory: HTTPStatus.FORBIDDEN,
+    errors.MemoryNotFound: HTTPStatus.NOT_FOUND,
+    errors.MemoryExists: HTTPStatus.CONFLICT,
+    errors.IdempotencyConflict: HTTPStatus.CONFLICT,
+    errors.VersionChanged: HTTPStatus.PRECONDITION_FAILED,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.MediaTypeUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.Unprocessable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.IdempotencyMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.EmbedderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseConflict: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_UPSTREAM = {
+    "memory-not-found": "nf",
+    "another-users-memory": "forbidden",
+    "credentials-missing": "authentication_required",
+    "credentials-invalid": "invalid_api_key",
+    "malformed": "malformed",
+}
+_VALUE_MAX_CHARS = 80
+_RETRY_AFTER_S = 1
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` as a problem."""
+    app.add_exception_handler(errors.OpenMemoryError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def answer(error: errors.OpenMemoryError, instance: str) -> Response:
+    """Return the answer to an expected error."""
+    status = STATUS[type(error)]
+    headers = {}
+    if isinstance(error, errors.RateLimited):
+        headers["retry-after"] = str(error.retry_after_s)
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = str(_RETRY_AFTER_S)
+    elif status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    fields = error.fields if isinstance(error, errors.Malformed) else ()
+    return _problem(
+        status,
+        error.code,
+        error.title,
+        error.detail,
+        instance,
+        [FieldProblem(field=one.field, message=one.message) for one in fields],
+        headers,
+    )
+
+
+def invalid(found: Sequence[Any], instance: str) -> Response:
+    """Return the answer to a request that Pydantic refused with the errors `found`."""
+    fields = field_errors(found)
+    detail = "; ".join(f"{one.field}: {one.message}" for one in fields[:5])
+    more = f" (and {len(fields) - 5} more)" if len(fields) > 5 else ""
+    return answer(errors.Malformed(detail + more, fields), instance)
+
+
+def field_errors(found: Sequence[Any], prefix: str = "") -> tuple[errors.FieldError, ...]:
+    """Return the fields that Pydantic refused and why, at most 100; `prefix` says where they stand."""
+    return tuple(
+        errors.FieldError(".".join(filter(None, (prefix, _field(error["loc"])))), _message(error))
+        for error in found[:100]
+    )
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.OpenMemoryError)  # noqa: S101 -- registered for this class
+    return answer(error, request.url.path)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return invalid(error.errors(), request.url.path)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = HTTPStatus(error.status_code)
+    code = status.phrase.lower().replace(" ", "-")
+    detail = {
+        HTTPStatus.NOT_FOUND: "there is no such path; see /openapi.json",
+        HTTPStatus.METHOD_NOT_ALLOWED: "the path has no such method; see /openapi.json",
+        HTTPStatus.BAD_REQUEST: "the body cannot be read as JSON",
+    }.get(status, str(error.detail))
+    return _problem(status, code, status.phrase, detail, request.url.path, headers=dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+    return _problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.OpenMemoryError.code,
+        errors.OpenMemoryError.title,
+        "the server's log says more",
+        request.url.path,
+    )
+
+
+def _problem(
+    status: HTTPStatus,
+    code: str,
+    title: str,
+    detail: str,
+    instance: str,
+    fields: list[FieldProblem] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    name = _UPSTREAM.get(code, code)
+    if code == "malformed" and fields:
+        name = fields[0].field
+    problem = Problem(
+        type=f"/problems/{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=instance,
+        err=name,
+        error=name,
+        errors=fields or None,
+    )
+    body = problem.model_dump_json(exclude_none=True)
+    return Response(body, status, headers, media_type="application/problem+json")
+
+
+def _field(location: Sequence[str | int]) -> str:
+    """Return a location as a person writes it: items[3].content."""
+    parts = list(location)
+    if parts and parts[0] in {"body", "query", "path", "header"}:
+        parts = parts[1:]
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+    return name[:_VALUE_MAX_CHARS].encode(errors="replace").decode() or "body"
+
+
+def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
+    if error["type"] == "json_invalid":
+        return "is not valid JSON"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:300].encode(errors="replace").decode()

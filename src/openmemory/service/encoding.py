@@ -1,0 +1,112 @@
+"""How what a client tells becomes what is kept: sectors, terms, fingerprint, embedding."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from openmemory.adapters.embedders import Embedder
+from openmemory.core import salience, sectors, text
+from openmemory.core.ids import new_ids
+from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
+from openmemory.errors import Malformed
+
+_INLINE_AT_MOST = 8
+_INDEX_ROW_BYTES = 2704
+_INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and headers
+_TERM_BYTES = 8
+_TERMS_AT_MOST = 250
+
+
+class Encoder:
+    """Turns what is told into memories ready to keep; holds the embedder and the size of its vectors."""
+
+    def __init__(self, embedder: Embedder, dimension: int) -> None:
+        self.embedder = embedder
+        self.dimension = dimension
+        # An index row must fit a third of a page, with the code of one bit a dimension beside the terms.
+        room = (_INDEX_ROW_BYTES - _INDEX_KEY_BYTES - dimension // 8) // _TERM_BYTES
+        self._term_cap = min(_TERMS_AT_MOST, room)
+
+    async def encode(self, told: Sequence[Told], now: datetime) -> list[NewMemory]:
+        """Return a memory for each thing told, in order. Holds no connection while it embeds."""
+        embeddings = await self._embeddings(told)
+        if len(told) <= _INLINE_AT_MOST:
+            return self._assembled(told, embeddings, now)
+        return await asyncio.to_thread(self._assembled, told, embeddings, now)
+
+    async def embed_question(self, question: str) -> Embedding | None:
+        """Return the vector of a question, or None where the server embeds nothing."""
+        if self.embedder.dimension is None:
+            return None
+        vectors = await self.embedder.embed([question], "query")
+        return np.asarray(vectors[0])
+
+    def check_embedding(self, embedding: Embedding) -> None:
+        """Raise Malformed unless `embedding` can be kept and compared here."""
+        if len(embedding) != self.dimension:
+            raise Malformed.at(
+                "embedding", f"has {len(embedding)} numbers; the vectors of this server have {self.dimension}"
+            )
+        if not np.isfinite(embedding).all():
+            raise Malformed.at("embedding", "has a number that a float4 cannot hold")
+        if not embedding.any():
+            raise Malformed.at("embedding", "is all zeros, which is near to nothing")
+
+    async def _embeddings(self, told: Sequence[Told]) -> list[Embedding | None]:
+        for one in told:
+            _check_content(one.content)
+            if one.embedding is not None:
+                self.check_embedding(one.embedding)
+        found = [one.embedding for one in told]
+        missing = [place for place, embedding in enumerate(found) if embedding is None]
+        if missing and self.embedder.dimension is not None:
+            texts = [text.spoken(told[place].content, told[place].speaker) for place in missing]
+            vectors = await self.embedder.embed(texts, "document")
+            for place, vector in zip(missing, vectors, strict=True):
+                found[place] = vector
+        return found
+
+    def _assembled(
+        self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
+    ) -> list[NewMemory]:
+        return [
+            self._one(one, embedding, new_id, now)
+            for one, embedding, new_id in zip(told, embeddings, new_ids(now), strict=False)
+        ]
+
+    def _one(self, told: Told, embedding: Embedding | None, new_id: UUID, now: datetime) -> NewMemory:
+        classified = sectors.classify(told.content, told.sector)
+        return NewMemory(
+            id=told.id or new_id,
+            content=told.content,
+            fingerprint=text.fingerprint(
+                told.content,
+                user=told.user_id,
+                project=told.project_id,
+                session=told.session_id,
+                speaker=told.speaker,
+                occurred_at=told.occurred_at,
+            ),
+            primary_sector=classified.primary.value,
+            sectors=classified.mask,
+            salience=salience.initial(len(classified.sectors)) if told.salience is None else told.salience,
+            decay_rate=sectors.RATE_PER_DAY[classified.primary],
+            terms=text.term_vector(text.spoken(told.content, told.speaker), self._term_cap),
+            marks=text.marks(told.content),
+            embedding=embedding,
+            occurred_at=told.occurred_at or now,
+            user_id=told.user_id,
+            project_id=told.project_id,
+            session_id=told.session_id,
+            speaker=told.speaker,
+            tags=told.tags,
+            metadata=told.metadata,
+        )
+
+
+def _check_content(content: str) -> None:
+    if problem := text.text_problem(content, CONTENT_MAX_CHARS):
+        raise Malformed.at("content", problem)

@@ -1,0 +1,220 @@
+"""What can be done with memories, one method a use case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from openmemory.core import salience
+from openmemory.core.memory import Change, Filters, Memory, NewMemory, Told
+from openmemory.core.scope import Scope
+from openmemory.errors import (
+    AnotherUsersMemory,
+    DatabaseConflict,
+    Malformed,
+    MemoryExists,
+    MemoryNotFound,
+    OpenMemoryError,
+    Unprocessable,
+    VersionChanged,
+)
+from openmemory.postgres import memories, vectors
+from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.memories import Kept, SectorCount, Totals
+from openmemory.service.clock import Clock
+from openmemory.service.encoding import Encoder
+from openmemory.service.vocabularies import Vocabularies
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a memory told: `deduplicated` says that it was known, under the id given here."""
+
+    id: UUID
+    primary_sector: str
+    sectors: int
+    deduplicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Memories, the newest first, and where the next page begins (None: there is none)."""
+
+    items: list[Memory]
+    next_before: int | None
+
+
+class Memories:
+    """Tell, read, change and forget the memories of a scope."""
+
+    def __init__(self, database: Database, encoder: Encoder, vocabularies: Vocabularies, clock: Clock) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._vocabularies = vocabularies
+        self._clock = clock
+
+    async def add(self, scope: Scope, told: Told) -> Added:
+        """Keep a memory, or reinforce the one that says the same.
+
+        Raises Malformed for a content or embedding that cannot be kept, MemoryExists if the id is taken.
+        """
+        return (await self.add_all(scope, [told]))[0]
+
+    async def add_all(self, scope: Scope, told: Sequence[Told]) -> list[Added]:
+        """Keep memories, all or none, and return what became of each, in order."""
+        now = self._clock()
+        new = await self._encoder.encode([_within(scope, one) for one in told], now)
+        for attempt in range(_TRIES):
+            try:
+                async with self._database.tenant(scope) as tx:
+                    kept = await self._keep(tx, new)
+                break
+            except DatabaseConflict:
+                # Two batches that repeat each other's memories in another order; the loser starts again.
+                if attempt == _TRIES - 1:
+                    raise
+        self._vocabularies.note_write(scope)
+        return _answers(new, kept)
+
+    async def add_each(self, scope: Scope, told: Sequence[Told]) -> list[Added | OpenMemoryError]:
+        """Keep what can be kept of `told` and return what became of each, in order."""
+        try:
+            return list(await self.add_all(scope, told))
+        except (Malformed, MemoryExists, Unprocessable) as refused:
+            if len(told) == 1:
+                return [refused]
+            middle = len(told) // 2
+            return [*await self.add_each(scope, told[:middle]), *await self.add_each(scope, told[middle:])]
+
+    async def get(self, scope: Scope, memory_id: UUID) -> Memory:
+        """Return a memory; raises MemoryNotFound, and AnotherUsersMemory where the scope names a user."""
+        async with self._database.tenant(scope) as tx:
+            return _belonging(scope, memory_id, await memories.get(tx, memory_id))
+
+    async def listing(
+        self, scope: Scope, *, limit: int, offset: int = 0, before: int | None = None, filters: Filters
+    ) -> Page:
+        """Return a page of the scope's memories, the newest first; `filters` may name a session and one sector."""
+        async with self._database.tenant(scope) as tx:
+            items = await memories.listing(
+                tx, limit + 1, offset, before, session_id=filters.session_id, sectors=filters.sectors
+            )
+        more = len(items) > limit
+        return Page(items[:limit], items[limit - 1].seq if more and limit else None)
+
+    async def change(self, scope: Scope, memory_id: UUID, change: Change, version: int | None = None) -> Memory:
+        """Change a memory and return it as it is now; a new content is classified and embedded again.
+
+        `version`: only if it is still that one, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory, and
+        MemoryExists if the new content is what another memory says.
+        """
+        memory = await self.get(scope, memory_id)
+        now = self._clock()
+        encoded = None
+        if change.content is not None and change.content != memory.content:
+            (encoded,) = await self._encoder.encode([_retold(memory, change.content)], now)
+        async with self._database.tenant(scope) as tx:
+            current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
+            if version is not None and version != current.version:
+                raise VersionChanged(f"the memory is at version {current.version}, not {version}; read it again")
+            changed = _changed(current, change, encoded, current.salience_now(now))
+            await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
+            if encoded is not None:
+                await vectors.delete(tx, memory_id)
+                await vectors.insert(tx, [replace(encoded, id=memory_id)])
+        return replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
+
+    async def reinforce(self, scope: Scope, memory_id: UUID, boost: float = salience.REINFORCEMENT) -> None:
+        """Make a memory more salient; raises MemoryNotFound."""
+        async with self._database.tenant(scope) as tx:
+            _belonging(scope, memory_id, await memories.get(tx, memory_id))
+            await memories.reinforce(tx, [memory_id], boost, self._clock())
+
+    async def delete(self, scope: Scope, memory_id: UUID) -> None:
+        """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory."""
+        async with self._database.tenant(scope) as tx:
+            _belonging(scope, memory_id, await memories.get(tx, memory_id))
+            await memories.delete(tx, memory_id)
+        self._vocabularies.note_write(scope)
+
+    async def delete_user(self, scope: Scope, user: str) -> int:
+        """Forget a user and all its memories, and return how many there were."""
+        async with self._database.tenant(scope) as tx:
+            deleted = await memories.delete_of_user(tx, user)
+        self._vocabularies.note_write(scope)
+        return deleted
+
+    async def sector_counts(self, scope: Scope) -> list[SectorCount]:
+        """Return how many memories each sector has, and their average salience now."""
+        async with self._database.tenant(scope) as tx:
+            return await memories.sector_counts(tx, self._clock())
+
+    async def totals(self, scope: Scope) -> Totals:
+        """Return how much the tenant has in all."""
+        async with self._database.tenant(scope) as tx:
+            return await memories.totals(tx)
+
+    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory]) -> dict[UUID, Kept]:
+        """Keep the first of each fingerprint and return what became of it, by fingerprint."""
+        first = {memory.fingerprint: memory for memory in reversed(new)}
+        once = [memory for memory in new if first[memory.fingerprint] is memory]
+        kept = await memories.insert(tx, once, self._clock(), salience.REINFORCEMENT)
+        fresh = {row.fingerprint for row in kept if not row.deduplicated}
+        if fresh:
+            await vectors.insert(tx, [memory for memory in once if memory.fingerprint in fresh])
+        return {row.fingerprint: row for row in kept}
+
+
+def _answers(new: Sequence[NewMemory], kept: dict[UUID, Kept]) -> list[Added]:
+    answers, said = [], set[UUID]()
+    for memory in new:
+        row = kept[memory.fingerprint]
+        again = memory.fingerprint in said
+        said.add(memory.fingerprint)
+        answers.append(Added(row.id, row.primary_sector, row.sectors, row.deduplicated or again))
+    return answers
+
+
+def _within(scope: Scope, told: Told) -> Told:
+    """Return `told` as said inside `scope`, which may be narrowed to a user and a project."""
+    inside = scope.narrowed(told.user_id, told.project_id)
+    return replace(told, user_id=inside.user, project_id=inside.project)
+
+
+def _belonging(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
+    if memory is None:
+        raise MemoryNotFound(f"memory {memory_id}")
+    if scope.user is not None and memory.user_id != scope.user:
+        raise AnotherUsersMemory(f"memory {memory_id} is not of this user")
+    return memory
+
+
+def _retold(memory: Memory, content: str) -> Told:
+    return Told(
+        content,
+        id=memory.id,
+        user_id=memory.user_id,
+        project_id=memory.project_id,
+        session_id=memory.session_id,
+        speaker=memory.speaker,
+        occurred_at=memory.occurred_at,
+    )
+
+
+def _changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_now: float) -> Memory:
+    changed = replace(
+        memory,
+        tags=memory.tags if change.tags is None else list(change.tags),
+        metadata=memory.metadata if change.metadata is None else change.metadata,
+        salience=salience_now if change.salience is None else change.salience,
+    )
+    if encoded is None:
+        return changed
+    return replace(
+        changed,
+        content=encoded.content,
+        primary_sector=encoded.primary_sector,
+        sectors=encoded.sectors,
+        decay_rate=encoded.decay_rate,
+    )

@@ -1,0 +1,63 @@
+"""Reinforcement on recall: after the answer, and many at once."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+
+from openmemory.core.scope import Scope
+from openmemory.errors import OpenMemoryError
+from openmemory.postgres import memories
+from openmemory.postgres.database import Database
+from openmemory.service.clock import Clock
+
+RECALL_BOOST = 0.01
+_EVERY_S = 5.0
+_WAITING_AT_MOST = 100_000
+
+log = structlog.get_logger()
+
+
+class Recalls:
+    """Remembers which memories were recalled and reinforces each once every few seconds, however often it came up.
+
+    Reading thus never waits for a write. What is not yet written when the process is killed is lost, which costs a
+    little salience and no memory.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._waiting: dict[str, set[UUID]] = {}
+        self._count = 0
+
+    def note(self, scope: Scope, ids: Sequence[UUID]) -> None:
+        """Take down that memories were recalled."""
+        if ids and self._count < _WAITING_AT_MOST:
+            waiting = self._waiting.setdefault(scope.tenant, set())
+            self._count += len(waiting.union(ids)) - len(waiting)
+            waiting.update(ids)
+
+    async def flush(self) -> int:
+        """Reinforce what was recalled since the last time, and return how many memories that were."""
+        waiting, self._waiting, self._count = self._waiting, {}, 0
+        done = 0
+        for tenant, ids in waiting.items():
+            try:
+                async with self._database.tenant(Scope(tenant)) as tx:
+                    done += await memories.reinforce(tx, sorted(ids), RECALL_BOOST, self._clock())
+            except OpenMemoryError as error:
+                log.warning("recalls.lost", tenant=tenant, memories=len(ids), reason=error.code)
+        return done
+
+    async def run(self) -> None:
+        """Flush every few seconds until cancelled, and once more then."""
+        try:
+            while True:
+                await asyncio.sleep(_EVERY_S)
+                await self.flush()
+        finally:
+            with suppress(OpenMemoryError):
+                await self.flush()

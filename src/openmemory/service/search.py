@@ -1,0 +1,146 @@
+"""Finding the memories that answer a question."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from openmemory.core import ranking
+from openmemory.core.memory import Asked, Embedding, Memory
+from openmemory.core.question import Question, understand
+from openmemory.core.ranking import Candidates, Explanation, Scored
+from openmemory.core.scope import Scope
+from openmemory.errors import Malformed
+from openmemory.postgres import memories, vectors
+from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.memories import Near
+from openmemory.service.clock import Clock
+from openmemory.service.encoding import Encoder
+from openmemory.service.recalls import Recalls
+from openmemory.service.vocabularies import Vocabularies
+
+RERANKED = 200
+_INLINE_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A memory that was found, with its score and, if asked for, the parts of it."""
+
+    memory: Memory
+    score: float
+    salience: float
+    explanation: Explanation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """How an answer came about: which way it was searched, how many rows were seen, and PostgreSQL's own plan."""
+
+    path: str
+    visible: int
+    reranked: int
+    plan: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The matches, best first, and the trace if it was asked for."""
+
+    matches: list[Match]
+    trace: Trace | None = None
+
+
+class Search:
+    """Ranks the memories of a scope by a question."""
+
+    def __init__(
+        self,
+        database: Database,
+        encoder: Encoder,
+        vocabularies: Vocabularies,
+        recalls: Recalls,
+        clock: Clock,
+        at_once: int = 4,
+    ) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._vocabularies = vocabularies
+        self._recalls = recalls
+        self._clock = clock
+        # More searches at once than PostgreSQL has processors only wait for each other there.
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def find(self, scope: Scope, asked: Asked) -> Found:
+        """Return the `asked.k` memories that answer best.
+
+        Every visible row is scored by its terms, its context and an estimate of its similarity; the best few hundred
+        are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit.
+        """
+        question, embedding = await self._understood(scope, asked)
+        terms = question.terms if question else ()
+        async with self._turns, self._database.tenant(scope) as tx:
+            visible = await vectors.scan(tx, terms, embedding, asked.filters)
+            scored = await _scored(visible.candidates, question)
+            rows = _best(scored, visible.passes, max(RERANKED, 2 * asked.k))
+            near = await _nearest(tx, visible, scored, rows, embedding, asked)
+            plan = await vectors.explain_scan(tx, terms, embedding, asked.filters) if asked.explain else ()
+        self._recalls.note(scope, [found.id for found in near])
+        matches = self._matches(near, scored, rows, explain=asked.explain)
+        return Found(matches, Trace("tenant_index", len(visible.ids), len(rows), plan) if asked.explain else None)
+
+    async def _understood(self, scope: Scope, asked: Asked) -> tuple[Question | None, Embedding | None]:
+        if asked.text is None and asked.embedding is None:
+            raise Malformed.at("query", "is missing; give `query`, `embedding` or both")
+        if asked.embedding is not None:
+            self._encoder.check_embedding(asked.embedding)
+        if asked.text is None:
+            return None, asked.embedding
+        question = understand(asked.text, await self._vocabularies.of(scope))
+        if asked.embedding is not None:
+            return question, asked.embedding
+        return question, await self._encoder.embed_question(question.embed_text)
+
+    def _matches(self, near: list[Near], scored: Scored, rows: npt.NDArray[np.intp], *, explain: bool) -> list[Match]:
+        now = self._clock()
+        matches = []
+        for found in near:
+            explanation = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
+            matches.append(Match(found, explanation.score, found.salience_now(now), explanation if explain else None))
+        return sorted(matches, key=lambda match: -ranking.with_prior(match.score, match.salience))
+
+
+async def _scored(candidates: Candidates, question: Question | None) -> Scored:
+    if len(candidates) <= _INLINE_ROWS:
+        return ranking.score(candidates, question)
+    return await asyncio.to_thread(ranking.score, candidates, question)
+
+
+def _best(scored: Scored, passes: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.intp]:
+    """Return the best `count` rows that pass the filters, best first."""
+    if passes.all():
+        return ranking.best(scored, count)
+    partial = np.where(passes, scored.partial, np.float32(-np.inf))
+    return ranking.best(replace(scored, partial=partial), min(count, int(passes.sum())))
+
+
+async def _nearest(
+    tx: TenantTx,
+    visible: vectors.Visible,
+    scored: Scored,
+    rows: npt.NDArray[np.intp],
+    embedding: Embedding | None,
+    asked: Asked,
+) -> list[Near]:
+    if not len(rows):
+        return []
+    return await memories.nearest(
+        tx,
+        visible.ids_at(rows),
+        scored.partial[rows],
+        scored.dense_weight[rows],
+        embedding,
+        asked.k,
+        asked.min_score,
+    )

@@ -1,0 +1,336 @@
+"""How memories rank: the columns' formulas against plain Python, and what holds whatever the data."""
+
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.random import Generator, default_rng
+
+from openmemory.core import ranking
+from openmemory.core.context import Context
+from openmemory.core.dates import AskedDate
+from openmemory.core.question import Question
+from openmemory.core.ranking import Candidates, Floats
+from openmemory.core.text import ENDS_ASKING, HAS_TIME
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as plain Python has it."""
+
+    frequencies: tuple[int, ...]
+    length: int
+    session: int = 0
+    similarity: float = 0.0
+    speaker: int = 0
+    marks: int = 0
+    occurred_at_s: int = 0
+
+
+def columns(rows: list[Row], terms: int) -> Candidates:
+    """Return `rows` as the search hands them over."""
+    packed = tuple(
+        np.array(
+            [sum(tf << (3 * i) for i, tf in enumerate(row.frequencies[first : first + 8])) for row in rows], np.int64
+        )
+        for first in range(0, max(terms, 1), 8)
+    )
+    return Candidates(
+        packed=packed,
+        lengths=np.array([row.length for row in rows], np.int64),
+        sessions=np.array([row.session for row in rows], np.int64),
+        similarities=np.array([row.similarity for row in rows], np.float32),
+        speakers=np.array([row.speaker for row in rows], np.int32),
+        marks=np.array([row.marks for row in rows], np.uint8),
+        occurred_at_s=np.array([row.occurred_at_s for row in rows], np.int64),
+    )
+
+
+def neighbours(rows: list[Row], at: int, weights: dict[int, float]) -> list[tuple[float, Row]]:
+    """Return the rows near `at` in its session, itself included, with their weights."""
+    found = [(1.0, rows[at])]
+    for distance, weight in weights.items():
+        near = at + distance
+        if rows[at].session and 0 <= near < len(rows) and rows[near].session == rows[at].session:
+            found.append((weight, rows[near]))
+    return found
+
+
+LEXICAL = {-1: 0.5, -2: 0.3, -3: 0.2, 1: 0.3, 2: 0.2}
+DENSE = {-1: 0.3, -2: 0.2, 1: 0.2}
+
+
+def slow_lexical(rows: list[Row], terms: int) -> list[float]:
+    """Return what the recipe says, word by word."""
+    near = [neighbours(rows, at, LEXICAL) for at in range(len(rows))]
+    lengths = [sum(w * row.length for w, row in group) for group in near]
+    mean = sum(lengths) / len(lengths)
+    holders = [sum(row.frequencies[i] > 0 for row in rows) for i in range(terms)]
+    idf = [log(1 + (len(rows) - df + 0.5) / (df + 0.5)) for df in holders]
+    shares = []
+    for group, dl in zip(near, lengths, strict=True):
+        f = [sum(w * row.frequencies[i] for w, row in group) for i in range(terms)]
+        norm = 0.9 * (0.6 + 0.4 * dl / mean)
+        shares.append(sum(idf[i] * 1.9 * f[i] / (f[i] + norm) for i in range(terms)) / (sum(idf) * 1.9))
+    return shares
+
+
+def slow_dense(rows: list[Row]) -> list[float]:
+    """Return what the recipe says, row by row."""
+    near = [neighbours(rows, at, DENSE) for at in range(len(rows))]
+    return [sum(w * row.similarity for w, row in group) / sum(w for w, _ in group) for group in near]
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> tuple[list[Row], int]:
+    """Return rows of several sessions, one of them none at all, and how many terms the question has."""
+    terms = draw(st.integers(1, 16))
+    sessions = draw(st.lists(st.integers(1, 7), min_size=1, max_size=6))
+    rows = [
+        Row(
+            frequencies=tuple(draw(st.integers(0, 7)) if draw(st.booleans()) else 0 for _ in range(terms)),
+            length=draw(st.integers(1, 400)),
+            session=key,
+            similarity=draw(st.floats(-1, 1)),
+        )
+        for key, size in enumerate(sessions)
+        for _ in range(size)
+    ]
+    return rows, terms
+
+
+@given(corpora())
+def test_lexical_is_the_recipe(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    candidates = columns(rows, terms)
+
+    found = ranking.lexical(candidates, terms, Context.of(candidates.sessions))
+
+    assert found.tolist() == pytest.approx(slow_lexical(rows, terms), abs=1e-5)
+
+
+@given(corpora())
+def test_lexical_is_a_share(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    candidates = columns(rows, terms)
+
+    found = ranking.lexical(candidates, terms, Context.of(candidates.sessions))
+
+    assert bool(np.all((found >= 0) & (found <= 1)))
+
+
+@given(corpora())
+def test_dense_is_the_recipe(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    candidates = columns(rows, terms)
+
+    scored = ranking.score(candidates, None)
+
+    assert scored.estimated().tolist() == pytest.approx(slow_dense(rows), abs=1e-5)
+
+
+@given(corpora())
+def test_the_score_is_the_weighted_sum_of_its_parts(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    question = Question(tuple(range(terms)), "x")
+
+    scored = ranking.score(columns(rows, terms), question)
+
+    parts = zip(slow_lexical(rows, terms), slow_dense(rows), strict=True)
+    assert scored.estimated().tolist() == pytest.approx([0.6 * lex + 0.4 * near for lex, near in parts], abs=1e-5)
+
+
+@given(corpora())
+def test_context_never_crosses_sessions(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    question = Question(tuple(range(terms)), "x")
+    last = max(row.session for row in rows)
+    changed = [replace(row, similarity=0.5) if row.session == last else row for row in rows]
+
+    before = ranking.score(columns(rows, terms), question).estimated()
+    after = ranking.score(columns(changed, terms), question).estimated()
+
+    others = [at for at, row in enumerate(rows) if row.session != last]
+    assert before[others].tolist() == after[others].tolist()
+
+
+@given(corpora())
+def test_without_sessions_a_row_does_not_feel_its_neighbours(corpus: tuple[list[Row], int]) -> None:
+    rows, terms = corpus
+    alone = [replace(row, session=0) for row in rows]
+
+    scored = ranking.score(columns(alone, terms), None)
+
+    assert scored.context_dense.tolist() == [0.0] * len(rows)
+    assert scored.dense_weight.tolist() == [1.0] * len(rows)
+
+
+def test_a_term_the_corpus_lacks_stays_in_the_divisor() -> None:
+    rows = [Row((1, 0), 3), Row((0, 0), 3)]
+
+    with_it, without = columns(rows, 2), columns(rows, 1)
+
+    context = Context.of(with_it.sessions)
+    assert ranking.lexical(with_it, 2, context)[0] < 0.6 * ranking.lexical(without, 1, context)[0]
+
+
+def test_terms_beyond_the_packed_columns_are_refused() -> None:
+    candidates = columns([Row((1,) * 8, 8)], 8)
+
+    with pytest.raises(ValueError, match="do not fit"):
+        ranking.lexical(candidates, 9, Context.of(candidates.sessions))
+
+
+def test_a_question_of_text_alone_scores_by_its_words() -> None:
+    rows = [Row((1,), 3, speaker=5), Row((0,), 3)]
+    candidates = replace(columns(rows, 1), similarities=None)
+
+    scored = ranking.score(candidates, Question((1,), "x", speaker=5))
+
+    assert scored.dense_weight.tolist() == [0.0, 0.0]
+    assert scored.estimated().tolist() == pytest.approx([slow_lexical(rows, 1)[0] + 0.06, 0.0])
+
+
+def test_a_question_of_an_embedding_alone_scores_by_it() -> None:
+    rows = [Row((1,), 3, similarity=0.7, marks=ENDS_ASKING)]
+
+    scored = ranking.score(columns(rows, 1), None)
+
+    assert scored.estimated().tolist() == pytest.approx([0.7])
+    assert not scored.boosts
+
+
+def test_nothing_to_rank_is_ranked() -> None:
+    scored = ranking.score(columns([], 1), Question((1,), "x", 5, asks_when=True, date=AskedDate(5, 3)))
+
+    assert ranking.best(scored, 10).tolist() == []
+
+
+MAY_8TH_S = 1_683_504_000
+
+
+def boost_of(row: Row, question: Question) -> float:
+    return float(ranking.score(columns([row], 1), question).partial[0])
+
+
+def test_a_memory_of_the_speaker_named_is_boosted() -> None:
+    question = Question((1,), "x", speaker=-5)
+
+    assert boost_of(Row((0,), 3, speaker=-5), question) == pytest.approx(0.06)
+    assert boost_of(Row((0,), 3, speaker=5), question) == 0
+
+
+def test_a_time_expression_is_boosted_when_time_is_asked_for() -> None:
+    assert boost_of(Row((0,), 3, marks=HAS_TIME), Question((1,), "x", asks_when=True)) == pytest.approx(0.06)
+    assert boost_of(Row((0,), 3, marks=HAS_TIME), Question((1,), "x")) == 0
+
+
+def test_a_memory_that_asks_answers_less() -> None:
+    assert boost_of(Row((0,), 3, marks=ENDS_ASKING), Question((1,), "x")) == pytest.approx(-0.05)
+
+
+@pytest.mark.parametrize(
+    ("asked", "days_later", "boost"),
+    [
+        (AskedDate(5, 8, 2023), 0, 0.15),
+        (AskedDate(5, 8, 2023), -1, 0.15),
+        (AskedDate(5, 8, 2023), 7, 0.15),
+        (AskedDate(5, 8, 2023), 8, 0.1),
+        (AskedDate(5, 30, 2023), 26, 0.15),
+        (AskedDate(5, 30, 2022), 0, 0),
+        (AskedDate(5, None, 2023), 0, 0.1),
+        (AskedDate(5), 0, 0.1),
+        (AskedDate(5), 24, 0.07),
+        (AskedDate(5), 32, 0),
+        (AskedDate(4), 0, 0),
+        (AskedDate(4), -3, 0.07),
+    ],
+)
+def test_nearness_to_the_date_asked_is_boosted(asked: AskedDate, days_later: int, boost: float) -> None:
+    row = Row((0,), 3, occurred_at_s=MAY_8TH_S + days_later * 86_400)
+
+    assert boost_of(row, Question((1,), "x", date=asked)) == pytest.approx(boost)
+
+
+def random_candidates(rng: Generator, rows: int) -> Candidates:
+    return Candidates(
+        packed=(rng.integers(0, 2**24, rows),),
+        lengths=rng.integers(1, 40, rows),
+        sessions=np.sort(rng.integers(0, 1 + rows // 4, rows)),
+        similarities=(rng.integers(-3, 4, rows) / 4).astype(np.float32),
+        speakers=rng.integers(0, 3, rows).astype(np.int32),
+        marks=rng.integers(0, 4, rows).astype(np.uint8),
+        occurred_at_s=rng.integers(0, 5, rows),
+    )
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60), st.integers(0, 70))
+def test_best_is_the_head_of_the_sorted_whole(seed: int, rows: int, count: int) -> None:
+    candidates = replace(random_candidates(default_rng(seed), rows), sessions=np.zeros(rows, np.int64))
+    scored = ranking.score(candidates, None)
+    scores = scored.estimated()
+
+    found = ranking.best(scored, count)
+
+    newest_first = sorted(range(rows), key=lambda at: (-scores[at], -candidates.occurred_at_s[at], -at))
+    assert found.tolist() == newest_first[:count]
+
+
+def test_exact_similarities_replace_the_rows_own() -> None:
+    rows = [Row((1,), 3, session=1, similarity=0.2), Row((0,), 3, session=1, similarity=0.9)]
+    question = Question((1,), "x")
+    truth: Floats = np.array([0.4], np.float32)
+
+    scored = ranking.score(columns(rows, 1), question)
+
+    corrected = [replace(rows[0], similarity=0.4), rows[1]]
+    assert scored.exact(np.array([0]), truth).tolist() == pytest.approx(
+        [ranking.score(columns(corrected, 1), question).estimated()[0]]
+    )
+
+
+@given(corpora(), st.data())
+def test_correcting_a_neighbourhood_is_as_good_as_having_known_it(
+    corpus: tuple[list[Row], int], data: st.DataObject
+) -> None:
+    rows, terms = corpus
+    question = Question(tuple(range(terms)), "x")
+    rough = columns([replace(row, similarity=0.1) for row in rows], terms)
+    wanted = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))))
+
+    known = ranking.neighbourhood(rough.sessions, wanted)
+    truth = np.array([rows[at].similarity for at in known.tolist()], np.float32)
+    fixed = ranking.corrected(ranking.score(rough, question), rough.sessions, known, truth)
+
+    exact = ranking.score(columns(rows, terms), question).estimated()
+    assert fixed.estimated()[wanted].tolist() == pytest.approx(exact[wanted].tolist(), abs=1e-5)
+
+
+def test_a_neighbourhood_stays_in_its_session() -> None:
+    sessions = np.array([1, 1, 1, 1, 2, 2, 0, 0])
+
+    assert ranking.neighbourhood(sessions, np.array([3])).tolist() == [1, 2, 3]
+    assert ranking.neighbourhood(sessions, np.array([4, 7])).tolist() == [4, 5, 7]
+
+
+def test_an_explanation_adds_up() -> None:
+    rows = [Row((1,), 3, 1, 0.2, speaker=5, marks=3), Row((2,), 9, 1, 0.9)]
+
+    scored = ranking.score(columns(rows, 1), Question((1,), "x", speaker=5, asks_when=True))
+    told = scored.explain(0, similarity=0.3)
+
+    assert told.score == pytest.approx(scored.exact(np.array([0]), np.array([0.3], np.float32))[0])
+    assert told.boosts == pytest.approx({"speaker": 0.06, "when": 0.06, "question": -0.05})
+    assert told.score == pytest.approx(told.lexical + told.dense + told.context_dense + sum(told.boosts.values()))
+
+
+def test_the_estimate_follows_the_angle() -> None:
+    assert ranking.estimate(np.array([0, 128, 256]), 256).tolist() == pytest.approx([1, 0, -1], abs=1e-6)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_salience_orders_only_what_is_nearly_equal(score: float, low: float, high: float) -> None:
+    assert ranking.with_prior(score + 0.021, min(low, high)) > ranking.with_prior(score, max(low, high))

