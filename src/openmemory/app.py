@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -19,6 +20,7 @@ from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Services
 from openmemory.server.limits import Shares
 from openmemory.server.status_calls import About
+from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock
 from openmemory.service.encoding import Encoder
 from openmemory.service.idempotency import Idempotency
@@ -64,10 +66,19 @@ def create_embedder(settings: Settings) -> Embedder:
         case "none":
             return NoEmbedder()
         case "openai":
-            key = chosen.openai_api_key
-            return OpenAIEmbedder(
-                chosen.base_url, key.get_secret_value() if key else None, chosen.model or "", dimension
-            )
+            key = chosen.openai_api_key.get_secret_value() if chosen.openai_api_key else None
+            address, model = chosen.base_url, chosen.model or ""
+            if dimension is None:
+                dimension = asyncio.run(_asked_dimension(address, key, model))
+            return OpenAIEmbedder(address, key, model, dimension)
+
+
+async def _asked_dimension(address: str, key: str | None, model: str) -> int:
+    embedder = OpenAIEmbedder(address, key, model, None)
+    try:
+        return await embedder.probe()
+    finally:
+        await embedder.aclose()
 
 
 def names(settings: Settings, embedder: Embedder) -> Names:
@@ -93,6 +104,11 @@ def names(settings: Settings, embedder: Embedder) -> Names:
     )
 
 
+def data_folder(settings: Settings) -> Path:
+    """Return where the embedded database lies, which is used where the settings name none."""
+    return settings.database.data_dir or embedded.default_data_dir()
+
+
 @contextmanager
 def reached(settings: Settings, on_event: OnEvent = lambda _: None) -> Iterator[Logins]:
     """Yield the ways to the database; the embedded one is started for it and stopped after."""
@@ -102,8 +118,7 @@ def reached(settings: Settings, on_event: OnEvent = lambda _: None) -> Iterator[
             owner=_conninfo(database.direct_login), server=_conninfo(database.app_login), server_user=database.app_user
         )
         return
-    folder = database.data_dir or embedded.default_data_dir()
-    with embedded.start(folder, on_event=on_event) as server:
+    with embedded.start(data_folder(settings), on_event=on_event) as server:
         yield Logins(
             owner={"conninfo": server.owner_dsn()},
             server={"conninfo": server.server_dsn()},
@@ -152,6 +167,8 @@ async def open_services(
     settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock
 ) -> AsyncIterator[Services]:
     """Yield the services over an open pool, with their upkeep running."""
+    if isinstance(embedder, StaticEmbedder):
+        embedder.load()  # or the first request would wait for it
     async with _database(settings, ready) as database:
         encoder = Encoder(embedder, ready.names.dimension)
         vocabularies = Vocabularies(database)
@@ -173,6 +190,13 @@ async def open_services(
                 await upkeep
             if isinstance(embedder, OpenAIEmbedder):
                 await embedder.aclose()
+
+
+@asynccontextmanager
+async def open_census(settings: Settings, ready: Readied) -> AsyncIterator[Census]:
+    """Yield the counts over a pool of their own: for the owner's commands, never for the server."""
+    async with _database(settings, ready) as database:
+        yield Census(database)
 
 
 def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock) -> FastAPI:

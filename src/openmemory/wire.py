@@ -15,6 +15,7 @@ from openmemory.core.sectors import Sector
 BATCH_MOST = 1_000
 MATCHES_MOST = 1_000
 EMBEDDING_MOST = 8_192
+QUERY_MAX_CHARS = 10_000
 _METADATA_BYTES = 16 * 1024
 _METADATA_DEPTH = 16
 _TAG_BYTES = 256
@@ -152,7 +153,7 @@ class QueryFilters(_Request):
 class QueryRequest(QueryFilters):
     """A question, by text or embedding or both."""
 
-    query: str | None = Field(None, max_length=CONTENT_MAX_CHARS)
+    query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
     embedding: Vector | None = None
     k: int = Field(8, ge=1, le=MATCHES_MOST)
     explain: bool = False
@@ -246,12 +247,13 @@ class MemoryAnswer(_Answer):
 
 
 class ScoreParts(_Answer):
-    """The parts of a score, which is their sum."""
+    """The parts of a relevance, which is their sum; the score is 1 - exp(-relevance / 0.3)."""
 
     lexical: float
     dense: float
     context_dense: float
     boosts: dict[str, float]
+    relevance: float
 
 
 class MatchAnswer(MemoryAnswer):
@@ -320,13 +322,20 @@ class SectorStats(_Answer):
     avg_salience: float
 
 
+class SectorRule(_Answer):
+    """One rule that speaks for a sector: any of these words, or a regular expression."""
+
+    words: list[str] | None = None
+    phrases: str | None = None
+
+
 class SectorConfig(_Answer):
     """How a sector behaves."""
 
     model: str
     decay_lambda: float
     weight: float
-    patterns: list[str] = Field(default_factory=list, description="Upstream's; the rules here are not patterns.")
+    patterns: list[SectorRule]
 
 
 class SectorsAnswer(_Answer):

@@ -209,52 +209,6 @@ def test_nothing_to_rank_is_ranked() -> None:
     assert ranking.best(scored, 10).tolist() == []
 
 
-MAY_8TH_S = 1_683_504_000
-
-
-def boost_of(row: Row, question: Question) -> float:
-    return float(ranking.score(columns([row], 1), question).partial[0])
-
-
-def test_a_memory_of_the_speaker_named_is_boosted() -> None:
-    question = Question((1,), "x", speaker=-5)
-
-    assert boost_of(Row((0,), 3, speaker=-5), question) == pytest.approx(0.06)
-    assert boost_of(Row((0,), 3, speaker=5), question) == 0
-
-
-def test_a_time_expression_is_boosted_when_time_is_asked_for() -> None:
-    assert boost_of(Row((0,), 3, marks=HAS_TIME), Question((1,), "x", asks_when=True)) == pytest.approx(0.06)
-    assert boost_of(Row((0,), 3, marks=HAS_TIME), Question((1,), "x")) == 0
-
-
-def test_a_memory_that_asks_answers_less() -> None:
-    assert boost_of(Row((0,), 3, marks=ENDS_ASKING), Question((1,), "x")) == pytest.approx(-0.05)
-
-
-@pytest.mark.parametrize(
-    ("asked", "days_later", "boost"),
-    [
-        (AskedDate(5, 8, 2023), 0, 0.15),
-        (AskedDate(5, 8, 2023), -1, 0.15),
-        (AskedDate(5, 8, 2023), 7, 0.15),
-        (AskedDate(5, 8, 2023), 8, 0.1),
-        (AskedDate(5, 30, 2023), 26, 0.15),
-        (AskedDate(5, 30, 2022), 0, 0),
-        (AskedDate(5, None, 2023), 0, 0.1),
-        (AskedDate(5), 0, 0.1),
-        (AskedDate(5), 24, 0.07),
-        (AskedDate(5), 32, 0),
-        (AskedDate(4), 0, 0),
-        (AskedDate(4), -3, 0.07),
-    ],
-)
-def test_nearness_to_the_date_asked_is_boosted(asked: AskedDate, days_later: int, boost: float) -> None:
-    row = Row((0,), 3, occurred_at_s=MAY_8TH_S + days_later * 86_400)
-
-    assert boost_of(row, Question((1,), "x", date=asked)) == pytest.approx(boost)
-
-
 def random_candidates(rng: Generator, rows: int) -> Candidates:
     return Candidates(
         packed=(rng.integers(0, 2**24, rows),),
@@ -309,6 +263,12 @@ def test_correcting_a_neighbourhood_is_as_good_as_having_known_it(
     assert fixed.estimated()[wanted].tolist() == pytest.approx(exact[wanted].tolist(), abs=1e-5)
 
 
+def test_a_similarity_that_is_no_number_counts_as_none() -> None:
+    scored = ranking.score(columns([Row((1,), 3, similarity=0.5)], 1), None)
+
+    assert scored.exact(np.array([0]), np.array([np.nan], np.float32)).tolist() == [0.0]
+
+
 def test_a_neighbourhood_stays_in_its_session() -> None:
     sessions = np.array([1, 1, 1, 1, 2, 2, 0, 0])
 
@@ -317,7 +277,7 @@ def test_a_neighbourhood_stays_in_its_session() -> None:
 
 
 def test_an_explanation_adds_up() -> None:
-    rows = [Row((1,), 3, 1, 0.2, speaker=5, marks=3), Row((2,), 9, 1, 0.9)]
+    rows = [Row((1,), 3, 1, 0.2, speaker=5, marks=HAS_TIME | ENDS_ASKING), Row((2,), 9, 1, 0.9)]
 
     scored = ranking.score(columns(rows, 1), Question((1,), "x", speaker=5, asks_when=True))
     told = scored.explain(0, similarity=0.3)

@@ -1,17 +1,33 @@
-"""The commands and the options they share."""
+"""The commands there are, and what becomes of their errors."""
 
+import os
+import signal
 import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated, ParamSpec
 
 import typer
-from rich.console import Console
 
-from openmemory import app
-from openmemory.cli.state import State, state
-from openmemory.errors import OpenMemoryError
-from openmemory.server.telemetry import configure_logging
-from openmemory.settings import load
+from openmemory.cli.adding import add
+from openmemory.cli.asking import query
+from openmemory.cli.demo import demo
+from openmemory.cli.migrating import migrate, status
+from openmemory.cli.options import ConfigOption, Given
+from openmemory.cli.printing import complain
+from openmemory.cli.reading import delete, get, listing
+from openmemory.cli.serving import serve
+from openmemory.cli.settings import settings
+from openmemory.cli.stats import stats
+from openmemory.errors import MemoryNotFound, OpenMemoryError
+
+P = ParamSpec("P")
+
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
 
 cli = typer.Typer(
     name="openmemory",
@@ -23,20 +39,93 @@ cli = typer.Typer(
 
 
 def main() -> None:
-    """Run a command; an expected error is one line on standard error and exit status 1."""
-    try:
-        cli()
-    except OpenMemoryError as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"openmemory: {error.detail}", style="red", markup=False, highlight=False
-        )
-        sys.exit(1)
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what is no text stream has none
+    _interrupt_on("SIGTERM", "SIGHUP")
+    cli()
+
+
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """Return `command` with its errors as one line on standard error, and exit status 1; 130 when interrupted."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (typer.BadParameter, typer.Exit):
+            raise
+        except OpenMemoryError as error:
+            complain(f"{error.title}: {error.detail}" if isinstance(error, MemoryNotFound) else error.detail)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:
+            _silence()
+            raise typer.Exit(_BROKEN_PIPE) from error
+        except Exception as error:
+            if os.environ.get("OM_LOG_LEVEL", "").lower() == "debug":
+                raise
+            complain(f"{type(error).__name__}: {error} (unexpected; OM_LOG_LEVEL=debug shows where)")
+            raise typer.Exit(1) from error
+
+    return run
 
 
 @cli.callback()
 def shared(
     context: typer.Context,
-    config: Annotated[Path | None, typer.Option(help="File of settings (dotenv); the environment comes first.")] = None,
+    config: ConfigOption = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=lambda asked: _show_version(asked))
+    ] = False,
 ) -> None:
-    """Read the settings."""
-    context.obj = State(config)
+    """Take what stands before the name of a command."""
+    context.obj = Given(config)
+
+
+def _register() -> None:
+    commands: dict[str, Callable[..., None]] = {
+        "serve": serve,
+        "demo": demo,
+        "add": add,
+        "query": query,
+        "list": listing,
+        "get": get,
+        "delete": delete,
+        "stats": stats,
+        "settings": settings,
+    }
+    for name, command in commands.items():
+        cli.command(name)(reported(command))
+    migrations = typer.Typer(invoke_without_command=True)
+    migrations.callback()(reported(migrate))
+    migrations.command("status")(reported(status))
+    cli.add_typer(migrations, name="migrate")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"openmemory {version('openmemory-postgres')}")
+        raise typer.Exit
+
+
+def _interrupt_on(*names: str) -> None:
+    """End on these signals as on Ctrl-C, so that the embedded PostgreSQL is stopped; nohup's wish is kept."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)
+
+
+def _silence() -> None:
+    """Send what is still to be written nowhere: the reader has gone, and the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_register()

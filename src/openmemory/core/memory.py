@@ -134,6 +134,13 @@ class Filters:
     include_shared: bool = False
 
     @property
+    def narrow(self) -> bool:
+        """Whether anything is filtered at all."""
+        return self.need_memories or any(
+            part is not None for part in (self.session_id, self.sectors, self.since, self.until)
+        )
+
+    @property
     def need_memories(self) -> bool:
         """Whether the filter asks for what only the memories table knows."""
         return bool(self.tags or self.tags_any or self.metadata)

@@ -74,6 +74,18 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Candidates":
+        """Return the rows that are `kept`."""
+        return Candidates(
+            tuple(column[kept] for column in self.packed),
+            self.lengths[kept],
+            self.sessions[kept],
+            None if self.similarities is None else self.similarities[kept],
+            self.speakers[kept],
+            self.marks[kept],
+            self.occurred_at_s[kept],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -108,8 +120,8 @@ class Scored:
         return self.partial + self.dense_weight * self.similarities
 
     def exact(self, rows: Rows, similarities: Floats) -> Floats:
-        """Return the scores of `rows`, whose exact similarities are given in the same order."""
-        return self.partial[rows] + self.dense_weight[rows] * similarities
+        """Return the scores of `rows`, whose exact similarities are given in the same order; NaN counts as 0."""
+        return self.partial[rows] + self.dense_weight[rows] * np.nan_to_num(similarities)
 
     def explain(self, row: int, similarity: float) -> Explanation:
         """Return the named parts of one row's score, given its exact similarity."""
@@ -228,7 +240,7 @@ def corrected(scored: Scored, sessions: Integers, rows: Rows, similarities: Floa
     recall@5.
     """
     known = scored.similarities.copy()
-    known[rows] = similarities
+    known[rows] = np.nan_to_num(similarities)
     context = Context.of(sessions)
     near = context.added(known, np.zeros_like(known), _DENSE_PREVIOUS, _DENSE_FOLLOWING) * scored.dense_weight
     partial = scored.partial + (near - scored.context_dense)

@@ -146,6 +146,11 @@ def classify(text: str, override: Sector | None = None) -> Classification:
     return Classification(primary, near)
 
 
+def rules(sector: Sector) -> tuple[tuple[str, ...], str]:
+    """Return the words that speak for a sector, and its phrases as a regular expression without white space."""
+    return tuple(_WORDS[sector].split()), "".join(_PHRASES[sector].split())
+
+
 def _points(text: str) -> dict[Sector, float]:
     words = frozenset(_WORD.findall(text))
     return {

@@ -136,6 +136,14 @@ def speaker_key(name: str) -> int:
     return int.from_bytes(blake2b(folded.encode(), digest_size=4).digest(), "big", signed=True) or 1
 
 
+def session_key(user: str | None, session: str | None) -> int:
+    """Return the signed 64-bit number of a user's session; 0 without a session, and only then."""
+    if session is None:
+        return 0
+    parts = f"{'' if user is None else len(user)}:{user or ''}{session}"
+    return int.from_bytes(blake2b(parts.encode(), digest_size=8).digest(), "big", signed=True) or 1
+
+
 def text_problem(text: str, max_chars: int) -> str | None:
     """Return why `text` cannot be stored as a memory, or None if it can."""
     if not text or text.isspace():

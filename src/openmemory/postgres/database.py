@@ -8,7 +8,6 @@ from typing import Self, TypeVar
 import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.pq import Escaping, TransactionStatus
-from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmemory.core.scope import Scope
@@ -19,6 +18,8 @@ from openmemory.postgres.statements import Names, Statement
 
 Row = TypeVar("Row")
 Connection = AsyncConnection[tuple[object, ...]]
+
+_CONNECTIONS_AT_LEAST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ class Transaction:
 
     async def all(self, statement: Statement[Row], **params: object) -> list[Row]:
         """Return every row of `statement`."""
-        cursor = self._connection.cursor(binary=True, row_factory=class_row(statement.row))
+        cursor = self._connection.cursor(binary=True, row_factory=statement.rows)
         await cursor.execute(self._rendered[statement], {**params, **self._bound})
         return await cursor.fetchall()
 
     async def one(self, statement: Statement[Row], **params: object) -> Row | None:
         """Return the first row of `statement`, or None."""
-        cursor = self._connection.cursor(binary=True, row_factory=class_row(statement.row))
+        cursor = self._connection.cursor(binary=True, row_factory=statement.rows)
         await cursor.execute(self._rendered[statement], {**params, **self._bound})
         return await cursor.fetchone()
 
@@ -114,21 +115,22 @@ class Database:
         self.names = names
         self._rendered = Rendered(names)
         self._timeout_ms = statement_timeout_ms
-        self._opening: bytes = b""
-        # A transaction pooler hands each transaction another session, so nothing may be prepared there.
-        self._prepare_threshold = None if behind_pooler else 0
+        self._settings = _tenant_settings(statement_timeout_ms)
+        self._behind_pooler = behind_pooler
+        self._opening = b""
         self._pool = AsyncConnectionPool[Connection](
             conninfo.get("conninfo", ""),
             kwargs={
                 **{key: value for key, value in conninfo.items() if key != "conninfo"},
                 "autocommit": True,
-                "prepare_threshold": self._prepare_threshold,
+                # A transaction pooler hands each transaction another session, so nothing may be prepared there.
+                "prepare_threshold": None if behind_pooler else 0,
             },
-            min_size=1,
+            min_size=min(_CONNECTIONS_AT_LEAST, limits.most),
             max_size=limits.most,
             max_idle=limits.idle_s,
             timeout=limits.connect_timeout_s,
-            configure=register_types,
+            configure=self._configure,
             open=False,
         )
 
@@ -144,7 +146,7 @@ class Database:
         try:
             await self._pool.open(wait=True, timeout=30)
             async with self._pool.connection() as connection:
-                self._opening = await _opening(connection, self.names, self._timeout_ms)
+                self._opening = await _opening(connection, self.names, self._settings if self._behind_pooler else "")
         except (psycopg.Error, PoolTimeout) as error:
             await self._pool.close()
             raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
@@ -181,6 +183,11 @@ class Database:
                     if connection.pgconn.transaction_status != TransactionStatus.IDLE:
                         await _abandon(connection)
 
+    async def _configure(self, connection: Connection) -> None:
+        await register_types(connection)
+        if not self._behind_pooler:
+            await connection.execute(_set(self._settings, "SET").encode(), prepare=False)
+
     def _begin(self, connection: Connection, tenant: str | None) -> bytes:
         if tenant is None:
             return b"BEGIN"
@@ -188,11 +195,26 @@ class Database:
         return self._opening + literal
 
 
-async def _opening(connection: Connection, names: Names, timeout_ms: int) -> bytes:
-    """Return the string that opens a tenant's transaction, all but the tenant's own literal.
+def _tenant_settings(timeout_ms: int) -> str:
+    """Return what holds in every transaction, as `name = value` pairs.
 
     Every statement reaches its rows through an index that begins with the tenant. On small or freshly filled tables
     the planner would rather read the whole table, other tenants' rows too, so it may not.
+    """
+    return (
+        f"statement_timeout = {timeout_ms}; plan_cache_mode = force_custom_plan; enable_seqscan = off;"
+        " enable_bitmapscan = off; jit = off"
+    )
+
+
+def _set(settings: str, how: str) -> str:
+    return "".join(f"{how} {pair.strip()}; " for pair in settings.split(";") if pair.strip())
+
+
+async def _opening(connection: Connection, names: Names, settings: str) -> bytes:
+    """Return the string that opens a tenant's transaction, all but the tenant's own literal.
+
+    `settings` are set with it where they cannot belong to the session.
     """
     cursor = await connection.execute(
         "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -200,17 +222,10 @@ async def _opening(connection: Connection, names: Names, timeout_ms: int) -> byt
     found = await cursor.fetchone()
     if found is None:
         raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
-    parts = sql.SQL(
-        "BEGIN; SET LOCAL ROLE {}; SET LOCAL search_path = {}, {}; SET LOCAL statement_timeout = {};"
-        " SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = off;"
-        " SET LOCAL enable_bitmapscan = off; SET LOCAL app.current_tenant = "
-    ).format(
-        sql.Identifier(names.app_role),
-        sql.Identifier(names.schema),
-        sql.Identifier(str(found[0])),
-        sql.Literal(timeout_ms),
-    )
-    return parts.as_bytes(connection)
+    path = f"search_path = {sql.Identifier(names.schema).as_string()}, {sql.Identifier(str(found[0])).as_string()}"
+    role = sql.Identifier(names.app_role).as_string()
+    opening = _set(f"ROLE {role}; {path}; {settings}", "SET LOCAL")
+    return f"BEGIN; {opening}SET LOCAL app.current_tenant = ".encode()
 
 
 async def _abandon(connection: Connection) -> None:

@@ -40,7 +40,9 @@ async def claim(
     await tx.run(_EXPIRE, expired=expired)
     params = {"credential": credential, "key": key}
     claimed = await tx.one(_CLAIM, **params, digest=digest, now=now, expired=expired, abandoned=abandoned)
-    return None if claimed else await tx.one(_FIRST, **params)
+    if claimed is not None:
+        return None
+    return await tx.one(_FIRST, **params)
 
 
 async def finish(tx: TenantTx, credential: str, key: str, status: int, answer: JsonValue) -> None:

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from openmemory.core.memory import Embedding, Memory, NewMemory
 from openmemory.errors import MemoryExists
+from openmemory.postgres.adaptation import Floats, Uuids
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
 
@@ -95,19 +96,22 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: f
 
 async def nearest(
     tx: TenantTx,
-    ids: Sequence[UUID],
+    ids: npt.NDArray[np.void],
     partials: npt.NDArray[np.float32],
     weights: npt.NDArray[np.float32],
     embedding: Embedding | None,
     k: int,
     min_score: float | None,
 ) -> list[Near]:
-    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first."""
+    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first.
+
+    `ids` are raw, 16 bytes each, as `vectors.scan` returns them.
+    """
     return await tx.all(
         _NEAREST,
-        ids=list(ids),
-        partials=partials.tolist(),
-        weights=weights.tolist(),
+        ids=Uuids(ids),
+        partials=Floats(partials),
+        weights=Floats(weights),
         embedding=embedding,
         k=k,
         min_score=min_score,

@@ -34,20 +34,21 @@ SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primar
 RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS deduplicated;
 
 -- name: nearest
--- The k best of the rows that ranked best by estimate, now with the exact similarity, best first.
+-- The k best of the rows that ranked best by estimate, now with the exact similarity, best first. A memory comes twice
+-- where an old database has two rows for it.
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
        m.version, m.seq, best.similarity, best.place::int4
   FROM (SELECT found.id, found.place, found.similarity, found.score
-          FROM (SELECT g.id, g.place, max({similarity}) AS similarity,
-                       g.partial + g.weight * coalesce(max({similarity}), 0) AS score
-                  FROM unnest(%(ids)s::uuid[], %(partials)s::float8[], %(weights)s::float8[])
+          FROM (SELECT g.id, g.place, {similarity} AS similarity,
+                       g.partial + g.weight * coalesce({similarity}, 0) AS score
+                  FROM {vectors} v
+                  JOIN unnest(%(ids)s::uuid[], %(partials)s::float4[], %(weights)s::float4[])
                        WITH ORDINALITY AS g (id, partial, weight, place)
-                  JOIN {vectors} v
-                    ON v.tenant_id = %(tenant)s
-                   AND v.id = g.id
-                 WHERE v.id = ANY (%(ids)s)
-                 GROUP BY g.id, g.place, g.partial, g.weight) AS found
+                    ON g.id = v.id
+                 WHERE v.tenant_id = %(tenant)s
+                   AND v.id = ANY (%(ids)s)
+                OFFSET 0) AS found
          WHERE %(min_score)s::float8 IS NULL OR found.score >= %(min_score)s
          ORDER BY found.score DESC, found.place
          LIMIT %(k)s) AS best

@@ -8,6 +8,9 @@ from importlib.resources import files
 from typing import Generic, Literal, TypeVar
 
 from psycopg import sql
+from psycopg.rows import BaseRowFactory
+
+from openmemory.postgres.rows import rows_of
 
 Row = TypeVar("Row")
 Distance = Literal["cosine", "l2", "ip"]
@@ -25,11 +28,12 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Statement(Generic[Row]):
-    """One SQL statement with `{table}` placeholders, and the class of the rows it returns."""
+    """One SQL statement with `{table}` placeholders, the class of the rows it returns, and how they are made."""
 
     name: str
     template: str
     row: type[Row]
+    rows: BaseRowFactory[Row]
 
 
 def statement(name: str, row: type[Row]) -> Statement[Row]:
@@ -38,7 +42,7 @@ def statement(name: str, row: type[Row]) -> Statement[Row]:
     Raises KeyError if there is no such block, so a misspelt name fails at import.
     """
     file, block = name.split(".")
-    return Statement(name, _blocks(file)[block], row)
+    return Statement(name, _blocks(file)[block], row, rows_of(row))
 
 
 @dataclass(frozen=True, slots=True)

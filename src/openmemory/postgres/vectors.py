@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -11,28 +12,28 @@ from psycopg.types.json import Jsonb
 
 from openmemory.core.memory import Embedding, Filters, NewMemory
 from openmemory.core.ranking import TERMS_PER_COLUMN, Candidates, estimate
-from openmemory.core.text import speaker_key
+from openmemory.core.text import session_key, speaker_key
 from openmemory.postgres.adaptation import TERM_SPACE, sparse
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
 
-_RECORD = np.dtype(
-    [
-        ("fields", ">i8"),
-        ("more_terms", ">i8"),
-        ("occurred_at", ">i8"),
-        ("id", "V16"),
-        ("session", ">i8"),
-        ("speaker", ">i4"),
-    ]
-)
+Entry = TypeVar("Entry", bound=np.generic)
+
 _EPOCH_2000_S = 946_684_800
-_MAX_LENGTH = (1 << 14) - 1
+
+
+_ROW = np.dtype([("numbers", ">f8"), ("id", "V16"), ("session", ">i8")])
+_TERM_BITS, _HAMMING_BITS, _LENGTH_BITS = 24, 14, 13
+_LENGTHS = (1 << _LENGTH_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Records:
-    records: bytes | None
+class _Scanned:
+    rows: bytes | None
+    more_terms: bytes | None
+    passing: bytes | None
+    speaking: bytes | None
+    occurred_at: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,18 @@ class _Terms:
 
 _INSERT = statement("vectors.insert", type(None))
 _DELETE = statement("vectors.delete", type(None))
-_SCAN = statement("vectors.scan", _Records)
+_SCAN = statement("vectors.scan", _Scanned)
 _TERM_SAMPLE = statement("vectors.term_sample", _Terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a question looks for: term keys (at most 16), a direction, a speaker's key; whether instants matter."""
+
+    terms: Sequence[int] = ()
+    embedding: Embedding | None = None
+    speaker: int | None = None
+    dated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +65,15 @@ class Visible:
     passes: npt.NDArray[np.bool_]
     candidates: Candidates
 
-    def ids_at(self, rows: npt.NDArray[np.intp]) -> list[UUID]:
-        """Return the memory ids of `rows`, in order."""
-        return [UUID(bytes=value.tobytes()) for value in self.ids[rows]]
-
 
 async def insert(tx: TenantTx, new: Sequence[NewMemory]) -> None:
     """Add the search rows of memories that were just kept."""
     await tx.run(
         _INSERT,
         ids=[memory.id for memory in new],
+        session_keys=[session_key(memory.user_id, memory.session_id) for memory in new],
         speaker_keys=[speaker_key(memory.speaker) if memory.speaker else 0 for memory in new],
-        marks=[memory.marks for memory in new],
-        lengths=[min(memory.terms.length, _MAX_LENGTH) for memory in new],
+        traits=[memory.marks << _LENGTH_BITS | min(memory.terms.length, _LENGTHS) for memory in new],
         terms=[sparse(memory.terms) for memory in new],
         embeddings=[memory.embedding for memory in new],
     )
@@ -77,22 +84,15 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
     return await tx.run(_DELETE, id=memory_id)
 
 
-async def scan(tx: TenantTx, terms: Sequence[int], embedding: Embedding | None, filters: Filters) -> Visible:
-    """Return every row of the scope, with what the ranking needs to know of it.
-
-    `terms` are the question's term keys, at most 16.
-    """
-    row = await tx.one(_SCAN, **_scan_params(tx, terms, embedding, filters))
-    records = np.frombuffer((row.records if row else None) or b"", dtype=_RECORD)
-    dimension = tx.names.dimension if embedding is not None else None
-    return _visible(_once_each(records), len(terms), dimension)
+async def scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> Visible:
+    """Return every row of the scope, with what the ranking needs to know of it."""
+    scanned = await tx.one(_SCAN, **_scan_params(tx, wanted, filters))
+    return _once_each(_visible(scanned or _Scanned(None, None, None, None, None), wanted, tx.names.dimension))
 
 
-async def explain_scan(
-    tx: TenantTx, terms: Sequence[int], embedding: Embedding | None, filters: Filters
-) -> tuple[str, ...]:
+async def explain_scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> tuple[str, ...]:
     """Return PostgreSQL's plan of `scan`."""
-    return await tx.explain(_SCAN, **_scan_params(tx, terms, embedding, filters))
+    return await tx.explain(_SCAN, **_scan_params(tx, wanted, filters))
 
 
 async def term_sample(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
@@ -101,21 +101,22 @@ async def term_sample(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
     return [_keys(row.terms) for row in rows]
 
 
-def _scan_params(
-    tx: TenantTx, terms: Sequence[int], embedding: Embedding | None, filters: Filters
-) -> dict[str, object]:
+def _scan_params(tx: TenantTx, wanted: Wanted, filters: Filters) -> dict[str, object]:
     return {
         "user": tx.scope.user,
         "project": tx.scope.project,
         "shared": filters.include_shared,
-        "terms": _digits(terms[:TERMS_PER_COLUMN]),
-        "more_terms": _digits(terms[TERMS_PER_COLUMN:]),
-        "embedding": embedding,
+        "terms": _digits(wanted.terms[:TERMS_PER_COLUMN]),
+        "more_terms": _digits(wanted.terms[TERMS_PER_COLUMN:]),
+        "embedding": wanted.embedding,
+        "speaker": wanted.speaker,
+        "dated": wanted.dated,
         "session_id": filters.session_id,
         "sectors": filters.sectors,
         "since": filters.since,
         "until": filters.until,
-        "any_memory": not filters.need_memories,
+        "filtered": filters.narrow,
+        "by_memory": filters.need_memories,
         "tags": list(filters.tags),
         "tags_any": list(filters.tags_any) or None,
         "metadata": Jsonb(filters.metadata) if filters.metadata else None,
@@ -130,32 +131,46 @@ def _digits(keys: Sequence[int]) -> SparseVector | None:
     return SparseVector({key: 8**place for place, key in enumerate(keys)}, TERM_SPACE) if keys else None
 
 
-def _once_each(records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Leave the first of neighbouring records of one memory: an old database has one for each of its sectors."""
-    ids = records["id"]
-    repeated = ids[1:] == ids[:-1]
-    return records[np.concatenate(([True], ~repeated))] if repeated.any() else records
-
-
-def _visible(records: npt.NDArray[np.void], terms: int, dimension: int | None) -> Visible:
-    fields = records["fields"].astype(np.int64)
-    packed = (fields & 0xFFFFFF, records["more_terms"].astype(np.int64))
-    similarities = None
-    if dimension is not None:
-        similarities = estimate((fields >> 24) & 0x3FFF, dimension)
+def _visible(scanned: _Scanned, wanted: Wanted, dimension: int) -> Visible:
+    rows = np.frombuffer(scanned.rows or b"", _ROW)
+    numbers = rows["numbers"].astype(np.int64)
+    hamming = (numbers >> _TERM_BITS) & ((1 << _HAMMING_BITS) - 1)
+    traits = numbers >> (_TERM_BITS + _HAMMING_BITS)
+    terms = [numbers & ((1 << _TERM_BITS) - 1)] if wanted.terms else []
+    if scanned.more_terms is not None:
+        terms.append(np.frombuffer(scanned.more_terms, ">f8").astype(np.int64))
+    speaking = _column(scanned.speaking, np.dtype(np.bool_), len(rows))
     return Visible(
-        ids=records["id"],
-        passes=(fields >> 56) & 1 == 1,
+        ids=rows["id"],
+        passes=_column(scanned.passing, np.dtype(np.bool_), len(rows), otherwise=True),
         candidates=Candidates(
-            packed=packed[: -(-terms // TERMS_PER_COLUMN)],
-            lengths=(fields >> 38) & 0x3FFF,
-            sessions=records["session"].astype(np.int64),
-            similarities=similarities,
-            speakers=records["speaker"].astype(np.int32),
-            marks=((fields >> 52) & 0xF).astype(np.uint8),
-            occurred_at_s=records["occurred_at"].astype(np.int64) // 1_000_000 + _EPOCH_2000_S,
+            packed=tuple(terms),
+            lengths=traits & _LENGTHS,
+            sessions=rows["session"].astype(np.int64),
+            similarities=None if wanted.embedding is None else estimate(hamming, dimension),
+            speakers=(speaking * (wanted.speaker or 0)).astype(np.int32),
+            marks=(traits >> _LENGTH_BITS).astype(np.uint8),
+            occurred_at_s=_seconds(_column(scanned.occurred_at, np.dtype(">i8"), len(rows))),
         ),
     )
+
+
+def _column(column: bytes | None, kind: np.dtype[Entry], rows: int, *, otherwise: bool = False) -> npt.NDArray[Entry]:
+    """Return a column that a question may do without: then `otherwise` for each row."""
+    return np.full(rows, otherwise, kind) if column is None else np.frombuffer(column, kind)
+
+
+def _seconds(since_2000_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return since_2000_us.astype(np.int64) // 1_000_000 + _EPOCH_2000_S
+
+
+def _once_each(visible: Visible) -> Visible:
+    """Leave the first of neighbouring rows of one memory: an old database has one for each of its sectors."""
+    repeated = visible.ids[1:] == visible.ids[:-1]
+    if not repeated.any():
+        return visible
+    kept = np.concatenate(([True], ~repeated))
+    return Visible(visible.ids[kept], visible.passes[kept], visible.candidates.only(kept))
 
 
 def _keys(binary: bytes) -> npt.NDArray[np.int32]:

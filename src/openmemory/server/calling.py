@@ -69,8 +69,9 @@ class Authenticated:
         await self._app(scope, receive, send)
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return what the application was built with."""
+    # A coroutine, since FastAPI sends plain functions through a thread, which costs more than all the rest of a call.
     found: Services = request.app.state.services
     return found
 
@@ -78,7 +79,7 @@ def services(request: Request) -> Services:
 async def caller(request: Request) -> AsyncIterator[Caller]:
     """Yield who asks, holding one of the tenant's places while the call runs."""
     asker: Asker = request.state.asker
-    parts = services(request)
+    parts = await services(request)
     async with parts.shares.turn(asker.tenant):
         yield Caller(await parts.tenants.admit(asker.tenant), asker.credential)
 
@@ -103,7 +104,7 @@ async def write(request: Request, who: Caller, key: str | None, action: Callable
         return result
 
     digest = await _digest(request)
-    outcome = await services(request).idempotency.once(who.scope, who.credential, key, digest, run)
+    outcome = await (await services(request)).idempotency.once(who.scope, who.credential, key, digest, run)
     headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
     return Response(orjson.dumps(outcome.answer), headers=headers, media_type=_JSON)
 

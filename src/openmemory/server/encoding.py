@@ -101,7 +101,11 @@ def _parts(value: Explanation | None) -> wire.ScoreParts | None:
     if value is None:
         return None
     return wire.ScoreParts(
-        lexical=value.lexical, dense=value.dense, context_dense=value.context_dense, boosts=dict(value.boosts)
+        lexical=value.lexical,
+        dense=value.dense,
+        context_dense=value.context_dense,
+        boosts=dict(value.boosts),
+        relevance=value.score,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from openmemory import wire
-from openmemory.core.sectors import RATE_PER_DAY, WEIGHT, Sector
+from openmemory.core.sectors import RATE_PER_DAY, WEIGHT, Sector, rules
 from openmemory.server.calling import Called, Parts, shown
 from openmemory.server.telemetry import Metrics
 
@@ -66,16 +66,19 @@ async def sectors(who: Called, parts: Parts) -> Response:
     return shown(
         wire.SectorsAnswer(
             sectors=[sector.value for sector in Sector],
-            configs={
-                sector.value: wire.SectorConfig(
-                    model="rules",
-                    decay_lambda=RATE_PER_DAY[sector],
-                    weight=WEIGHT[sector],
-                )
-                for sector in Sector
-            },
+            configs={sector.value: _config(sector) for sector in Sector},
             stats=[
                 wire.SectorStats(sector=one.sector, count=one.count, avg_salience=one.avg_salience) for one in counts
             ],
         )
+    )
+
+
+def _config(sector: Sector) -> wire.SectorConfig:
+    words, phrases = rules(sector)
+    return wire.SectorConfig(
+        model="rules",
+        decay_lambda=RATE_PER_DAY[sector],
+        weight=WEIGHT[sector],
+        patterns=[wire.SectorRule(words=list(words)), wire.SectorRule(phrases=phrases)],
     )

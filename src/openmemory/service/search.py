@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from openmemory.core import ranking
+from openmemory.core import ranking, scale
 from openmemory.core.memory import Asked, Embedding, Memory
 from openmemory.core.question import Question, understand
 from openmemory.core.ranking import Candidates, Explanation, Scored
@@ -79,13 +79,13 @@ class Search:
         are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit.
         """
         question, embedding = await self._understood(scope, asked)
-        terms = question.terms if question else ()
+        wanted = _wanted(question, embedding)
         async with self._turns, self._database.tenant(scope) as tx:
-            visible = await vectors.scan(tx, terms, embedding, asked.filters)
+            visible = await vectors.scan(tx, wanted, asked.filters)
             scored = await _scored(visible.candidates, question)
             rows = _best(scored, visible.passes, max(RERANKED, 2 * asked.k))
             near = await _nearest(tx, visible, scored, rows, embedding, asked)
-            plan = await vectors.explain_scan(tx, terms, embedding, asked.filters) if asked.explain else ()
+            plan = await vectors.explain_scan(tx, wanted, asked.filters) if asked.explain else ()
         self._recalls.note(scope, [found.id for found in near])
         matches = self._matches(near, scored, rows, explain=asked.explain)
         return Found(matches, Trace("tenant_index", len(visible.ids), len(rows), plan) if asked.explain else None)
@@ -105,10 +105,17 @@ class Search:
     def _matches(self, near: list[Near], scored: Scored, rows: npt.NDArray[np.intp], *, explain: bool) -> list[Match]:
         now = self._clock()
         matches = []
-        for found in near:
-            explanation = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
-            matches.append(Match(found, explanation.score, found.salience_now(now), explanation if explain else None))
+        for found in {found.id: found for found in reversed(near)}.values():
+            parts = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
+            score = scale.shown(parts.score)
+            matches.append(Match(found, score, found.salience_now(now), parts if explain else None))
         return sorted(matches, key=lambda match: -ranking.with_prior(match.score, match.salience))
+
+
+def _wanted(question: Question | None, embedding: Embedding | None) -> vectors.Wanted:
+    if question is None:
+        return vectors.Wanted(embedding=embedding)
+    return vectors.Wanted(question.terms, embedding, question.speaker, dated=question.date is not None)
 
 
 async def _scored(candidates: Candidates, question: Question | None) -> Scored:
@@ -137,10 +144,10 @@ async def _nearest(
         return []
     return await memories.nearest(
         tx,
-        visible.ids_at(rows),
+        visible.ids[rows],
         scored.partial[rows],
         scored.dense_weight[rows],
         embedding,
         asked.k,
-        asked.min_score,
+        scale.least_relevance(asked.min_score),
     )

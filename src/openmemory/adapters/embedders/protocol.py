@@ -46,7 +46,7 @@ def unit_rows(vectors: Vectors) -> Vectors:
 
 
 def unlike_anything(dimension: int) -> Vectors:
-    """Return the vector of a text without content: the last axis, near which no text lies on purpose."""
+    """Return the vector of a text without content: the last axis, which is no nearer to one text than another."""
     vector = np.zeros(dimension, np.float32)
     vector[-1] = 1
     return vector

@@ -84,7 +84,7 @@ def open_folder(path: Path) -> DataFolder:
 
     Nothing but the folder itself has its owner or mode changed, and that only while it is empty and our own.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(os.path.realpath(path.expanduser()))
     if path.exists():
         _refuse_what_is_not_ours(path)
     account = _account(path)

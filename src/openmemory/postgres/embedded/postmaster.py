@@ -20,7 +20,7 @@ from openmemory.postgres.embedded.engine import Engine, find_engine
 from openmemory.postgres.embedded.folder import PORT, DataFolder, make_private, socket_folder
 from openmemory.postgres.embedded.locks import PAUSE_S, FileLock, Patience, empty_file
 
-_ADMITTANCE_S = 10.0
+_ADMITTANCE_S = 30.0
 _SHUTDOWN_S = 60.0
 _IMMEDIATE_S = 10.0
 _VANISHING_S = 5.0
@@ -45,8 +45,12 @@ def bring_up(folder: DataFolder, patience: Patience, on_event: Callable[[str], N
     refusal = ""
     try:
         while True:
+            launched_now = _launch_if_none_lives(folder, socket_dir, on_event, engine, launched)
+            if launched_now:
+                launched = launched_now
+                patience = Patience(patience.seconds, folder.log)
             found = _read(folder)
-            if found and found.is_ready and _works_in(found.pid, folder.cluster):
+            if found and found.is_ready and (launched is None or found.pid == launched.pid):
                 try:
                     cluster.ensure_database(socket_dir, cluster.read_passwords(folder))
                 except psycopg.Error as error:
@@ -54,8 +58,6 @@ def bring_up(folder: DataFolder, patience: Patience, on_event: Callable[[str], N
                     patience.last(_ADMITTANCE_S)
                 else:
                     return socket_dir
-            else:
-                launched = _launch_if_none_lives(folder, socket_dir, on_event, engine, launched)
             if not patience.wait():
                 raise _failure(folder, f"is not ready and has been silent for {patience.seconds:g} s.{refusal}")
     except BaseException:
@@ -93,10 +95,10 @@ def _launch_if_none_lives(
     engine: Engine | None,
     launched: "subprocess.Popen[bytes] | None",
 ) -> "subprocess.Popen[bytes] | None":
-    """Return the process launched, now or before; None while processes of an earlier server still live."""
+    """Return the process, if one was launched; raise ConfigurationError if the one `launched` before has ended."""
     with FileLock(folder.alive, folder.account) as alive:
         if not alive.try_exclusive():
-            return launched
+            return None
         if launched:
             raise _failure(folder, f"ended with status {launched.wait()}.")
         engine = engine or find_engine(folder)

@@ -2,15 +2,12 @@
 
 from pathlib import Path
 
-import embedded_places
 import psycopg
 import pytest
-from embedded_places import ask, remember
 
 from openmemory.postgres.embedded import start
 from openmemory.postgres.embedded.configuration import configuration
-
-place, template, data = embedded_places.place, embedded_places.template, embedded_places.data
+from tests.postgres.embedded.processes import ask, remember
 
 
 def test_the_servers_role_has_no_power(data: Path) -> None:

@@ -2,14 +2,21 @@
 
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import embedded_places
 import pytest
-from embedded_places import (
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.embedded import start
+from openmemory.postgres.embedded.account import Account
+from openmemory.postgres.embedded.engine import find_engine
+from openmemory.postgres.embedded.folder import DataFolder
+from openmemory.postgres.embedded.locks import Patience
+from tests.postgres.embedded.processes import (
     NOBODY,
     another_process,
     ask,
@@ -21,15 +28,6 @@ from embedded_places import (
     said,
     words,
 )
-
-from openmemory.errors import ConfigurationError
-from openmemory.postgres.embedded import start
-from openmemory.postgres.embedded.account import Account
-from openmemory.postgres.embedded.engine import find_engine
-from openmemory.postgres.embedded.folder import DataFolder
-from openmemory.postgres.embedded.locks import Patience
-
-place, template, data = embedded_places.place, embedded_places.template, embedded_places.data
 
 
 def test_a_new_folder_gets_a_database_that_the_server_may_use(place: Path) -> None:
@@ -111,6 +109,20 @@ def test_the_kill_of_one_process_leaves_the_server_to_the_other(data: Path) -> N
         process.wait()
 
         remember(server, "kept")
+
+    assert is_stopped(data)
+
+
+@needs_root
+def test_two_containers_on_one_volume_share_one_server(data: Path) -> None:
+    inside = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*inside, "true"], check=False).returncode != 0:
+        pytest.skip("no containers can be made here")
+
+    with start(data), another_process(data, prefix=inside) as process:
+        assert said(process) == "ready"
+        assert dismiss(process) == 0
+        assert not is_stopped(data)
 
     assert is_stopped(data)
 

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import embedded_places
 import pytest
-from embedded_places import (
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.embedded import default_data_dir, start
+from openmemory.postgres.embedded.account import Account
+from openmemory.postgres.embedded.engine import find_engine
+from openmemory.postgres.embedded.folder import DataFolder
+from tests.postgres.embedded.processes import (
     NAMELESS,
     NOBODY,
     another_process,
@@ -21,14 +26,6 @@ from embedded_places import (
     said,
     words,
 )
-
-from openmemory.errors import ConfigurationError
-from openmemory.postgres.embedded import default_data_dir, start
-from openmemory.postgres.embedded.account import Account
-from openmemory.postgres.embedded.engine import find_engine
-from openmemory.postgres.embedded.folder import DataFolder
-
-place, template, data = embedded_places.place, embedded_places.template, embedded_places.data
 
 
 def test_only_the_owner_may_read_what_lies_in_the_folder(data: Path) -> None:

@@ -1,10 +1,8 @@
-"""Data folders and second processes for the tests of the embedded server."""
+"""Second processes, and what is asked of them, for the tests of the embedded server."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from openmemory.postgres.embedded import EmbeddedServer, start
+from openmemory.postgres.embedded import EmbeddedServer
 
 NOBODY = 65534
 NAMELESS = 71234
-
-# In memory where there is room: a database is a thousand files, and each test has its own.
-_SHM = Path("/dev/shm")  # noqa: S108 (new folders in it, by mkdtemp)
-_ROOMY = _SHM.exists() and shutil.disk_usage(_SHM).free > 2**32 and not os.statvfs(_SHM).f_flag & os.ST_NOEXEC
-PLACES = _SHM if _ROOMY else Path("/tmp")  # noqa: S108 (the same)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
@@ -47,50 +40,18 @@ except ConfigurationError as error:
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that other users may enter, on a short path; pytest's own is closed to them and long."""
-    yield from a_place()
-
-
-def a_place() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="om-", dir=PLACES))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[Path]:
-    """A data folder with a database, made once."""
-    for folder in a_place():
-        start(folder / "data").stop()
-        yield folder / "data"
-
-
-@pytest.fixture
-def data(template: Path, place: Path) -> Path:
-    """A data folder with a database and no server."""
-    return a_copy(template, place / "data")
-
-
-def a_copy(template: Path, data: Path, uid: int | None = None) -> Path:
-    subprocess.run(["cp", "-a", template, data], check=True)
-    if uid:
-        subprocess.run(["chown", "-R", f"{uid}:{uid}", data], check=True)
-    return data
-
-
 @contextmanager
-def another_process(folder: Path, uid: int = 0, before: str = "", path: str = "") -> Iterator["subprocess.Popen[str]"]:
-    """A second process that uses the server of `folder` until it is told to stop."""
+def another_process(
+    folder: Path, uid: int = 0, before: str = "", path: str = "", prefix: tuple[str, ...] = ()
+) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a second process, as user `uid` if given, that uses the server of `folder` until it is told to stop."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), str(uid), before],
+        [*prefix, sys.executable, "-c", PROGRAM, str(folder), str(uid), before],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([path, os.environ.get("PYTHONPATH", "")])},
     )
     with process:
         try:

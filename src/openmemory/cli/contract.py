@@ -1,0 +1,32 @@
+"""From fields of the public contract to values of the service, with the contract's own checks."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from openmemory import wire
+from openmemory.core.memory import Asked, Told
+from openmemory.errors import Malformed
+from openmemory.server import encoding
+from openmemory.server.problems import field_errors
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+def read_told(fields: Mapping[str, object]) -> Told:
+    """Return what the fields of POST /memory/add tell; raises Malformed."""
+    return encoding.told(_read(wire.AddRequest, fields))
+
+
+def read_asked(fields: Mapping[str, object]) -> Asked:
+    """Return what the fields of POST /memory/query ask; raises Malformed."""
+    return encoding.asked(_read(wire.QueryRequest, fields))
+
+
+def _read(kind: type[Request], fields: Mapping[str, object]) -> Request:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        wrong = field_errors(error.errors())
+        raise Malformed("; ".join(f"{one.field}: {one.message}" for one in wrong[:5]), wrong) from error

@@ -1,0 +1,61 @@
+"""The way of a command to the database: as the process's owner, beside a running server or with one of its own."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager
+from typing import Any, TypeVar
+
+from openmemory import app
+from openmemory.adapters.embedders import Embedder
+from openmemory.cli.printing import progress, warn
+from openmemory.server.calling import Services
+from openmemory.service.census import Census
+from openmemory.settings import Settings
+
+Result = TypeVar("Result")
+
+
+class Session:
+    """The services, and an event loop that runs only while a piece of work does.
+
+    Between two pieces a command may ask the person at the terminal something, and Ctrl-C ends it there at once.
+    """
+
+    def __init__(self, settings: Settings, ready: app.Readied, embedder: Embedder, left: ExitStack) -> None:
+        self.settings = settings
+        self.ready = ready
+        self._runner = left.enter_context(asyncio.Runner())
+        self._opened = AsyncExitStack()
+        left.callback(lambda: self.run(self._opened.aclose()))
+        self.services: Services = self._enter(app.open_services(settings, ready, embedder))
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return what `work` returns."""
+        return self._runner.run(work)
+
+    def census(self) -> Census:
+        """Return the counts, which no service has; call it once."""
+        return self._enter(app.open_census(self.settings, self.ready))
+
+    def _enter(self, manager: AbstractAsyncContextManager[Result]) -> Result:
+        async def entered() -> Result:
+            return await self._opened.enter_async_context(manager)
+
+        return self.run(entered())
+
+
+@contextmanager
+def session(settings: Settings) -> Iterator[Session]:
+    """Yield a session on a database that was made ready.
+
+    The embedded PostgreSQL is shared with whoever runs it, started if nobody does, and stopped by the last to leave.
+    """
+    with ExitStack() as left:
+        with progress("opening the database") as on_event:
+            logins = left.enter_context(app.reached(settings, on_event))
+            embedder = app.create_embedder(settings)
+            ready = app.make_ready(settings, logins, embedder, on_event)
+            opened = Session(settings, ready, embedder, left)
+        for warning in ready.warnings:
+            warn(warning)
+        yield opened

@@ -1,0 +1,23 @@
+"""The scale on which scores are shown: 0 to 1, whatever the question."""
+
+from math import exp, inf, log
+
+# A memory that has half the question's words and some of its sense has a relevance of about 0.3, and shows 0.63.
+_STEP = 0.3
+
+
+def shown(relevance: float) -> float:
+    """Return the score of a relevance, which is what the ranking adds up: 1 - exp(-relevance / 0.3).
+
+    Relevance is about 0.65 at best without boosts, since no real text reaches BM25's bound; shown as it is, a perfect
+    answer would look poor. The scale keeps the order and the same relevance is the same score in every question.
+    Below 0 all is 0.
+    """
+    return 1 - exp(-max(relevance, 0.0) / _STEP)
+
+
+def least_relevance(min_score: float | None) -> float | None:
+    """Return the relevance that is shown as `min_score`; None where every score passes."""
+    if min_score is None or min_score <= 0:
+        return None
+    return inf if min_score >= 1 else -_STEP * log(1 - min_score)
