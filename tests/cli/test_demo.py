@@ -2,7 +2,10 @@
 
 import pytest
 
+from openmemory.app import Logins
 from openmemory.cli.staging import Read, proves, reads_of
+from openmemory.postgres import census
+from openmemory.postgres.statements import Names
 from tests.cli.homes import Home
 
 PLAN = (
@@ -42,6 +45,11 @@ def test_a_sequential_scan_is_seen() -> None:
     (read,) = reads_of(("Seq Scan on openmemory_vectors (actual rows=42 loops=1)", "  Filter: (tenant_id = 'a')"))
 
     assert not proves([read], own_rows=42)
+
+
+def test_a_login_that_may_not_see_all_tenants_counts_none(logins: Logins, names: Names) -> None:
+    assert census.in_all(logins.server, names) is None
+    assert census.in_all(logins.owner, names) is not None
 
 
 def test_the_demo_needs_nothing_leaks_nothing_and_leaves_nothing(shared_home: Home) -> None:

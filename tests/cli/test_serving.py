@@ -107,7 +107,8 @@ def test_a_command_interrupted_at_its_question_stops_the_postgresql_it_started(o
         assert process.stderr is not None
         seen = b""
         while b"[y/N]" not in seen:
-            assert (more := process.stderr.read(1000)), seen
+            more = process.stderr.read(1000)
+            assert more, seen
             seen += more
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)

@@ -87,20 +87,26 @@ UntilOption = Annotated[
 ]
 
 
-def read_settings(context: typer.Context, config: Path | None, **overrides: str | None) -> "Settings":
-    """Return the settings, warnings shown; `overrides` are options that stand in for the environment's values.
-
-    Raises ConfigurationError. The option after the command's name wins over the one before it.
-    """
+def read_settings(context: typer.Context, config: Path | None) -> "Settings":
+    """Return the settings, their warnings shown on standard error; raises ConfigurationError."""
     from openmemory.cli.printing import warn
+
+    found = load_settings(context, config)
+    for warning in found.warnings:
+        warn(warning)
+    return found
+
+
+def load_settings(context: typer.Context, config: Path | None, **overrides: str | None) -> "Settings":
+    """Return the settings; `overrides` are options that stand in for the environment's values.
+
+    A file named after the command wins over one named before it. Raises ConfigurationError.
+    """
     from openmemory.settings import load
 
     before = context.find_object(Given)
     options = {name: value for name, value in overrides.items() if value is not None}
-    found = load(config or (before.config if before else None), {**os.environ, **options})
-    for warning in found.warnings:
-        warn(warning)
-    return found
+    return load(config or (before.config if before else None), {**os.environ, **options})
 
 
 def scope_of(settings: "Settings", tenant: str | None, user: str | None = None, project: str | None = None) -> Scope:

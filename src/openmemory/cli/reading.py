@@ -65,14 +65,13 @@ def get(
     context: typer.Context,
     id: Annotated[UUID, typer.Argument(metavar="ID", help="The memory's id.")],
     user: UserOption = None,
-    project: ProjectOption = None,
     tenant: TenantOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a memory with everything that is known of it."""
     settings = read_settings(context, config)
-    scope = scope_of(settings, tenant, user, project)
+    scope = scope_of(settings, tenant, user)
     from openmemory.cli.printing import print_json
     from openmemory.cli.session import session as session_of
     from openmemory.server import encoding

@@ -14,7 +14,7 @@ import uvicorn
 
 from openmemory import app
 from openmemory.adapters.embedders import Embedder, StaticEmbedder
-from openmemory.cli.banner import show_banner
+from openmemory.cli.banner import show_banner, url_of
 from openmemory.cli.printing import console, progress, warn
 from openmemory.errors import ConfigurationError
 from openmemory.server.telemetry import configure_logging
@@ -34,6 +34,8 @@ def run(settings: Settings) -> None:
     configure_logging(settings.logging.level, settings.logging.format)
     _hear_libraries()
     for_people = console(stderr=True).is_terminal and settings.logging.format != "json"
+    for warning in settings.warnings:
+        warn(warning) if for_people else log.warning("settings.warning", warning=warning)
     with ExitStack() as left:
         sockets = [left.enter_context(taken) for taken in _listen(settings.server.host, settings.server.port)]
         with progress("opening the database") if for_people else _logged() as on_event:
@@ -145,7 +147,7 @@ def _warm_up(embedder: Embedder) -> None:
 def _announce(settings: Settings) -> None:
     server, database = settings.server, settings.database
     folder = str(app.data_folder(settings)) if database.embedded else None
-    log.info("server.started", url=f"http://{server.host}:{server.port}", data_folder=folder)
+    log.info("server.started", url=url_of(server.host, server.port), host=server.host, data_folder=folder)
 
 
 @contextmanager

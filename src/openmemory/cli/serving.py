@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from openmemory.cli.options import ConfigOption, read_settings
+from openmemory.cli.options import ConfigOption, load_settings
 
 
 def serve(
@@ -19,7 +19,7 @@ def serve(
 
     Without a database in the settings it starts a PostgreSQL of its own, and stops it at the end.
     """
-    settings = read_settings(context, config, OM_HOST=host, OM_PORT=None if port is None else str(port))
+    settings = load_settings(context, config, OM_HOST=host, OM_PORT=None if port is None else str(port))
     from openmemory.cli.running import run
 
     run(settings)

@@ -1,17 +1,19 @@
 """How pgvector's types and long columns travel between Python and PostgreSQL: binary, without text in between."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pgvector import SparseVector
 from pgvector.psycopg import register_vector_async
 from psycopg import AsyncConnection
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+from psycopg.types import TypeInfo
 
+from openmemory.core.memory import Embedding
 from openmemory.core.text import TermVector
 
 TERM_SPACE = 1 << 29
@@ -21,6 +23,10 @@ _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _FLOAT4_OID, _FLOAT4_ARRAY_OID = 700, 1021
 # PostgreSQL's array_send: dimensions, has nulls, type of the elements, length, lower bound; then length and bytes each.
 _ARRAY_HEADER = Struct(">iiIii")
+_LENGTH = Struct(">i")
+_NULL = _LENGTH.pack(-1)
+_VECTOR_HEADER = Struct(">Hh")
+_SPARSEVEC_HEADER = Struct(">iii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,20 @@ class Floats:
     """A float4[]."""
 
     values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """A vector[]."""
+
+    values: Sequence[Embedding | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TermLists:
+    """A sparsevec[] of term frequencies."""
+
+    values: Sequence[TermVector]
 
 
 class _UuidsDumper(Dumper):
@@ -57,16 +77,52 @@ async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
     connection.adapters.register_dumper(Floats, _FloatsDumper)
-    cursor = await connection.execute("SELECT to_regtype('vector') IS NOT NULL")
-    found = await cursor.fetchone()
-    if found and found[0]:
+    vector = await TypeInfo.fetch(connection, "vector")
+    sparsevec = await TypeInfo.fetch(connection, "sparsevec")
+    if vector is not None and sparsevec is not None:
         await register_vector_async(connection)
+        connection.adapters.register_dumper(Vectors, _vectors_dumper(vector))
+        connection.adapters.register_dumper(TermLists, _term_lists_dumper(sparsevec))
 
 
-def sparse(terms: TermVector) -> SparseVector:
-    """Return the term frequencies as PostgreSQL stores them."""
-    weights = dict(zip(terms.keys.tolist(), terms.frequencies.tolist(), strict=True))
-    return SparseVector(weights, TERM_SPACE)
+def _vectors_dumper(info: TypeInfo) -> type[Dumper]:
+    class VectorsDumper(Dumper):
+        format = Format.BINARY
+        oid = info.array_oid
+
+        def dump(self, obj: Vectors) -> bytes:
+            return _entries(info.oid, [None if one is None else _vector(one) for one in obj.values])
+
+    return VectorsDumper
+
+
+def _term_lists_dumper(info: TypeInfo) -> type[Dumper]:
+    class TermListsDumper(Dumper):
+        format = Format.BINARY
+        oid = info.array_oid
+
+        def dump(self, obj: TermLists) -> bytes:
+            return _entries(info.oid, [_sparsevec(one) for one in obj.values])
+
+    return TermListsDumper
+
+
+def _vector(values: Embedding) -> bytes:
+    """Return a vector as pgvector receives it: int2 dimensions, int2 unused, the float4s."""
+    return _VECTOR_HEADER.pack(len(values), 0) + values.astype(">f4").tobytes()
+
+
+def _sparsevec(terms: TermVector) -> bytes:
+    """Return a sparsevec as pgvector receives it: int4 dimensions, count, unused, the int4 indices, the float4s."""
+    header = _SPARSEVEC_HEADER.pack(TERM_SPACE, len(terms.keys), 0)
+    return header + terms.keys.astype(">i4").tobytes() + terms.frequencies.astype(">f4").tobytes()
+
+
+def _entries(element_oid: int, values: Sequence[bytes | None]) -> bytes:
+    parts = [_ARRAY_HEADER.pack(1, int(None in values), element_oid, len(values), 1)]
+    for value in values:
+        parts += [_NULL] if value is None else [_LENGTH.pack(len(value)), value]
+    return b"".join(parts)
 
 
 def _array(values: npt.NDArray[Any], element_oid: int, kind: str) -> bytes:

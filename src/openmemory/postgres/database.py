@@ -114,10 +114,9 @@ class Database:
     ) -> None:
         self.names = names
         self._rendered = Rendered(names)
-        self._timeout_ms = statement_timeout_ms
-        self._settings = _tenant_settings(statement_timeout_ms)
+        self._settings = _settings(statement_timeout_ms)
         self._behind_pooler = behind_pooler
-        self._opening = b""
+        self._openings = _Openings(b"", b"")
         self._pool = AsyncConnectionPool[Connection](
             conninfo.get("conninfo", ""),
             kwargs={
@@ -146,7 +145,7 @@ class Database:
         try:
             await self._pool.open(wait=True, timeout=30)
             async with self._pool.connection() as connection:
-                self._opening = await _opening(connection, self.names, self._settings if self._behind_pooler else "")
+                self._openings = await _openings(connection, self.names, self._settings if self._behind_pooler else ())
         except (psycopg.Error, PoolTimeout) as error:
             await self._pool.close()
             raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
@@ -156,27 +155,29 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def tenant(self, scope: Scope) -> AsyncIterator[TenantTx]:
+    async def tenant(self, scope: Scope, *, read_only: bool = False) -> AsyncIterator[TenantTx]:
         """Open a transaction that can only see and change `scope.tenant`; commit at the end, roll back on error.
 
         The role, the tenant and the limits are set in one round trip and are gone with the transaction, so it is
         safe behind a transaction pooler.
         """
-        async with self._transaction(scope.tenant) as connection:
+        opening = self._openings.reading if read_only else self._openings.writing
+        async with self._transaction(opening, scope.tenant) as connection:
             yield TenantTx(connection, self._rendered, scope)
 
     @asynccontextmanager
     async def registry(self) -> AsyncIterator[RegistryTx]:
         """Open a transaction on the operator's tables, as the login role."""
-        async with self._transaction(None) as connection:
+        async with self._transaction(b"BEGIN", None) as connection:
             yield RegistryTx(connection, self._rendered, {})
 
     @asynccontextmanager
-    async def _transaction(self, tenant: str | None) -> AsyncIterator[Connection]:
+    async def _transaction(self, opening: bytes, tenant: str | None) -> AsyncIterator[Connection]:
         with translated():
             async with self._pool.connection() as connection:
                 try:
-                    await connection.execute(self._begin(connection, tenant), prepare=False)
+                    begin = opening if tenant is None else opening + _literal(connection, tenant)
+                    await connection.execute(begin, prepare=False)
                     yield connection
                     await connection.execute("COMMIT", prepare=False)
                 finally:
@@ -186,46 +187,48 @@ class Database:
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)
         if not self._behind_pooler:
-            await connection.execute(_set(self._settings, "SET").encode(), prepare=False)
-
-    def _begin(self, connection: Connection, tenant: str | None) -> bytes:
-        if tenant is None:
-            return b"BEGIN"
-        literal = Escaping(connection.pgconn).escape_literal(tenant.encode())
-        return self._opening + literal
+            await connection.execute("; ".join(f"SET {pair}" for pair in self._settings).encode(), prepare=False)
 
 
-def _tenant_settings(timeout_ms: int) -> str:
-    """Return what holds in every transaction, as `name = value` pairs.
+@dataclass(frozen=True, slots=True)
+class _Openings:
+    """The strings that open a tenant's transaction, all but the tenant's own literal."""
+
+    writing: bytes
+    reading: bytes
+
+
+def _settings(timeout_ms: int) -> tuple[str, ...]:
+    """Return what holds in every transaction.
 
     Every statement reaches its rows through an index that begins with the tenant. On small or freshly filled tables
     the planner would rather read the whole table, other tenants' rows too, so it may not.
     """
-    return (
-        f"statement_timeout = {timeout_ms}; plan_cache_mode = force_custom_plan; enable_seqscan = off;"
-        " enable_bitmapscan = off; jit = off"
-    )
+    return (f"statement_timeout = {timeout_ms}", "enable_seqscan = off", "enable_bitmapscan = off", "jit = off")
 
 
-def _set(settings: str, how: str) -> str:
-    return "".join(f"{how} {pair.strip()}; " for pair in settings.split(";") if pair.strip())
-
-
-async def _opening(connection: Connection, names: Names, settings: str) -> bytes:
-    """Return the string that opens a tenant's transaction, all but the tenant's own literal.
-
-    `settings` are set with it where they cannot belong to the session.
-    """
+async def _openings(connection: Connection, names: Names, settings: tuple[str, ...]) -> _Openings:
+    """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session."""
     cursor = await connection.execute(
         "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
     )
     found = await cursor.fetchone()
     if found is None:
         raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
-    path = f"search_path = {sql.Identifier(names.schema).as_string()}, {sql.Identifier(str(found[0])).as_string()}"
+    schemas = ", ".join(sql.Identifier(str(name)).as_string() for name in (names.schema, found[0]))
     role = sql.Identifier(names.app_role).as_string()
-    opening = _set(f"ROLE {role}; {path}; {settings}", "SET LOCAL")
-    return f"BEGIN; {opening}SET LOCAL app.current_tenant = ".encode()
+    pairs = (f"ROLE {role}", f"search_path = {schemas}", *settings)
+    local = "".join(f"SET LOCAL {pair}; " for pair in pairs)
+    # A question's plan depends on its parameters: the tenant, and which filters are null. Not so for writes, where it
+    # would have each foreign key's check planned anew for every row.
+    custom = "SET LOCAL plan_cache_mode = force_custom_plan; "
+    tenant = "SET LOCAL app.current_tenant = "
+    return _Openings(f"BEGIN; {local}{tenant}".encode(), f"BEGIN READ ONLY; {local}{custom}{tenant}".encode())
+
+
+def _literal(connection: Connection, text: str) -> bytes:
+    """Return `text` quoted by libpq for this connection."""
+    return Escaping(connection.pgconn).escape_literal(text.encode())
 
 
 async def _abandon(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from openmemory.core.memory import Embedding, Filters, NewMemory
 from openmemory.core.ranking import TERMS_PER_COLUMN, Candidates, estimate
 from openmemory.core.text import session_key, speaker_key
-from openmemory.postgres.adaptation import TERM_SPACE, sparse
+from openmemory.postgres.adaptation import TERM_SPACE, TermLists, Vectors
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
 
@@ -74,8 +74,8 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory]) -> None:
         session_keys=[session_key(memory.user_id, memory.session_id) for memory in new],
         speaker_keys=[speaker_key(memory.speaker) if memory.speaker else 0 for memory in new],
         traits=[memory.marks << _LENGTH_BITS | min(memory.terms.length, _LENGTHS) for memory in new],
-        terms=[sparse(memory.terms) for memory in new],
-        embeddings=[memory.embedding for memory in new],
+        terms=TermLists([memory.terms for memory in new]),
+        embeddings=Vectors([memory.embedding for memory in new]),
     )
 
 

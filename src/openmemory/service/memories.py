@@ -89,14 +89,14 @@ class Memories:
 
     async def get(self, scope: Scope, memory_id: UUID) -> Memory:
         """Return a memory; raises MemoryNotFound, and AnotherUsersMemory where the scope names a user."""
-        async with self._database.tenant(scope) as tx:
+        async with self._database.tenant(scope, read_only=True) as tx:
             return _belonging(scope, memory_id, await memories.get(tx, memory_id))
 
     async def listing(
         self, scope: Scope, *, limit: int, offset: int = 0, before: int | None = None, filters: Filters
     ) -> Page:
         """Return a page of the scope's memories, the newest first; `filters` may name a session and one sector."""
-        async with self._database.tenant(scope) as tx:
+        async with self._database.tenant(scope, read_only=True) as tx:
             items = await memories.listing(
                 tx, limit + 1, offset, before, session_id=filters.session_id, sectors=filters.sectors
             )
@@ -147,12 +147,12 @@ class Memories:
 
     async def sector_counts(self, scope: Scope) -> list[SectorCount]:
         """Return how many memories each sector has, and their average salience now."""
-        async with self._database.tenant(scope) as tx:
+        async with self._database.tenant(scope, read_only=True) as tx:
             return await memories.sector_counts(tx, self._clock())
 
     async def totals(self, scope: Scope) -> Totals:
         """Return how much the tenant has in all."""
-        async with self._database.tenant(scope) as tx:
+        async with self._database.tenant(scope, read_only=True) as tx:
             return await memories.totals(tx)
 
     async def _keep(self, tx: TenantTx, new: Sequence[NewMemory]) -> dict[UUID, Kept]:

@@ -80,7 +80,7 @@ class Search:
         """
         question, embedding = await self._understood(scope, asked)
         wanted = _wanted(question, embedding)
-        async with self._turns, self._database.tenant(scope) as tx:
+        async with self._turns, self._database.tenant(scope, read_only=True) as tx:
             visible = await vectors.scan(tx, wanted, asked.filters)
             scored = await _scored(visible.candidates, question)
             rows = _best(scored, visible.passes, max(RERANKED, 2 * asked.k))

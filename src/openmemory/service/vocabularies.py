@@ -60,7 +60,7 @@ class Vocabularies:
         return age_s < (_FRESH_AFTER_WRITE_S if written else _FRESH_S)
 
     async def _read(self, scope: Scope) -> Vocabulary:
-        async with self._database.tenant(scope) as tx:
+        async with self._database.tenant(scope, read_only=True) as tx:
             speakers = await memories.speakers(tx, _SAMPLE)
             sample = await vectors.term_sample(tx, _SAMPLE)
         if len(sample) < _ENOUGH:
