@@ -100,8 +100,7 @@ async def _fill_tenants(ready: app.Readied, tenants: Sequence[corpus.Tenant], do
         async def hand() -> None:
             while waiting:
                 tenant, start, stop = waiting.popleft()
-                await _add(database, encoder, tenant, start, stop)
-                done.put(stop - start)
+                done.put(await _add(database, encoder, tenant, start, stop))
 
         # While PostgreSQL works on one batch, the next one is encoded.
         await asyncio.gather(*(hand() for _ in range(_AT_ONCE)))
@@ -115,20 +114,24 @@ async def _pieces(database: Database, tenants: Sequence[corpus.Tenant]) -> deque
             await registry.create_tenant(tx, tenant.name)
         async with database.tenant(Scope(tenant.name)) as tx:
             there = (await memories.totals(tx)).memories
-        edges = [*range(there, tenant.size, BATCH), tenant.size] if there < tenant.size else []
-        rounds += [
-            (int(start / tenant.size * 1_000_000), tenant.name, start, stop) for start, stop in pairwise(edges)
-        ]
+        # A filling that was killed may have kept a batch and not the one before it.
+        begin = max(0, there - _AT_ONCE * BATCH)
+        edges = [*range(begin, tenant.size, BATCH), tenant.size] if there < tenant.size else []
+        rounds += [(int(start / tenant.size * 1_000_000), tenant.name, start, stop) for start, stop in pairwise(edges)]
     return deque((name, start, stop) for _, name, start, stop in sorted(rounds))
 
 
-async def _add(database: Database, encoder: Encoder, tenant: str, start: int, stop: int) -> None:
+async def _add(database: Database, encoder: Encoder, tenant: str, start: int, stop: int) -> int:
+    """Keep a batch as the service does, and return how many memories of it were not there."""
     now = datetime.now(UTC)
     new = await encoder.encode(list(corpus.memories(tenant, start, stop)), now)
     async with database.tenant(Scope(tenant)) as tx:
         kept = await memories.insert(tx, new, now, boost=0)
         assert len(kept) == len(new), "the corpus repeats itself"
-        await vectors.insert(tx, new)
+        fresh = {row.fingerprint for row in kept if not row.deduplicated}
+        if fresh:
+            await vectors.insert(tx, [memory for memory in new if memory.fingerprint in fresh])
+    return len(fresh)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import orjson
 import uvloop
@@ -69,6 +70,11 @@ def post(tenant: str, path: str, body: object, things: int = 1) -> Request:
     return Request(head.encode() + content, things)
 
 
+def delete(tenant: str, path: str) -> Request:
+    """Return a DELETE as `tenant`."""
+    return Request(f"DELETE {path} HTTP/1.1\r\nhost: {HOST}\r\nx-tenant-id: {tenant}\r\n\r\n".encode())
+
+
 def run(port: int, users: int, requests: Iterator[Request], seconds: float) -> Run:
     """Return what `users` measure who send `requests` without pauses, each the next one that nobody has sent.
 
@@ -116,8 +122,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         """Answer the one who waits when the whole answer is there."""

@@ -1,16 +1,18 @@
 """The public contract: what requests and answers look like. Names and shapes are upstream's where it has them."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
 
 from openmemory.core.memory import CONTENT_MAX_CHARS
 from openmemory.core.scope import name_problem
 from openmemory.core.sectors import Sector
+from openmemory.core.text import text_problem
 
 BATCH_MOST = 1_000
 MATCHES_MOST = 1_000
@@ -19,6 +21,8 @@ QUERY_MAX_CHARS = 10_000
 _METADATA_BYTES = 16 * 1024
 _METADATA_DEPTH = 16
 _TAG_BYTES = 256
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # escaped by JSON, unlike the six characters of its escape
+_EARLIEST_MS = -62_135_596_800_000  # the beginning of the year 1
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999
 
 
@@ -28,9 +32,24 @@ def _named(value: str) -> str:
     return value
 
 
+def _content(value: str) -> str:
+    if problem := text_problem(value, CONTENT_MAX_CHARS):
+        raise ValueError(problem)
+    return value
+
+
+def _unicode(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("is not valid Unicode (a lone surrogate)") from error
+    return value
+
+
 def _tag(value: str) -> str:
-    if not value or len(value.encode()) > _TAG_BYTES:
-        raise ValueError(f"has {len(value.encode())} bytes; 1 to {_TAG_BYTES} are allowed")
+    size_bytes = len(_unicode(value).encode())
+    if not 1 <= size_bytes <= _TAG_BYTES:
+        raise ValueError(f"has {size_bytes} bytes; 1 to {_TAG_BYTES} are allowed")
     if "\0" in value:
         raise ValueError("has a NUL character")
     return value
@@ -41,7 +60,7 @@ def _instant(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("is neither ISO 8601 nor milliseconds since 1970")
     if isinstance(value, int | float):
-        if not abs(value) <= _LATEST_MS:
+        if not _EARLIEST_MS <= value <= _LATEST_MS:
             raise ValueError("is beyond the years that can be kept; give milliseconds since 1970")
         return _utc(datetime.fromtimestamp(value / 1000, UTC))
     if isinstance(value, str):
@@ -68,7 +87,7 @@ def _metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         raise ValueError("has a number or a text that JSON cannot carry: infinite, or broken Unicode") from error
     if len(encoded) > _METADATA_BYTES:
         raise ValueError(f"is {len(encoded)} bytes of JSON; at most {_METADATA_BYTES}")
-    if b"\\u0000" in encoded:
+    if _NUL.search(encoded):
         raise ValueError("has a NUL character")
     return value
 
@@ -89,6 +108,7 @@ def _inside(value: JsonValue) -> Sequence[JsonValue]:
     return (value or [None]) if isinstance(value, list) else []
 
 
+Content = Annotated[str, Field(min_length=1, max_length=CONTENT_MAX_CHARS), AfterValidator(_content)]
 Name = Annotated[str, AfterValidator(_named), Field(description="At most 128 bytes, no control characters.")]
 Tags = Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=64)]
 Instant = Annotated[
@@ -110,7 +130,7 @@ class _Request(BaseModel):
 class AddRequest(_Request):
     """A memory to keep."""
 
-    content: str = Field(min_length=1, max_length=CONTENT_MAX_CHARS)
+    content: Content
     id: UUID | None = Field(None, description="Your own id; taken: 409.")
     tags: Tags | None = None
     metadata: Metadata | None = None
@@ -128,7 +148,7 @@ class AddBatchRequest(_Request):
     """Memories to keep together: all or, with `partial`, those that can be."""
 
     items: list[AddRequest] = Field(min_length=1, max_length=BATCH_MOST)
-    partial: bool = False
+    partial: StrictBool = False
 
 
 class QueryFilters(_Request):
@@ -153,20 +173,19 @@ class QueryFilters(_Request):
 class QueryRequest(QueryFilters):
     """A question, by text or embedding or both."""
 
-    query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
+    query: Annotated[str, Field(max_length=QUERY_MAX_CHARS), AfterValidator(_unicode)] | None = None
     embedding: Vector | None = None
-    k: int = Field(8, ge=1, le=MATCHES_MOST)
+    k: int = Field(
+        8,
+        ge=1,
+        le=MATCHES_MOST,
+        validation_alias=AliasChoices("k", "top_k", "limit"),
+        description="How many at most; also `top_k` or `limit`.",
+    )
     explain: bool = False
-    filters: QueryFilters | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _other_names(cls, data: Any) -> Any:  # noqa: ANN401 -- what arrives is anything
-        """Read `top_k` and `limit` as `k`, and `filter` as `filters`."""
-        if not isinstance(data, dict):
-            return data
-        renamed = {"top_k": "k", "limit": "k", "filter": "filters"}
-        return {renamed.get(name, name): value for name, value in sorted(data.items(), key=_own_names_last)}
+    filters: QueryFilters | None = Field(
+        None, validation_alias=AliasChoices("filters", "filter"), description="Also `filter`."
+    )
 
     def narrowing(self, name: str) -> Any:  # noqa: ANN401 -- the caller knows the field's type
         """Return a filter from the top level or, failing that, from `filters`."""
@@ -174,14 +193,10 @@ class QueryRequest(QueryFilters):
         return own if own is not None or self.filters is None else getattr(self.filters, name)
 
 
-def _own_names_last(entry: tuple[str, object]) -> bool:
-    return entry[0] in {"k", "filters"}
-
-
 class PatchRequest(_Request):
     """What to change of a memory; what is absent stays."""
 
-    content: str | None = Field(None, min_length=1, max_length=CONTENT_MAX_CHARS)
+    content: Content | None = None
     tags: Tags | None = None
     metadata: Metadata | None = None
     salience: Share | None = None

@@ -221,7 +221,8 @@ async def _openings(connection: Connection, names: Names, settings: tuple[str, .
     local = "".join(f"SET LOCAL {pair}; " for pair in pairs)
     # A question's plan depends on its parameters: the tenant, and which filters are null. Not so for writes, where it
     # would have each foreign key's check planned anew for every row.
-    custom = "SET LOCAL plan_cache_mode = force_custom_plan; "
+    # A question's rows come in the order of the tenant index; on a small table a sort would seem cheaper.
+    custom = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_sort = off; "
     tenant = "SET LOCAL app.current_tenant = "
     return _Openings(f"BEGIN; {local}{tenant}".encode(), f"BEGIN READ ONLY; {local}{custom}{tenant}".encode())
 

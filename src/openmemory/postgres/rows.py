@@ -17,11 +17,15 @@ def rows_of(kind: type[Row]) -> BaseRowFactory[Row]:
     """
     expected = [field.name for field in fields(kind)] if is_dataclass(kind) else []
 
+    checked = False
+
     def factory(cursor: Any) -> Callable[[Sequence[Any]], Row]:  # noqa: ANN401 -- any of psycopg's cursors
-        description = cursor.description or ()
-        found = [column.name for column in description]
-        if description and found != expected:
-            raise TypeError(f"{kind.__name__} has the fields {expected}, the statement the columns {found}")
+        nonlocal checked
+        if not checked and cursor.description:  # once: a description costs more than the rows of a short answer
+            found = [column.name for column in cursor.description]
+            if found != expected:
+                raise TypeError(f"{kind.__name__} has the fields {expected}, the statement the columns {found}")
+            checked = True
         return lambda values: kind(*values)
 
     return factory

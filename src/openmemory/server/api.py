@@ -12,11 +12,9 @@ from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Authenticated, Services
 from openmemory.server.limits import BodyLimit
 from openmemory.server.memory_calls import memory_calls
+from openmemory.server.schema import PROBLEMS, DescribedApi
 from openmemory.server.status_calls import About, status_calls
 from openmemory.server.telemetry import Metrics, Observed
-from openmemory.wire import Problem
-
-_PROBLEM = {"model": Problem, "description": "Problem details (RFC 9457)."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +40,33 @@ def create_api(
             app.state.services = opened
             yield
 
-    app = FastAPI(
+    app = DescribedApi(
         title="OpenMemory",
         version=about.version,
         summary="Long-term memory for agents, many tenants on one PostgreSQL.",
         lifespan=lifespan,
-        responses={"4XX": _PROBLEM, "503": _PROBLEM},
+        responses=PROBLEMS,
+        docs_url=None,  # it would load its scripts from someone else's server
         redoc_url=None,
+        redirect_slashes=False,
     )
+    app.tenant_header = auth.header
     app.state.about = about
     app.state.metrics = Metrics()
     app.include_router(memory_calls)
     app.include_router(status_calls)
     problems.install(app)
-    # The last added is the first passed: observed, then CORS, then who asks, then how much.
+    # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, and how much.
     app.add_middleware(BodyLimit, most_bytes=limits.body_bytes, batch_bytes=limits.batch_bytes)
-    app.add_middleware(Authenticated, auth=auth)
+    app.add_middleware(Authenticated, auth=auth.with_pages(cors_origins))
+    app.add_middleware(problems.Caught)
     if cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), allow_methods=["*"], allow_headers=["*"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Idempotent-Replayed", "Retry-After"],
+        )
     app.add_middleware(Observed, metrics=app.state.metrics)
     return app

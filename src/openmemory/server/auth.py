@@ -2,8 +2,10 @@
 
 import hmac
 import ipaddress
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -11,7 +13,8 @@ from starlette.requests import Request
 from openmemory.core.scope import name_problem
 from openmemory.errors import CredentialsInvalid, CredentialsMissing, Malformed, TenantForbidden
 
-_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_PROXY_HEADERS = frozenset({"forwarded", "x-real-ip", "via"})
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 _CHOOSE = (
     "nothing proves the tenant: send the server key (OM_API_KEY) as x-api-key or Authorization: Bearer, or ask over"
     " loopback without a proxy from a server bound to loopback, or put a gateway in front that proves the tenant and"
@@ -40,6 +43,11 @@ class HeaderAuth:
     header: str = "x-tenant-id"
     default_tenant: str = "default"
     multi_tenant: bool = True
+    pages: frozenset[str] = frozenset()
+
+    def with_pages(self, origins: Iterable[str]) -> Self:
+        """Return this with the pages believed that come from this machine and are among `origins`, and no others."""
+        return replace(self, pages=frozenset(one for one in origins if _is_loopback_host(one.rpartition("//")[2])))
 
     def authenticate(self, request: Request) -> Asker:
         """Return who asks.
@@ -59,7 +67,7 @@ class HeaderAuth:
             return "server-key"
         if self.trust_header:
             return "gateway"
-        if self.bound_to_loopback and _is_local(request):
+        if self.bound_to_loopback and _is_local(request, self.pages):
             return "loopback"
         raise CredentialsMissing(_CHOOSE)
 
@@ -80,9 +88,9 @@ class HeaderAuth:
 
 
 def _presented_key(headers: Headers) -> str | None:
-    key = headers.get("x-api-key")
-    if key is not None:
-        return key
+    keys = headers.getlist("x-api-key")
+    if keys:
+        return keys[0] if len(keys) == 1 else ""  # one of several would be a guess; none is accepted
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
@@ -94,31 +102,38 @@ def _check_key(presented: str | None, expected: str) -> None:
         raise CredentialsInvalid("the API key is not accepted")
 
 
-def _is_local(request: Request) -> bool:
+def _is_local(request: Request, pages: frozenset[str]) -> bool:
     """Return whether a request came from this machine itself, not through a proxy or another site's page."""
     if request.client is None or not _is_loopback(request.client.host):
         return False
     hosts = request.headers.getlist("host")
-    if len(hosts) != 1 or not _is_loopback(urlsplit(f"//{hosts[0]}").hostname or ""):
+    if len(hosts) != 1 or not _is_loopback_host(hosts[0]):
         return False
-    if any(name in request.headers for name in _PROXY_HEADERS) or any(
-        name.startswith("x-forwarded-") for name in request.headers
-    ):
+    if any(name in _PROXY_HEADERS or name.startswith("x-forwarded-") for name in request.headers):
         return False
-    return _is_same_site(request.headers, hosts[0])
+    return _is_own_page(request.headers, hosts[0].lower(), pages)
 
 
-def _is_same_site(headers: Headers, host: str) -> bool:
-    origins = headers.getlist("origin")
-    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+def _is_own_page(headers: Headers, host: str, pages: frozenset[str]) -> bool:
+    """Return whether no page asks, or one that this server served, or one of `pages`."""
+    origins = [origin.lower() for origin in headers.getlist("origin")]
+    if origins and all(origin in pages for origin in origins):
+        return True
+    if any(site not in {"none", "same-origin"} for site in headers.getlist("sec-fetch-site")):
         return False
-    return all(urlsplit(origin).netloc == host and origin != "null" for origin in origins)
+    return all(origin in {f"http://{host}", f"https://{host}"} for origin in origins)
 
 
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
+def _is_loopback_host(host: str) -> bool:
+    """Return whether a Host header, with or without a port, names this machine."""
+    found = _HOST.fullmatch(host)
+    return found is not None and _is_loopback(found[1] or found[2])
+
+
+def _is_loopback(address: str) -> bool:
+    if address.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False

@@ -26,7 +26,7 @@ from openmemory.service.tenants import Tenants
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-PUBLIC_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs"})
+PUBLIC_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
 _JSON = "application/json"
 _KEY_MAX_BYTES = 255
 

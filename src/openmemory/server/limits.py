@@ -1,6 +1,7 @@
 """What one request and one tenant may take."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from openmemory.errors import MediaTypeUnsupported, OpenMemoryError, RateLimited
 from openmemory.server.problems import answer
 
 _BATCH_PATHS = ("/memory/add/batch",)
+_LENGTH_DIGITS = 15
+_JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 
 @dataclass(slots=True)
@@ -75,24 +78,28 @@ class BodyLimit:
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
-        try:
-            await self._app(scope, _counted(receive, most), send)
-        except TooLarge as error:
-            await answer(error, scope["path"])(scope, receive, send)
+        await self._app(scope, _counted(receive, most), send)
 
 
 def _refusal(headers: Headers, most: int) -> OpenMemoryError | None:
-    length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > most:
+    length = headers.get("content-length", "0").lstrip("0")
+    if length.isdecimal() and (len(length) > _LENGTH_DIGITS or int(length) > most):
         return _too_large(most)
-    has_body = length not in {"", "0"} or "transfer-encoding" in headers
-    media = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if has_body and media != "application/json" and not media.endswith("+json"):
-        return MediaTypeUnsupported(f"content-type is {media[:80]!r}; send application/json")
-    return None
+    has_body = length != "" or "transfer-encoding" in headers
+    return _not_json(headers.get("content-type")) if has_body else None
+
+
+def _not_json(media: str | None) -> OpenMemoryError | None:
+    if media is None:
+        return MediaTypeUnsupported("content-type is missing; send application/json")
+    name = media.partition(";")[0].strip().lower()
+    if _JSON.fullmatch(name):
+        return None
+    return MediaTypeUnsupported(f"content-type is {name[:80]!r}; send application/json")
 
 
 def _counted(receive: Receive, most: int) -> Receive:
+    """Return `receive` that raises TooLarge, in whoever reads the body, once there is too much of it."""
     seen = 0
 
     async def counted() -> Message:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from openmemory import wire
 from openmemory.core.memory import Filters, Told
@@ -34,6 +34,8 @@ _OFFSET_MOST = 10_000_000
 UserId = Annotated[wire.Name | None, Query()]
 ProjectId = Annotated[wire.Name | None, Query()]
 MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)]
+# Read in the call, since with `partial` each memory is refused by itself.
+UnreadBatch = Annotated[Any, Body(), PlainValidator(lambda value: value, json_schema_input_type=wire.AddBatchRequest)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000)]
 Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
 Cursor = Annotated[int | None, Query(ge=0, le=_LATEST_SEQ, description="The `next_cursor` of the page before.")]
@@ -54,15 +56,9 @@ async def add(
 @memory_calls.post(
     "/memory/add/batch",
     response_model=wire.AddBatchAnswer,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": wire.AddBatchRequest.model_json_schema()}},
-        }
-    },
 )
 async def add_batch(
-    request: Request, body: Annotated[Any, Body()], who: Called, parts: Parts, key: IdempotencyKey = None
+    request: Request, body: UnreadBatch, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:
     """Keep up to 1,000 memories: all or none, or with `partial` those that can be kept."""
 

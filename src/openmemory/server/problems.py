@@ -1,14 +1,17 @@
 """Errors as HTTP answers: problem details (RFC 9457), with upstream's `err` and `error` beside them."""
 
+import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
 from openmemory.wire import FieldProblem, Problem
@@ -52,7 +55,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.OpenMemoryError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
+
+
+class Caught:
+    """Answers what nobody expected with 500, and logs where it happened."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            route = getattr(scope.get("route"), "path", "none")
+            log.error("request.failed", method=scope["method"], route=route, failure=_failure(error))
+            if not begun:
+                await _unexpected(scope["path"])(scope, receive, send)
 
 
 def answer(error: errors.OpenMemoryError, instance: str) -> Response:
@@ -105,25 +133,38 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
+    if isinstance(error.__cause__, errors.OpenMemoryError):  # the body was refused while FastAPI read it
+        return answer(error.__cause__, request.url.path)
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:
+        return answer(errors.Malformed.at("body", "cannot be read as JSON in UTF-8"), request.url.path)
     code = status.phrase.lower().replace(" ", "-")
     detail = {
         HTTPStatus.NOT_FOUND: "there is no such path; see /openapi.json",
         HTTPStatus.METHOD_NOT_ALLOWED: "the path has no such method; see /openapi.json",
-        HTTPStatus.BAD_REQUEST: "the body cannot be read as JSON",
     }.get(status, str(error.detail))
     return _problem(status, code, status.phrase, detail, request.url.path, headers=dict(error.headers or {}))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
+def _unexpected(instance: str) -> Response:
     return _problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         errors.OpenMemoryError.code,
         errors.OpenMemoryError.title,
         "the server's log says more",
-        request.url.path,
+        instance,
     )
+
+
+def _failure(error: BaseException) -> str:
+    """Return the kinds of an error and of its causes, and where they arose; never messages, which may quote content."""
+    lines, link = [], error
+    while True:
+        lines += [*traceback.format_tb(link.__traceback__), type(link).__qualname__]
+        cause = link.__cause__ or link.__context__
+        if cause is None:
+            return "\n".join(line.rstrip() for line in lines)
+        lines, link = [*lines, "raised from"], cause
 
 
 def _problem(
@@ -142,14 +183,21 @@ def _problem(
         type=f"/problems/{code}",
         title=title,
         status=status,
-        detail=detail,
-        instance=instance,
+        detail=detail.encode(errors="replace").decode(),
+        instance=_reference(instance),
         err=name,
         error=name,
         errors=fields or None,
     )
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, status, headers, media_type="application/problem+json")
+
+
+def _reference(path: str) -> str:
+    """Return a path as the reference that a problem's `instance` is, its parts cut."""
+    return "/".join(
+        quote(part[:_VALUE_MAX_CHARS], errors="replace", safe="!$&'()*+,;=:@") for part in path.split("/")[:8]
+    )
 
 
 def _field(location: Sequence[str | int]) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from openmemory import wire
 from openmemory.core.sectors import RATE_PER_DAY, WEIGHT, Sector, rules
@@ -52,7 +53,7 @@ async def ready(parts: Parts) -> Response:
     return shown(wire.ReadyAnswer())
 
 
-@status_calls.get("/metrics", response_class=Response)
+@status_calls.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Return counts and times of requests, as Prometheus reads them."""
     found: Metrics = request.app.state.metrics

@@ -20,7 +20,10 @@ from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
 from openmemory.service.vocabularies import Vocabularies
 
+# Candidates scored again with the exact similarity. Words and context find most of what the sign bits miss; without
+# them more are needed for the same recall.
 RERANKED = 200
+RERANKED_WITHOUT_TEXT = 500
 _INLINE_ROWS = 20_000
 
 
@@ -83,7 +86,8 @@ class Search:
         async with self._turns, self._database.tenant(scope, read_only=True) as tx:
             visible = await vectors.scan(tx, wanted, asked.filters)
             scored = await _scored(visible.candidates, question)
-            rows = _best(scored, visible.passes, max(RERANKED, 2 * asked.k))
+            reranked = RERANKED if question else RERANKED_WITHOUT_TEXT
+            rows = _best(scored, visible.passes, max(reranked, 2 * asked.k))
             near = await _nearest(tx, visible, scored, rows, embedding, asked)
             plan = await vectors.explain_scan(tx, wanted, asked.filters) if asked.explain else ()
         self._recalls.note(scope, [found.id for found in near])

@@ -1,0 +1,113 @@
+"""Add memories one by one and in batches, with vectors and with text: `python -m benchmarks.adds`.
+
+What is added belongs to a tenant of its own and is deleted at the end; the VACUUM after it is left to autovacuum.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks import corpus, load, report
+from benchmarks.questions import add_load
+from benchmarks.serving import serving
+from openmemory.adapters.embedders import StaticEmbedder
+from openmemory.core.memory import Told
+from openmemory.core.text import spoken
+
+_WARM_UP_S = 2.0
+_SINGLES_A_SECOND, _BATCHED_A_SECOND = 4_000, 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A way to add: how many memories a request, whether it brings vectors, and how many a second are demanded."""
+
+    name: str
+    batch: int
+    vectors: bool
+    demanded: float
+
+
+CASES = (
+    Case("single, embedding", 1, True, 1_000),
+    Case("single, text", 1, False, 500),
+    Case("batches of 200, embedding", 200, True, 10_000),
+    Case("batches of 200, text", 200, False, 2_000),
+    Case("batches of 1000, embedding", 1_000, True, 10_000),
+    Case("batches of 1000, text", 1_000, False, 2_000),
+)
+
+
+def requests(case: Case, tenant: str, count: int) -> list[load.Request]:
+    """Return requests that add `count` memories, no two alike, made before the clock runs."""
+    told = list(corpus.memories(tenant, 0, count))
+    embeddings = _embeddings(told) if case.vectors else [None] * len(told)
+    items = [_item(one, embedding) for one, embedding in zip(told, embeddings, strict=True)]
+    if case.batch == 1:
+        return [load.post(tenant, "/memory/add", item) for item in items]
+    return [
+        load.post(tenant, "/memory/add/batch", {"items": items[at : at + case.batch]}, len(items[at : at + case.batch]))
+        for at in range(0, len(items), case.batch)
+    ]
+
+
+def _embeddings(told: Sequence[Told]) -> list[list[float]]:
+    embedder = StaticEmbedder()
+    vectors = asyncio.run(embedder.embed([spoken(one.content, one.speaker) for one in told], "document"))
+    # Seven digits, as a client that has float32 sends them.
+    return [[float(f"{number:.7g}") for number in vector] for vector in vectors.tolist()]
+
+
+def _item(told: Told, embedding: list[float] | None) -> dict[str, object]:
+    assert told.occurred_at is not None
+    item: dict[str, object] = {
+        "content": told.content,
+        "user_id": told.user_id,
+        "session_id": told.session_id,
+        "speaker": told.speaker,
+        "occurred_at": told.occurred_at.isoformat(),
+    }
+    return item if embedding is None else {**item, "embedding": embedding}
+
+
+def measure(port: int, case: Case, users: int, seconds: float) -> load.Run:
+    """Return what `users` measured who added for `seconds`; what they added is gone after."""
+    a_second = _SINGLES_A_SECOND if case.batch == 1 else _BATCHED_A_SECOND
+    tenant = f"adds-{time.time_ns():x}"
+    report.say(f"{case.name}: making the requests")
+    made = iter(requests(case, tenant, int(a_second * (seconds + _WARM_UP_S))))
+    load.run(port, users, made, _WARM_UP_S)
+    measured = load.run(port, users, made, seconds)
+    load.run(port, 1, _deletions(tenant), 600)
+    return measured
+
+
+def _deletions(tenant: str) -> Iterator[load.Request]:
+    for user in range(2_000):
+        yield load.delete(tenant, f"/users/user-{user:04}/memories")
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    parser = report.options((__doc__ or "").partition("\n")[0])
+    report.add_data_dir(parser)
+    add_load(parser, users=16, seconds=10)
+    parser.add_argument("--batch-users", type=int, default=4, metavar="N", help="who send batches (default: 4)")
+    parser.add_argument("--only", metavar="WORD", default="", help="only the ways whose name has this word")
+    args = parser.parse_args()
+    rows: list[report.Figures] = []
+    checks = []
+    with serving(args.data_dir) as server:
+        for case in CASES:
+            if args.only in case.name:
+                users = args.users if case.batch == 1 else args.batch_users
+                measured = measure(server.port, case, users, args.seconds)
+                rows.append({"adds": case.name, "clients": users, **measured.figures()})
+                rate = measured.things / measured.seconds
+                checks.append(report.check(f"{case.name}, a second", rate, least=case.demanded))
+    report.show(f"adds {args.data_dir}", rows, checks, as_json=args.json)
+
+
+if __name__ == "__main__":
+    main()

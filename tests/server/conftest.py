@@ -1,0 +1,50 @@
+"""A client that is a fresh tenant, and applications with other settings on the worker's database."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from openmemory import app as application
+from openmemory.adapters.embedders import Embedder
+from openmemory.app import Readied
+from openmemory.settings import load
+from tests.factories import a_tenant
+from tests.server.asking import a_client
+
+Started = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+
+@pytest.fixture
+def tenant() -> str:
+    """Return the name of the tenant that `me` is."""
+    return a_tenant()
+
+
+@pytest.fixture
+async def me(api: FastAPI, tenant: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client on this machine that is a fresh tenant."""
+    async with a_client(api, tenant) as client:
+        yield client
+
+
+@pytest.fixture
+async def other(api: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client on this machine that is another fresh tenant."""
+    async with a_client(api, a_tenant()) as client:
+        yield client
+
+
+@pytest.fixture
+def started(ready: Readied, embedder: Embedder) -> Started:
+    """Return what starts an application with other settings on the worker's database."""
+
+    @asynccontextmanager
+    async def start(**environ: str) -> AsyncIterator[FastAPI]:
+        built = application.create_app(load(environ=environ), ready, embedder)
+        async with built.router.lifespan_context(built):
+            yield built
+
+    return start

@@ -1,0 +1,244 @@
+"""What tenant B tries with A's names, for every public method and function of the service room."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from openmemory.core.memory import Asked, Change, Filters, JsonValue, Told
+from openmemory.core.scope import Scope
+from openmemory.errors import OpenMemoryError
+from openmemory.postgres.database import Database
+from openmemory.service.clock import system_clock
+from openmemory.service.recalls import Recalls
+from tests.factories import NOON
+from tests.tenancy.conftest import Stage
+from tests.tenancy.victims import Marks
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """B's means: its own scope, every service, and the names of another tenant."""
+
+    stage: Stage
+    database: Database
+    scope: Scope
+    theirs: Marks
+
+    @property
+    def as_their_user(self) -> Scope:
+        """Return B's scope, narrowed to the name of A's user."""
+        return Scope(self.scope.tenant, self.theirs.user, self.theirs.project)
+
+
+Answers = list[object]
+Case = Callable[[Attempt], Awaitable[Answers]]
+
+
+async def _tried(call: Awaitable[object]) -> object:
+    try:
+        return await call
+    except OpenMemoryError as error:
+        return f"{type(error).__name__}: {error.detail}"
+
+
+def _copy(theirs: Marks, memory_id: UUID | None = None) -> Told:
+    return Told(
+        f"{theirs.word} keeps the spare key under stone number 0",
+        id=memory_id,
+        user_id=theirs.user,
+        project_id=theirs.project,
+        session_id=theirs.session,
+        speaker=theirs.speaker,
+        occurred_at=NOON,
+    )
+
+
+async def _add(at: Attempt) -> Answers:
+    memories = at.stage.memories
+    # The same text is no duplicate of A's; then A's id is free in B's own rows.
+    said = await _tried(memories.add(at.scope, _copy(at.theirs)))
+    taken = await _tried(memories.add(at.scope, Told("a text of our own", id=at.theirs.ids[0])))
+    return [said, taken]
+
+
+async def _add_all(at: Attempt) -> Answers:
+    told = [_copy(at.theirs, at.theirs.ids[1]), Told("ours", id=at.theirs.ids[2])]
+    return [await _tried(at.stage.memories.add_all(at.scope, told))]
+
+
+async def _add_each(at: Attempt) -> Answers:
+    told = [_copy(at.theirs, at.theirs.ids[1]), Told(" "), Told("ours", id=at.theirs.ids[2])]
+    return [repr(one) for one in await at.stage.memories.add_each(at.scope, told)]
+
+
+async def _get(at: Attempt) -> Answers:
+    scopes = (at.scope, at.as_their_user)
+    return [await _tried(at.stage.memories.get(scope, one)) for scope in scopes for one in at.theirs.ids]
+
+
+async def _listing(at: Attempt) -> Answers:
+    narrow = Filters(session_id=at.theirs.session)
+    pages = [
+        at.stage.memories.listing(at.scope, limit=1000, filters=Filters()),
+        at.stage.memories.listing(at.scope, limit=1000, before=at.theirs.cursor, filters=Filters()),
+        at.stage.memories.listing(at.scope, limit=1000, offset=1, filters=narrow),
+        at.stage.memories.listing(at.as_their_user, limit=1000, filters=Filters()),
+    ]
+    return [await page for page in pages]
+
+
+async def _change(at: Attempt) -> Answers:
+    memories, memory_id = at.stage.memories, at.theirs.ids[0]
+    change = Change("taken over", ("mine",), {"owner": "B"}, 1.0)
+    scopes = (at.scope, at.as_their_user)
+    return [
+        await _tried(memories.change(scope, memory_id, change, version)) for scope in scopes for version in (None, 1, 2)
+    ]
+
+
+async def _reinforce(at: Attempt) -> Answers:
+    scopes = (at.scope, at.as_their_user)
+    return [await _tried(at.stage.memories.reinforce(scope, at.theirs.ids[0], 0.5)) for scope in scopes]
+
+
+async def _delete(at: Attempt) -> Answers:
+    scopes = (at.scope, at.as_their_user)
+    return [await _tried(at.stage.memories.delete(scope, one)) for scope in scopes for one in at.theirs.ids]
+
+
+async def _delete_user(at: Attempt) -> Answers:
+    return [await at.stage.memories.delete_user(at.scope, at.theirs.user)]
+
+
+async def _sector_counts(at: Attempt) -> Answers:
+    return [await at.stage.memories.sector_counts(scope) for scope in (at.scope, at.as_their_user)]
+
+
+async def _totals(at: Attempt) -> Answers:
+    return [await at.stage.memories.totals(scope) for scope in (at.scope, at.as_their_user)]
+
+
+async def _find(at: Attempt) -> Answers:
+    word, theirs = at.theirs.word, at.theirs
+    (embedding,) = await at.stage.encoder.embedder.embed([f"{word} keeps the spare key under stone number 0"], "query")
+    narrowed = [
+        Filters(),
+        Filters(session_id=theirs.session, include_shared=True),
+        Filters(tags=(theirs.tag,)),
+        Filters(tags_any=(theirs.tag, "own")),
+        Filters(metadata={"note": word}),
+        Filters(since=NOON),
+    ]
+    questions = [Asked(f"where does {word} keep the key, {theirs.speaker}?", k=1000, filters=one) for one in narrowed]
+    questions.append(Asked(None, np.asarray(embedding), k=1000))
+    scopes = (at.scope, at.as_their_user)
+    return [(await at.stage.search.find(scope, asked)).matches for scope in scopes for asked in questions]
+
+
+async def _once(at: Attempt) -> Answers:
+    async def write() -> JsonValue:
+        return "written by B"
+
+    once = at.stage.idempotency.once
+    return [
+        await _tried(once(at.scope, "loopback", at.theirs.key, digest, write)) for digest in (b"digest", b"another")
+    ]
+
+
+async def _note(at: Attempt) -> Answers:
+    at.stage.recalls.note(at.scope, at.theirs.ids)
+    return [await at.stage.recalls.flush()]
+
+
+async def _run(at: Attempt) -> Answers:
+    recalls = Recalls(at.database, lambda: NOON)
+    recalls.note(at.scope, at.theirs.ids)
+    running = asyncio.create_task(recalls.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return [await recalls.flush()]
+
+
+async def _admit(at: Attempt) -> Answers:
+    return [await at.stage.tenants.admit(at.scope.tenant)]
+
+
+async def _ping(at: Attempt) -> Answers:
+    await at.stage.tenants.ping()
+    return []
+
+
+async def _vocabulary(at: Attempt) -> Answers:
+    vocabularies = at.stage.vocabularies
+    return [await vocabularies.of(at.scope), await vocabularies.of(at.as_their_user)]
+
+
+async def _note_write(at: Attempt) -> Answers:
+    at.stage.vocabularies.note_write(at.as_their_user)
+    return [await at.stage.vocabularies.of(at.scope)]
+
+
+async def _encode(at: Attempt) -> Answers:
+    return [memory.content for memory in await at.stage.encoder.encode([_copy(at.theirs)], NOON)]
+
+
+async def _embed_question(at: Attempt) -> Answers:
+    return [(await at.stage.encoder.embed_question("a question")) is None]
+
+
+async def _check_embedding(at: Attempt) -> Answers:
+    at.stage.encoder.check_embedding(np.ones(at.stage.encoder.dimension, np.float32))
+    return []
+
+
+async def _visible_rows(at: Attempt) -> Answers:
+    return [await at.stage.census.visible_rows(scope) for scope in (at.scope, at.as_their_user)]
+
+
+async def _count(at: Attempt) -> Answers:
+    return [await at.stage.census.count(scope) for scope in (at.scope, at.as_their_user)]
+
+
+async def _sizes(at: Attempt) -> Answers:
+    return [await at.stage.census.sizes(scope) for scope in (at.scope, at.as_their_user)]
+
+
+async def _clock(_at: Attempt) -> Answers:
+    return [system_clock().tzinfo]
+
+
+CASES: dict[str, Case] = {
+    "census.Census.count": _count,
+    "census.Census.sizes": _sizes,
+    "census.Census.visible_rows": _visible_rows,
+    "clock.system_clock": _clock,
+    "encoding.Encoder.check_embedding": _check_embedding,
+    "encoding.Encoder.embed_question": _embed_question,
+    "encoding.Encoder.encode": _encode,
+    "idempotency.Idempotency.once": _once,
+    "memories.Memories.add": _add,
+    "memories.Memories.add_all": _add_all,
+    "memories.Memories.add_each": _add_each,
+    "memories.Memories.change": _change,
+    "memories.Memories.delete": _delete,
+    "memories.Memories.delete_user": _delete_user,
+    "memories.Memories.get": _get,
+    "memories.Memories.listing": _listing,
+    "memories.Memories.reinforce": _reinforce,
+    "memories.Memories.sector_counts": _sector_counts,
+    "memories.Memories.totals": _totals,
+    "recalls.Recalls.flush": _note,
+    "recalls.Recalls.note": _note,
+    "recalls.Recalls.run": _run,
+    "search.Search.find": _find,
+    "tenants.Tenants.admit": _admit,
+    "tenants.Tenants.ping": _ping,
+    "vocabularies.Vocabularies.note_write": _note_write,
+    "vocabularies.Vocabularies.of": _vocabulary,
+}
