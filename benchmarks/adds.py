@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from benchmarks import corpus, load, report
 from benchmarks.questions import add_load
-from benchmarks.serving import serving
+from benchmarks.serving import Served, serving
 from openmemory.adapters.embedders import StaticEmbedder
 from openmemory.core.memory import Told
 from openmemory.core.text import spoken
@@ -41,15 +43,18 @@ CASES = (
 
 def requests(case: Case, tenant: str, count: int) -> list[load.Request]:
     """Return requests that add `count` memories, no two alike, made before the clock runs."""
-    told = list(corpus.memories(tenant, 0, count))
-    embeddings = _embeddings(told) if case.vectors else [None] * len(told)
-    items = [_item(one, embedding) for one, embedding in zip(told, embeddings, strict=True)]
-    if case.batch == 1:
-        return [load.post(tenant, "/memory/add", item) for item in items]
-    return [
-        load.post(tenant, "/memory/add/batch", {"items": items[at : at + case.batch]}, len(items[at : at + case.batch]))
-        for at in range(0, len(items), case.batch)
-    ]
+    path = "/memory/add" if case.batch == 1 else "/memory/add/batch"
+    return [load.post(tenant, path, body, case.batch) for body in bodies(case.batch, case.vectors, count)]
+
+
+def bodies(batch: int, vectors: bool, count: int, user: str | None = None) -> list[bytes]:
+    """Return the bodies that add about `count` memories in batches, of `user` or of several."""
+    told = list(corpus.memories("added", 0, -(-count // batch) * batch))
+    embeddings = _embeddings(told) if vectors else [None] * len(told)
+    items = [_item(one, embedding, user) for one, embedding in zip(told, embeddings, strict=True)]
+    if batch == 1:
+        return [orjson.dumps(item) for item in items]
+    return [orjson.dumps({"items": items[at : at + batch]}) for at in range(0, len(items), batch)]
 
 
 def _embeddings(told: Sequence[Told]) -> list[list[float]]:
@@ -59,11 +64,11 @@ def _embeddings(told: Sequence[Told]) -> list[list[float]]:
     return [[float(f"{number:.7g}") for number in vector] for vector in vectors.tolist()]
 
 
-def _item(told: Told, embedding: list[float] | None) -> dict[str, object]:
+def _item(told: Told, embedding: list[float] | None, user: str | None) -> dict[str, object]:
     assert told.occurred_at is not None
     item: dict[str, object] = {
         "content": told.content,
-        "user_id": told.user_id,
+        "user_id": user or told.user_id,
         "session_id": told.session_id,
         "speaker": told.speaker,
         "occurred_at": told.occurred_at.isoformat(),
@@ -71,15 +76,15 @@ def _item(told: Told, embedding: list[float] | None) -> dict[str, object]:
     return item if embedding is None else {**item, "embedding": embedding}
 
 
-def measure(port: int, case: Case, users: int, seconds: float) -> load.Run:
+def measure(server: Served, case: Case, users: int, seconds: float) -> load.Run:
     """Return what `users` measured who added for `seconds`; what they added is gone after."""
     a_second = _SINGLES_A_SECOND if case.batch == 1 else _BATCHED_A_SECOND
     tenant = f"adds-{time.time_ns():x}"
     report.say(f"{case.name}: making the requests")
     made = iter(requests(case, tenant, int(a_second * (seconds + _WARM_UP_S))))
-    load.run(port, users, made, _WARM_UP_S)
-    measured = load.run(port, users, made, seconds)
-    load.run(port, 1, _deletions(tenant), 600)
+    load.run(server, users, made, _WARM_UP_S)
+    measured = load.run(server, users, made, seconds)
+    load.run(server, 1, _deletions(tenant), 600)
     return measured
 
 
@@ -102,7 +107,7 @@ def main() -> None:
         for case in CASES:
             if args.only in case.name:
                 users = args.users if case.batch == 1 else args.batch_users
-                measured = measure(server.port, case, users, args.seconds)
+                measured = measure(server, case, users, args.seconds)
                 rows.append({"adds": case.name, "clients": users, **measured.figures()})
                 rate = measured.things / measured.seconds
                 checks.append(report.check(f"{case.name}, a second", rate, least=case.demanded))

@@ -9,22 +9,22 @@ from pathlib import Path
 from benchmarks import corpus, load, report
 from benchmarks.fill import fill
 from benchmarks.questions import add_load, varied
-from benchmarks.serving import serving
+from benchmarks.serving import Served, serving
 
 _SMALL_TOTAL = 10_000
 _WARM_UP_S = 2.0
 
 
-def measure(ports: dict[str, int], users: int, seconds: float, rounds: int) -> dict[str, load.Run]:
+def measure(servers: dict[str, Served], users: int, seconds: float, rounds: int) -> dict[str, load.Run]:
     """Return what each database measured over all rounds."""
-    runs: dict[str, list[load.Run]] = {name: [] for name in ports}
-    asked = {name: varied(corpus.ASKED_SMALL, corpus.SMALL) for name in ports}
-    for port in ports.values():
-        load.run(port, users, varied(corpus.ASKED_SMALL, corpus.SMALL), _WARM_UP_S)
+    runs: dict[str, list[load.Run]] = {name: [] for name in servers}
+    asked = {name: varied(corpus.ASKED_SMALL, corpus.SMALL) for name in servers}
+    for server in servers.values():
+        load.run(server, users, varied(corpus.ASKED_SMALL, corpus.SMALL), _WARM_UP_S)
     for number in range(rounds):
         report.say(f"round {number + 1} of {rounds}, {users} users")
-        for name, port in ports.items():
-            runs[name].append(load.run(port, users, asked[name], seconds))
+        for name, server in servers.items():
+            runs[name].append(load.run(server, users, asked[name], seconds))
     return {name: load.together(of_one) for name, of_one in runs.items()}
 
 
@@ -34,7 +34,7 @@ def compare(small: Path, large: Path, users: int, seconds: float, rounds: int) -
     checks: list[report.Figures] = []
     with serving(small) as one, serving(large) as other:
         for many in sorted({1, users}):
-            runs = measure({"small": one.port, "large": other.port}, many, seconds, rounds)
+            runs = measure({"small": one, "large": other}, many, seconds, rounds)
             rows += [{"database": name, "users": many, **run.figures()} for name, run in runs.items()]
             ratio = runs["large"].at(0.5) / runs["small"].at(0.5)
             checks.append(report.check(f"median large / small, {many} users", ratio, 0.8, 1.2))

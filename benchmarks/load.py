@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-import orjson
 import uvloop
 
-from benchmarks.serving import HOST
+from benchmarks import cpu
+from benchmarks.serving import HOST, Served
 
 _ANSWER_S = 60.0
 
@@ -31,6 +31,7 @@ class Run:
     errors: int
     things: int
     seconds: float
+    used: cpu.Used
 
     def at(self, share: float) -> float:
         """Return the latency that `share` of the answers did not pass, in milliseconds."""
@@ -40,7 +41,7 @@ class Run:
         return self.latencies_s[place] * 1000
 
     def figures(self) -> dict[str, float]:
-        """Return the figures of this run by name; latencies in milliseconds."""
+        """Return the figures of this run by name; latencies, and the processor time of each thing done, in ms."""
         return {
             "per_s": round(self.things / self.seconds, 1),
             "p50_ms": round(self.at(0.5), 2),
@@ -49,20 +50,28 @@ class Run:
             "max_ms": round(self.at(1), 2),
             "answers": len(self.latencies_s),
             "errors": self.errors,
+            "server_cpu_ms": self._each_ms(self.used.server),
+            "postgres_cpu_ms": self._each_ms(self.used.postgres),
         }
+
+    def _each_ms(self, seconds: float) -> float:
+        return round(1000 * seconds / max(1, self.things), 3)
 
 
 def together(runs: Sequence[Run]) -> Run:
     """Return several runs as one."""
     latencies = sorted(latency for run in runs for latency in run.latencies_s)
     return Run(
-        latencies, sum(run.errors for run in runs), sum(run.things for run in runs), sum(run.seconds for run in runs)
+        latencies,
+        sum(run.errors for run in runs),
+        sum(run.things for run in runs),
+        sum(run.seconds for run in runs),
+        cpu.Used(sum(run.used.server for run in runs), sum(run.used.postgres for run in runs)),
     )
 
 
-def post(tenant: str, path: str, body: object, things: int = 1) -> Request:
-    """Return a POST of `body` as `tenant`."""
-    content = orjson.dumps(body)
+def post(tenant: str, path: str, content: bytes, things: int = 1) -> Request:
+    """Return a POST of JSON as `tenant`."""
     head = (
         f"POST {path} HTTP/1.1\r\nhost: {HOST}\r\nx-tenant-id: {tenant}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(content)}\r\n\r\n"
@@ -75,20 +84,21 @@ def delete(tenant: str, path: str) -> Request:
     return Request(f"DELETE {path} HTTP/1.1\r\nhost: {HOST}\r\nx-tenant-id: {tenant}\r\n\r\n".encode())
 
 
-def run(port: int, users: int, requests: Iterator[Request], seconds: float) -> Run:
+def run(server: Served, users: int, requests: Iterator[Request], seconds: float) -> Run:
     """Return what `users` measure who send `requests` without pauses, each the next one that nobody has sent.
 
     Ends after `seconds` or with the last request. What is under way then is awaited and counted.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(port, users, requests, seconds))
+        return runner.run(_run(server, users, requests, seconds))
 
 
-async def _run(port: int, users: int, requests: Iterator[Request], seconds: float) -> Run:
+async def _run(server: Served, users: int, requests: Iterator[Request], seconds: float) -> Run:
     latencies: list[float] = []
     done = errors = 0
     loop = asyncio.get_running_loop()
-    connections = [(await loop.create_connection(_Connection, HOST, port))[1] for _ in range(users)]
+    connections = [(await loop.create_connection(_Connection, HOST, server.port))[1] for _ in range(users)]
+    before = cpu.used(server.pid, server.data_dir)
     start = time.perf_counter()
 
     async def user(connection: _Connection) -> None:
@@ -106,7 +116,9 @@ async def _run(port: int, users: int, requests: Iterator[Request], seconds: floa
 
     try:
         await asyncio.gather(*(user(connection) for connection in connections))
-        return Run(sorted(latencies), errors, done, time.perf_counter() - start)
+        took_s = time.perf_counter() - start
+        used = cpu.used(server.pid, server.data_dir).since(before)
+        return Run(sorted(latencies), errors, done, took_s, used)
     finally:
         for connection in connections:
             connection.close()

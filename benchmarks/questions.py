@@ -8,8 +8,10 @@ import argparse
 from collections.abc import Iterator
 from itertools import cycle
 
+import orjson
+
 from benchmarks import corpus, load, report
-from benchmarks.serving import serving
+from benchmarks.serving import Served, serving
 
 _DIFFERENT = 2_000
 _WARM_UP_S = 2.0
@@ -27,21 +29,21 @@ def same(tenant: str) -> Iterator[load.Request]:
 
 
 def _asking(tenant: str, text: str) -> load.Request:
-    return load.post(tenant, "/memory/query", {"query": text, "top_k": 10})
+    return load.post(tenant, "/memory/query", orjson.dumps({"query": text, "top_k": 10}))
 
 
-def measure(port: int, users: int, seconds: float) -> list[dict[str, float | str | bool]]:
+def measure(server: Served, users: int, seconds: float) -> list[dict[str, float | str | bool]]:
     """Return a row for each tenant, kind of load and number of users."""
     rows: list[dict[str, float | str | bool]] = []
     for tenant, size in ((corpus.ASKED_SMALL, corpus.SMALL), (corpus.ASKED_LARGE, corpus.LARGE)):
-        load.run(port, users, varied(tenant, size), _WARM_UP_S)
+        load.run(server, users, varied(tenant, size), _WARM_UP_S)
         for kind, requests, many in (
             ("varied", varied(tenant, size), users),
             ("same", same(tenant), users),
             ("varied", varied(tenant, size), 1),
         ):
             report.say(f"{tenant}, {kind}, {many} users")
-            measured = load.run(port, many, requests, seconds)
+            measured = load.run(server, many, requests, seconds)
             rows.append({"tenant": tenant, "questions": kind, "users": many, **measured.figures()})
     return rows
 
@@ -65,7 +67,7 @@ def main() -> None:
     add_load(parser)
     args = parser.parse_args()
     with serving(args.data_dir) as server:
-        rows = measure(server.port, args.users, args.seconds)
+        rows = measure(server, args.users, args.seconds)
     report.show(f"questions {args.data_dir}", rows, demanded(rows), as_json=args.json)
 
 

@@ -18,10 +18,11 @@ _START_S, _STOP_S, _POLL_S = 180.0, 60.0, 0.005
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server that answers: where, as which process, and how long it took from the start to `/ready`."""
+    """A server that answers: where, as which process on which data, and how long it took from the start to `/ready`."""
 
     port: int
     pid: int
+    data_dir: Path
     ready_s: float
 
 
@@ -45,7 +46,7 @@ def serving(data_dir: Path) -> Iterator[Served]:
         )
         try:
             _wait_until_ready(process, port, log_path)
-            yield Served(port, process.pid, time.perf_counter() - start)
+            yield Served(port, process.pid, data_dir, time.perf_counter() - start)
         finally:
             _stop(process)
 

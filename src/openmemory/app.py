@@ -236,9 +236,9 @@ def _database(settings: Settings, ready: Readied) -> Database:
 
 
 def _searches_at_once(settings: Settings) -> int:
-    """Return two more than the processors where PostgreSQL runs on this machine, else what the pool allows."""
+    """Return four more than the processors where PostgreSQL runs on this machine, else what the pool allows."""
     if settings.database.embedded:
-        return min(settings.database.pool_max, (os.cpu_count() or 1) + 2)
+        return min(settings.database.pool_max, (os.cpu_count() or 1) + 4)
     return settings.database.pool_max
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -22,6 +22,7 @@ _METADATA_BYTES = 16 * 1024
 _METADATA_DEPTH = 16
 _TAG_BYTES = 256
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # escaped by JSON, unlike the six characters of its escape
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_MS = -62_135_596_800_000  # the beginning of the year 1
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999
 
@@ -38,16 +39,8 @@ def _content(value: str) -> str:
     return value
 
 
-def _unicode(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("is not valid Unicode (a lone surrogate)") from error
-    return value
-
-
 def _tag(value: str) -> str:
-    size_bytes = len(_unicode(value).encode())
+    size_bytes = len(value.encode())
     if not 1 <= size_bytes <= _TAG_BYTES:
         raise ValueError(f"has {size_bytes} bytes; 1 to {_TAG_BYTES} are allowed")
     if "\0" in value:
@@ -62,7 +55,7 @@ def _instant(value: object) -> object:
     if isinstance(value, int | float):
         if not _EARLIEST_MS <= value <= _LATEST_MS:
             raise ValueError("is beyond the years that can be kept; give milliseconds since 1970")
-        return _utc(datetime.fromtimestamp(value / 1000, UTC))
+        return _EPOCH + timedelta(milliseconds=value)
     if isinstance(value, str):
         try:
             return _utc(datetime.fromisoformat(value.strip()))
@@ -173,7 +166,7 @@ class QueryFilters(_Request):
 class QueryRequest(QueryFilters):
     """A question, by text or embedding or both."""
 
-    query: Annotated[str, Field(max_length=QUERY_MAX_CHARS), AfterValidator(_unicode)] | None = None
+    query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
     embedding: Vector | None = None
     k: int = Field(
         8,

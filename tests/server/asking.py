@@ -1,5 +1,6 @@
 """Clients of the application, and what their answers must look like."""
 
+import json
 from typing import Any
 
 import httpx2
@@ -14,6 +15,11 @@ def a_client(api: FastAPI, tenant: str | None = None, peer: tuple[str, int] = HE
     transport = httpx2.ASGITransport(app=api, client=peer, raise_app_exceptions=False)
     headers = {} if tenant is None else {"x-tenant-id": tenant}
     return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", headers=headers)
+
+
+async def sent(client: httpx2.AsyncClient, path: str, value: object) -> httpx2.Response:
+    """Post a value as JSON, also one that the client's own encoder refuses: broken Unicode, NaN."""
+    return await client.post(path, content=json.dumps(value), headers={"content-type": "application/json"})
 
 
 async def told(client: httpx2.AsyncClient, content: str, **fields: object) -> str:

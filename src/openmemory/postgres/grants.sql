@@ -15,4 +15,7 @@ REVOKE ALL ON {meta}, {tenants}, {migrations}, {users}, {memories}, {vectors}, {
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON {meta}, {migrations} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {tenants} TO {role};
-GRANT {app_role} TO {role};
+
+-- name: membership
+-- The login may become the tenants' role and has none of its rights before; PostgreSQL 15 knows no such difference.
+GRANT {app_role} TO {role} WITH INHERIT FALSE;

@@ -17,6 +17,7 @@ Row = TypeVar("Row")
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 8, 0)
 SOUND_PGVECTOR = (0, 8, 4)
+_MEMBERSHIPS_HAVE_OPTIONS = 160000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
             _run(connection, names, "revoke_from_role", role)
         if login is not None:
             _run(connection, names, "login_role", sql.Identifier(login))
+            _run(connection, names, "membership", sql.Identifier(login))
 
 
 def check(conninfo: Mapping[str, str], names: Names) -> list[str]:
@@ -151,6 +153,8 @@ def _run(connection: Connection, names: Names, block: str, role: sql.Composable 
     template = statement(f"grants.{block}", type(None)).template
     if role is not None:
         template = template.replace("{role}", role.as_string(connection))
+    if connection.info.server_version < _MEMBERSHIPS_HAVE_OPTIONS:
+        template = template.replace(" WITH INHERIT FALSE", "")
     try:
         connection.execute(names.render(template).encode())
     except errors.InsufficientPrivilege as error:

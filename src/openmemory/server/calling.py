@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -76,12 +77,18 @@ async def services(request: Request) -> Services:
     return found
 
 
+@asynccontextmanager
 async def caller(request: Request) -> AsyncIterator[Caller]:
     """Yield who asks, holding one of the tenant's places while the call runs."""
     asker: Asker = request.state.asker
     parts = await services(request)
     async with parts.shares.turn(asker.tenant):
         yield Caller(await parts.tenants.admit(asker.tenant), asker.credential)
+
+
+async def _called(request: Request) -> AsyncIterator[Caller]:
+    async with caller(request) as who:
+        yield who
 
 
 IdempotencyKey = Annotated[
@@ -132,5 +139,5 @@ async def _digest(request: Request) -> bytes:
     return hashlib.sha256(target + await request.body()).digest()
 
 
-Called = Annotated[Caller, Depends(caller)]
+Called = Annotated[Caller, Depends(_called)]
 Parts = Annotated[Services, Depends(services)]

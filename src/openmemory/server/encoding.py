@@ -1,6 +1,6 @@
 """Between the public contract and the service's values."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from openmemory.core.sectors import Sector, mask, unmask
 from openmemory.errors import Malformed, OpenMemoryError
 from openmemory.service.memories import Added, Page
 from openmemory.service.search import Found, Match, Trace
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 
 
 def told(request: wire.AddRequest) -> Told:
@@ -170,4 +173,4 @@ def _sectors(primary: str, bits: int) -> list[str]:
 
 
 def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+    return (moment - _EPOCH) // _MS

@@ -1,9 +1,10 @@
 """The calls on memories, under upstream's paths."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
-from pydantic import PlainValidator, TypeAdapter, ValidationError
+from pydantic import PlainValidator
 
 from openmemory import wire
 from openmemory.core.memory import Filters, Told
@@ -11,6 +12,7 @@ from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.sectors import Sector
 from openmemory.errors import Malformed, OpenMemoryError
 from openmemory.server import encoding
+from openmemory.server.batches import read_batch
 from openmemory.server.calling import (
     Called,
     Caller,
@@ -22,12 +24,12 @@ from openmemory.server.calling import (
     shown,
     write,
 )
-from openmemory.server.problems import field_errors
+from openmemory.server.direct import DirectRoute
 from openmemory.service.memories import Added
 
 memory_calls = APIRouter(tags=["memories"])
+_direct = APIRouter(tags=["memories"], route_class=DirectRoute)
 
-_ITEM: TypeAdapter[wire.AddRequest] = TypeAdapter(wire.AddRequest)
 _LATEST_SEQ = 2**63 - 1
 _OFFSET_MOST = 10_000_000
 
@@ -41,7 +43,7 @@ Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
 Cursor = Annotated[int | None, Query(ge=0, le=_LATEST_SEQ, description="The `next_cursor` of the page before.")]
 
 
-@memory_calls.post("/memory/add", response_model=wire.AddAnswer)
+@_direct.post("/memory/add", response_model=wire.AddAnswer)
 async def add(
     request: Request, body: wire.AddRequest, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:
@@ -53,26 +55,23 @@ async def add(
     return await write(request, who, key, action)
 
 
-@memory_calls.post(
-    "/memory/add/batch",
-    response_model=wire.AddBatchAnswer,
-)
+@_direct.post("/memory/add/batch", response_model=wire.AddBatchAnswer)
 async def add_batch(
     request: Request, body: UnreadBatch, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:
     """Keep up to 1,000 memories: all or none, or with `partial` those that can be kept."""
 
     async def action() -> wire.AddBatchAnswer:
-        if isinstance(body, dict) and body.get("partial") is True:
-            return await _add_each(parts, who, body.get("items"))
-        told = [encoding.told(item) for item in _batch(body).items]
-        results = await parts.memories.add_all(who.scope, told)
+        batch = read_batch(body)
+        if batch.partial:
+            return await _add_each(parts, who, batch.told)
+        results = await parts.memories.add_all(who.scope, batch.all_told())
         return wire.AddBatchAnswer(results=[encoding.added(one) for one in results])
 
     return await write(request, who, key, action)
 
 
-@memory_calls.post("/memory/query", response_model=wire.QueryAnswer)
+@_direct.post("/memory/query", response_model=wire.QueryAnswer)
 async def query(body: wire.QueryRequest, who: Called, parts: Parts) -> Response:
     """Find the memories that answer a question, best first."""
     scope = narrowed(who, body.narrowing("user_id"), body.narrowing("project_id"))
@@ -199,28 +198,10 @@ async def delete_of_user(
     return await write(request, who, key, action)
 
 
-def _batch(body: object) -> wire.AddBatchRequest:
-    try:
-        return wire.AddBatchRequest.model_validate(body)
-    except ValidationError as error:
-        raise Malformed("the batch cannot be kept", field_errors(error.errors())) from error
-
-
-async def _add_each(parts: Services, who: Caller, items: object) -> wire.AddBatchAnswer:
-    if not isinstance(items, list) or not 1 <= len(items) <= wire.BATCH_MOST:
-        raise Malformed.at("items", f"must be a list of 1 to {wire.BATCH_MOST} memories")
-    read = [_item(item, place) for place, item in enumerate(items)]
-    results = iter(await parts.memories.add_each(who.scope, [one for one in read if isinstance(one, Told)]))
-    outcomes: list[Added | OpenMemoryError] = [next(results) if isinstance(one, Told) else one for one in read]
+async def _add_each(parts: Services, who: Caller, told: Sequence[Told | Malformed]) -> wire.AddBatchAnswer:
+    results = iter(await parts.memories.add_each(who.scope, [one for one in told if isinstance(one, Told)]))
+    outcomes: list[Added | OpenMemoryError] = [next(results) if isinstance(one, Told) else one for one in told]
     return wire.AddBatchAnswer(results=[encoding.added_or_refused(one) for one in outcomes])
-
-
-def _item(item: object, place: int) -> Told | Malformed:
-    try:
-        return encoding.told(_ITEM.validate_python(item))
-    except ValidationError as error:
-        fields = field_errors(error.errors(), f"items[{place}]")
-        return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:3]), fields)
 
 
 def _version(if_match: str | None) -> int | None:
@@ -230,3 +211,6 @@ def _version(if_match: str | None) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise Malformed.at("If-Match", 'must be the version in quotes, as in "3"')
     return int(text)
+
+
+memory_calls.include_router(_direct)

@@ -37,8 +37,9 @@ class Recalls:
         """Take down that memories were recalled."""
         if ids and self._count < _WAITING_AT_MOST:
             waiting = self._waiting.setdefault(scope.tenant, set())
-            self._count += len(waiting.union(ids)) - len(waiting)
+            before = len(waiting)
             waiting.update(ids)
+            self._count += len(waiting) - before
 
     async def flush(self) -> int:
         """Reinforce what was recalled since the last time, and return how many memories that were."""

@@ -1,0 +1,59 @@
+"""Batches of memories as they arrive: read whole, or each memory by itself where some may be refused."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from openmemory import wire
+from openmemory.core.memory import Told
+from openmemory.errors import Malformed
+from openmemory.server import encoding
+from openmemory.server.problems import field_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch tells, in order; with `partial` what cannot be read stands there as its error."""
+
+    told: Sequence[Told | Malformed]
+    partial: bool
+
+    def all_told(self) -> list[Told]:
+        """Return what is told; there is nothing else without `partial`."""
+        return [one for one in self.told if isinstance(one, Told)]
+
+
+def read_batch(raw: bytes) -> Batch:
+    """Return the batch in a body; raises Malformed, without `partial` for any memory that cannot be read."""
+    try:
+        batch = wire.AddBatchRequest.model_validate_json(raw)
+    except ValidationError as error:
+        items = _items_of_partial(raw)
+        if items is None:
+            fields = field_errors(error.errors(include_url=False))
+            raise Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:5]), fields) from error
+        return Batch([_read(item, place) for place, item in enumerate(items)], partial=True)
+    return Batch([encoding.told(item) for item in batch.items], batch.partial)
+
+
+def _items_of_partial(raw: bytes) -> list[Any] | None:
+    """Return the unread memories of a batch that asks to be kept in part, or None if it does not or cannot be."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or body.get("partial") is not True:
+        return None
+    items = body.get("items")
+    return items if isinstance(items, list) and 1 <= len(items) <= wire.BATCH_MOST else None
+
+
+def _read(item: object, place: int) -> Told | Malformed:
+    try:
+        return encoding.told(wire.AddRequest.model_validate(item))
+    except ValidationError as error:
+        fields = field_errors(error.errors(include_url=False), f"items[{place}]")
+        return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:3]), fields)

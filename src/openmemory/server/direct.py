@@ -1,0 +1,67 @@
+"""The short way into the calls that are made most."""
+
+import json
+from collections.abc import Callable, Coroutine, Sequence
+from inspect import signature
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+from openmemory.server.calling import caller, services
+
+
+class DirectRoute(APIRoute):
+    """A route whose body is validated from its bytes and whose caller is found without FastAPI's dependencies.
+
+    It is declared and documented like any other, with the parameters `body`, `who`, `parts` and, for writes,
+    `request` and `key`. For a question FastAPI's own way costs 0.5 ms, a fifth of all that the server does.
+    A body whose type is no model arrives as bytes.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request to this route."""
+        endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
+        parameters = signature(endpoint).parameters
+        model = parameters["body"].annotation
+        is_model = isinstance(model, type) and issubclass(model, BaseModel)
+        writes = "request" in parameters
+
+        async def handle(request: Request) -> Response:
+            raw = await request.body()
+            body = _validated(model, raw) if is_model else raw
+            async with caller(request) as who:
+                given: dict[str, Any] = {"body": body, "who": who, "parts": await services(request)}
+                if writes:
+                    given |= {"request": request, "key": request.headers.get("idempotency-key")}
+                return await endpoint(**given)
+
+        return handle
+
+
+def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        found = _named_errors(model, raw, error)
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
+
+
+def _named_errors(model: type[BaseModel], raw: bytes, error: ValidationError) -> Sequence[Any]:
+    """Return what is wrong field by field.
+
+    Half a surrogate pair is broken JSON to Pydantic's parser, which cannot say where; Python's reads it, and the model
+    then refuses the field.
+    """
+    found = error.errors(include_url=False)
+    if found[0]["type"] != "json_invalid":
+        return found
+    try:
+        model.model_validate(json.loads(raw))
+    except ValidationError as named:
+        return named.errors(include_url=False)
+    except (ValueError, RecursionError):
+        return found
+    return found

@@ -1,0 +1,111 @@
+"""POST /memory/add/batch."""
+
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.server.asking import fields, listed, problem, sent, told
+
+GOOD = {"content": "The ferry leaves at nine"}
+BAD = [{"content": ""}, {"content": "a\0b"}, {"content": "a\ud800b"}, {"sector": "x", "content": "x"}, 7, None, []]
+
+
+async def test_a_batch_answers_in_order(me: httpx2.AsyncClient) -> None:
+    items = [{"content": f"Memory number {number}", "id": str(uuid4())} for number in range(25)]
+
+    response = await me.post("/memory/add/batch", json={"items": items})
+
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer.keys() == {"results"}
+    assert [one["id"] for one in answer["results"]] == [item["id"] for item in items]
+    assert all(one["deduplicated"] is False for one in answer["results"])
+    assert await listed(me) == [item["content"] for item in reversed(items)]
+
+
+async def test_what_is_said_twice_in_a_batch_is_kept_once(me: httpx2.AsyncClient) -> None:
+    response = await me.post("/memory/add/batch", json={"items": [GOOD, GOOD]})
+
+    first, second = response.json()["results"]
+    assert (first["deduplicated"], second["deduplicated"]) == (False, True)
+    assert first["id"] == second["id"]
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_one_bad_item_refuses_all_and_is_named_by_its_place(me: httpx2.AsyncClient, bad: object) -> None:
+    response = await sent(me, "/memory/add/batch", {"items": [GOOD, bad]})
+
+    assert all(name.startswith("items[1]") for name in fields(response))
+    assert await listed(me) == []
+
+
+async def test_an_id_that_is_taken_refuses_all(me: httpx2.AsyncClient) -> None:
+    taken = await told(me, "Here already")
+
+    response = await me.post("/memory/add/batch", json={"items": [GOOD, {"content": "New", "id": taken}]})
+
+    problem(response, 409, "memory-exists")
+    assert await listed(me) == ["Here already"]
+
+
+@pytest.mark.parametrize("bad", [*BAD, {"content": "x", "embedding": [1.0]}])
+async def test_a_partial_batch_keeps_what_can_be_kept(me: httpx2.AsyncClient, bad: object) -> None:
+    response = await sent(me, "/memory/add/batch", {"items": [GOOD, bad, {"content": "Another"}], "partial": True})
+
+    assert response.status_code == 200, response.text
+    kept, refused, also_kept = response.json()["results"]
+    assert kept["id"]
+    assert also_kept["id"]
+    assert refused.keys() == {"error", "title", "type"}
+    assert refused["type"] == "/problems/malformed"
+    assert await listed(me) == ["Another", GOOD["content"]]
+
+
+async def test_a_partial_batch_says_which_id_is_taken(me: httpx2.AsyncClient) -> None:
+    taken = await told(me, "Here already")
+    items = [{"content": "New", "id": taken}, GOOD]
+
+    response = await me.post("/memory/add/batch", json={"items": items, "partial": True})
+
+    refused, kept = response.json()["results"]
+    assert refused["type"] == "/problems/memory-exists"
+    assert kept["id"]
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("items", [None, [], {}, "abc", [GOOD] * 1_001])
+async def test_a_batch_has_1_to_1000_items(me: httpx2.AsyncClient, items: object, partial: bool) -> None:
+    response = await me.post("/memory/add/batch", json={"items": items, "partial": partial})
+
+    assert fields(response) == ["items"]
+
+
+async def test_a_batch_may_have_1000_items(me: httpx2.AsyncClient) -> None:
+    items = [{"content": f"Memory number {number}"} for number in range(1_000)]
+
+    response = await me.post("/memory/add/batch", json={"items": items})
+
+    assert len(response.json()["results"]) == 1_000
+
+
+@pytest.mark.parametrize("partial", ["true", 1, "yes", None, []])
+async def test_partial_is_true_or_false(me: httpx2.AsyncClient, partial: object) -> None:
+    response = await me.post("/memory/add/batch", json={"items": [GOOD], "partial": partial})
+
+    assert fields(response) == ["partial"]
+
+
+@pytest.mark.parametrize("body", [[], "abc", 7, None, True])
+async def test_a_batch_is_an_object(me: httpx2.AsyncClient, body: object) -> None:
+    response = await sent(me, "/memory/add/batch", body)
+
+    problem(response, 400, "malformed")
+
+
+async def test_a_batch_may_be_larger_than_another_request(me: httpx2.AsyncClient) -> None:
+    items = [{"content": f"{number} " + "x" * 90_000} for number in range(12)]
+
+    response = await me.post("/memory/add/batch", json={"items": items})
+
+    assert response.status_code == 200

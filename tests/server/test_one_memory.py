@@ -1,0 +1,225 @@
+"""GET, PATCH and DELETE /memory/{id}, and POST /memory/reinforce."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from tests.server.asking import asked, fields, listed, problem, sent, told
+
+NO_ID = ["nonsense", "7", "%20", "00000000-0000-4000-8000-00000000000", "x" * 200, "%F0%9F%8E%88"]
+JSON = {"content-type": "application/json"}
+CALLS = ["GET", "PATCH", "DELETE"]
+
+
+async def call(client: httpx2.AsyncClient, method: str, memory: str, **params: str) -> httpx2.Response:
+    """Make one of the calls on a memory."""
+    body = {"salience": 0.5} if method == "PATCH" else None
+    return await client.request(method, f"/memory/{memory}", json=body, params=params)
+
+
+async def read(client: httpx2.AsyncClient, memory: str) -> dict[str, Any]:
+    """Return a memory."""
+    response = await client.get(f"/memory/{memory}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+async def test_a_memory_is_read_with_its_version_as_etag(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    response = await me.get(f"/memory/{memory}")
+
+    assert response.json()["content"] == "The ferry leaves at nine"
+    assert response.headers["etag"] == '"1"'
+
+
+@pytest.mark.parametrize("memory", NO_ID)
+@pytest.mark.parametrize("method", CALLS)
+async def test_what_is_no_id_is_no_memory(me: httpx2.AsyncClient, method: str, memory: str) -> None:
+    problem(await call(me, method, memory), 404, "memory-not-found")
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_another_tenants_memory_is_not_found_just_like_none(
+    me: httpx2.AsyncClient, other: httpx2.AsyncClient, method: str
+) -> None:
+    theirs, nowhere = await told(other, "The ferry leaves at nine", user_id="ada"), str(uuid4())
+
+    for params in ({}, {"user_id": "ada"}, {"user_id": "ben"}):
+        answers = [await call(me, method, memory, **params) for memory in (theirs, nowhere)]
+
+        texts = [answer.text.replace(memory, "…") for answer, memory in zip(answers, (theirs, nowhere), strict=True)]
+        problem(answers[0], 404, "memory-not-found")
+        assert texts[0] == texts[1]
+    assert await listed(other) == ["The ferry leaves at nine"]
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("owner", ["ada", None])
+async def test_another_users_memory_is_forbidden(me: httpx2.AsyncClient, method: str, owner: str | None) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id=owner)
+
+    problem(await call(me, method, memory, user_id="ben"), 403, "another-users-memory")
+
+    assert (await read(me, memory))["version"] == 1
+
+
+@pytest.mark.parametrize("method", CALLS)
+async def test_a_user_reaches_its_own_memory(me: httpx2.AsyncClient, method: str) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id="ada")
+
+    assert (await call(me, method, memory, user_id="ada")).status_code == 200
+
+
+@pytest.mark.parametrize("method", CALLS)
+@pytest.mark.parametrize("user", ["", "\0", "x" * 129])
+async def test_a_bad_user_is_malformed(me: httpx2.AsyncClient, method: str, user: str) -> None:
+    assert fields(await call(me, method, str(uuid4()), user_id=user)) == ["user_id"]
+
+
+async def test_a_patch_changes_what_it_names_and_nothing_else(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", tags=["old"], metadata={"a": 1}, user_id="ada")
+
+    response = await me.patch(f"/memory/{memory}", json={"tags": ["new"], "metadata": {"b": 2}})
+
+    assert response.json() == {"id": memory, "updated": True, "version": 2}
+    now = await read(me, memory)
+    assert (now["tags"], now["metadata"], now["version"]) == (["new"], {"b": 2}, 2)
+    assert (now["content"], now["user_id"]) == ("The ferry leaves at nine", "ada")
+    assert now["updated_at"] >= now["created_at"]
+
+
+async def test_a_new_content_is_found_and_the_old_is_not(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    await me.patch(f"/memory/{memory}", json={"content": "Bees hum on the roof"})
+
+    (match,) = await asked(me, query="bees on the roof", explain=True)
+    assert match["content"] == "Bees hum on the roof"
+    assert match["explain"]["lexical"] > 0
+    assert (await asked(me, query="ferry", explain=True))[0]["explain"]["lexical"] == 0
+
+
+async def test_a_content_that_another_memory_says_is_a_conflict(me: httpx2.AsyncClient) -> None:
+    await told(me, "Bees hum on the roof")
+    memory = await told(me, "The ferry leaves at nine")
+
+    problem(await me.patch(f"/memory/{memory}", json={"content": "bees hum on the roof"}), 409, "memory-exists")
+
+
+@pytest.mark.parametrize("if_match", ['"1"', "1", "*", 'W/"1"', ' "1" '])
+async def test_a_patch_of_the_current_version_is_made(me: httpx2.AsyncClient, if_match: str) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    response = await me.patch(f"/memory/{memory}", json={"tags": ["x"]}, headers={"if-match": if_match})
+
+    assert response.json()["version"] == 2
+
+
+@pytest.mark.parametrize("body", [{"tags": ["x"]}, {"content": "Bees hum on the roof"}])
+@pytest.mark.parametrize("if_match", ['"0"', '"2"', '"999999999"'])
+async def test_a_patch_of_another_version_is_refused(
+    me: httpx2.AsyncClient, if_match: str, body: dict[str, object]
+) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    response = await me.patch(f"/memory/{memory}", json=body, headers={"if-match": if_match})
+
+    problem(response, 412, "version-changed")
+    assert (await read(me, memory))["version"] == 1
+
+
+@pytest.mark.parametrize("if_match", ["", '""', '"x"', '"-1"', '"1", "2"', '"9999999999"', '"²"', '"1.0"'])
+async def test_an_if_match_that_is_no_version_is_malformed(me: httpx2.AsyncClient, if_match: str) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    response = await me.patch(f"/memory/{memory}", json={"tags": ["x"]}, headers={"if-match": if_match.encode()})
+
+    assert fields(response) == ["If-Match"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("content", ""),
+        ("content", "\0"),
+        ("content", 7),
+        ("tags", "abc"),
+        ("metadata", []),
+        ("metadata", {"a": float("nan")}),
+        ("salience", 2),
+        ("user_id", ""),
+    ],
+)
+async def test_a_bad_change_is_malformed_and_named(me: httpx2.AsyncClient, field: str, value: object) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    response = await me.patch(f"/memory/{memory}", content=json.dumps({field: value}), headers=JSON)
+
+    assert fields(response) == [field]
+
+
+async def test_the_user_may_stand_in_the_patch_itself(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id="ada")
+
+    problem(await me.patch(f"/memory/{memory}", json={"user_id": "ben"}), 403, "another-users-memory")
+    assert (await me.patch(f"/memory/{memory}", json={"user_id": "ada", "tags": ["x"]})).status_code == 200
+
+
+async def test_a_deleted_memory_is_gone_everywhere(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    assert (await me.delete(f"/memory/{memory}")).json() == {"ok": True}
+
+    problem(await me.get(f"/memory/{memory}"), 404, "memory-not-found")
+    problem(await me.delete(f"/memory/{memory}"), 404, "memory-not-found")
+    assert await asked(me, query="ferry") == []
+
+
+@pytest.mark.parametrize(
+    ("boost", "expected"), [({}, None), ({"boost": 0.5}, 0.75), ({"boost": 1}, 1), ({"boost": 0}, 0.25)]
+)
+async def test_reinforcing_makes_a_memory_more_salient(
+    me: httpx2.AsyncClient, boost: dict[str, float], expected: float | None
+) -> None:
+    memory = await told(me, "The ferry leaves at nine", salience=0.25)
+
+    response = await me.post("/memory/reinforce", json={"id": memory, **boost})
+
+    assert response.json() == {"ok": True}
+    salience = (await read(me, memory))["salience"]
+    assert salience > 0.25 if expected is None else salience == pytest.approx(expected, abs=1e-3)
+
+
+async def test_reinforcing_wants_a_memory_that_is_there(me: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
+    theirs = await told(other, "The ferry leaves at nine")
+
+    for memory in (theirs, str(uuid4()), "nonsense", "\0"):
+        problem(await sent(me, "/memory/reinforce", {"id": memory}), 404, "memory-not-found")
+
+
+async def test_reinforcing_another_users_memory_is_forbidden(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id="ada")
+
+    response = await me.post("/memory/reinforce", json={"id": memory, "user_id": "ben"})
+
+    problem(response, 403, "another-users-memory")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "id"),
+        ({"id": ""}, "id"),
+        ({"id": "\ud800"}, "id"),
+        ({"id": 7}, "id"),
+        ({"id": "x" * 65}, "id"),
+        ({"id": "x", "boost": 2}, "boost"),
+    ],
+)
+async def test_a_bad_reinforcement_is_malformed(me: httpx2.AsyncClient, body: dict[str, object], field: str) -> None:
+    assert fields(await sent(me, "/memory/reinforce", body)) == [field]

@@ -1,0 +1,216 @@
+"""POST /memory/query."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.server.asking import asked, fields, problem, sent, told
+
+MATCH = {
+    *("id", "content", "score", "sectors", "primary_sector", "path", "salience", "last_seen_at", "tags", "metadata"),
+    *("user_id", "project_id", "session_id", "speaker", "occurred_at", "created_at", "explain"),
+}
+
+
+async def contents(client: httpx2.AsyncClient, **question: object) -> set[str]:
+    """Return what a question for ferries finds."""
+    return {match["content"] for match in await asked(client, query="ferry", **question)}
+
+
+async def test_a_match_says_everything_about_the_memory(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", occurred_at="2026-03-01T12:00:00Z", tags=["sea"])
+
+    response = await me.post("/memory/query", json={"query": "ferry"})
+
+    answer = response.json()
+    assert answer["query"] == "ferry"
+    (match,) = answer["matches"]
+    assert match.keys() >= MATCH
+    assert match["id"] == memory
+    assert match["path"] == [memory]
+    assert 0 < match["score"] <= 1
+    assert match["occurred_at"] == "2026-03-01T12:00:00Z"
+    assert all(isinstance(match[name], int) for name in ("created_at", "updated_at", "last_seen_at"))
+    assert match["explain"] is None
+
+
+async def test_explain_shows_the_parts_and_the_plan(me: httpx2.AsyncClient) -> None:
+    await told(me, "The ferry leaves at nine")
+
+    answer = (await me.post("/memory/query", json={"query": "ferry", "explain": True})).json()
+
+    assert answer["explain"].keys() == {"path", "visible", "reranked", "plan"}
+    assert answer["matches"][0]["explain"].keys() == {"lexical", "dense", "context_dense", "boosts", "relevance"}
+
+
+async def test_matches_come_best_first(me: httpx2.AsyncClient) -> None:
+    for content in ("The ferry", "The ferry leaves at nine from the pier", "Bees on the roof"):
+        await told(me, content)
+
+    scores = [match["score"] for match in await asked(me, query="ferry at nine")]
+
+    assert scores == sorted(scores, reverse=True)
+
+
+async def test_eight_matches_are_shown_unless_asked_otherwise(me: httpx2.AsyncClient) -> None:
+    await me.post("/memory/add/batch", json={"items": [{"content": f"Ferry number {n}"} for n in range(12)]})
+
+    assert len(await asked(me, query="ferry")) == 8
+
+
+@pytest.mark.parametrize("name", ["k", "top_k", "limit"])
+async def test_k_has_other_names(me: httpx2.AsyncClient, name: str) -> None:
+    await me.post("/memory/add/batch", json={"items": [{"content": f"Ferry number {n}"} for n in range(12)]})
+
+    assert len(await asked(me, query="ferry", **{name: 3})) == 3
+    assert len(await asked(me, query="ferry", **{name: 1_000})) == 12
+
+
+@pytest.mark.parametrize("name", ["k", "top_k", "limit"])
+@pytest.mark.parametrize("value", [0, -1, 1_001, 10**400, 1.5, "many", [], None])
+async def test_k_is_1_to_1000_and_named_as_it_was_sent(me: httpx2.AsyncClient, name: str, value: object) -> None:
+    assert fields(await sent(me, "/memory/query", {"query": "ferry", name: value})) == [name]
+
+
+async def test_k_counts_before_its_other_names(me: httpx2.AsyncClient) -> None:
+    await me.post("/memory/add/batch", json={"items": [{"content": f"Ferry number {n}"} for n in range(5)]})
+
+    assert len(await asked(me, query="ferry", limit=3, top_k=2, k=1)) == 1
+
+
+FILTERS: list[tuple[dict[str, Any], set[str]]] = [
+    ({"user_id": "ada"}, {"ada"}),
+    ({"user_id": "ada", "include_shared": True}, {"ada", "plain"}),
+    ({"user_id": "nobody"}, set()),
+    ({"project_id": "sea"}, {"sea"}),
+    ({"session_id": "s1"}, {"turn"}),
+    ({"sector": "emotional"}, {"mood"}),
+    ({"sectors": ["emotional"]}, {"mood"}),
+    ({"tags": ["a", "b"]}, {"both"}),
+    ({"tags_any": ["a", "b"]}, {"both", "one"}),
+    ({"metadata": {"kind": "log"}}, {"log"}),
+    ({"since": "2001-01-01T00:00:00Z", "until": "2001-01-02T00:00:00Z"}, {"old"}),
+    ({"since": 978_307_200_000, "until": 978_393_600_000}, {"old"}),
+    ({"startTime": 978_307_200_000, "endTime": 978_393_600_000}, {"old"}),
+    ({"until": "2001-01-01T00:00:00Z"}, set()),
+    ({"min_score": 1}, set()),
+    ({"min_score": 1e308}, set()),
+]
+TOLD: list[dict[str, Any]] = [
+    {"content": "ferry plain", "sector": "semantic"},
+    {"content": "ferry ada", "user_id": "ada"},
+    {"content": "ferry sea", "project_id": "sea"},
+    {"content": "ferry turn", "session_id": "s1", "speaker": "Ada"},
+    {"content": "ferry mood", "sector": "emotional"},
+    {"content": "ferry both", "tags": ["a", "b", "c"]},
+    {"content": "ferry one", "tags": ["b"]},
+    {"content": "ferry log", "metadata": {"kind": "log", "more": 1}},
+    {"content": "ferry old", "occurred_at": "2001-01-01T00:00:00Z"},
+]
+
+
+@pytest.mark.parametrize("under", [None, "filters", "filter"])
+@pytest.mark.parametrize(("narrowed", "found"), FILTERS)
+async def test_a_filter_narrows_at_each_level(
+    me: httpx2.AsyncClient, narrowed: dict[str, Any], found: set[str], under: str | None
+) -> None:
+    await me.post("/memory/add/batch", json={"items": TOLD})
+
+    question = narrowed if under is None else {under: narrowed}
+
+    expected = {f"ferry {name}" for name in found}
+    if narrowed == {"user_id": "ada", "include_shared": True}:
+        expected = {item["content"] for item in TOLD if item.get("user_id") in {None, "ada"}}
+    assert await contents(me, **question, k=50) == expected
+
+
+async def test_without_a_user_all_of_the_tenant_is_searched(me: httpx2.AsyncClient) -> None:
+    await me.post("/memory/add/batch", json={"items": TOLD})
+
+    assert await contents(me, k=50) == {item["content"] for item in TOLD}
+
+
+async def test_the_top_level_counts_before_the_filters(me: httpx2.AsyncClient) -> None:
+    await me.post("/memory/add/batch", json={"items": TOLD})
+
+    assert await contents(me, user_id="ada", filters={"user_id": "nobody"}) == {"ferry ada"}
+
+
+@pytest.mark.parametrize("under", [None, "filters", "filter"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("user_id", ""),
+        ("project_id", "a\0b"),
+        ("session_id", "\ud800"),
+        ("sector", "nonsense"),
+        ("sectors", []),
+        ("tags", "abc"),
+        ("metadata", [1]),
+        ("since", "soon"),
+        ("until", True),
+        ("startTime", 1e300),
+        ("endTime", "\ud800"),
+        ("min_score", "high"),
+        ("min_score", float("nan")),
+        ("min_score", float("inf")),
+        ("include_shared", "perhaps"),
+    ],
+)
+async def test_a_bad_filter_is_named_where_it_stands(
+    me: httpx2.AsyncClient, field: str, value: object, under: str | None
+) -> None:
+    narrowed = {field: value} if under is None else {under: {field: value}}
+
+    response = await sent(me, "/memory/query", {"query": "ferry", **narrowed})
+
+    assert fields(response) == [field if under is None else f"{under}.{field}"]
+
+
+@pytest.mark.parametrize("question", [{}, {"query": ""}, {"query": None}, {"k": 3}])
+async def test_a_question_needs_a_text_or_an_embedding(me: httpx2.AsyncClient, question: dict[str, Any]) -> None:
+    assert fields(await me.post("/memory/query", json=question)) == ["query"]
+
+
+async def test_a_question_may_be_an_embedding(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", embedding=[1.0, *[0.0] * 255])
+
+    answer = (await me.post("/memory/query", json={"embedding": [1.0, *[0.0] * 255]})).json()
+
+    assert answer["query"] is None
+    assert [match["id"] for match in answer["matches"]] == [memory]
+
+
+@pytest.mark.parametrize("embedding", [[1.0], [0.0] * 256, [1e39] * 256, [10**400] * 256, "abc", []])
+async def test_an_embedding_that_cannot_be_compared_is_malformed(me: httpx2.AsyncClient, embedding: object) -> None:
+    response = await sent(me, "/memory/query", {"query": "ferry", "embedding": embedding})
+
+    assert {name.partition("[")[0] for name in fields(response)} == {"embedding"}
+
+
+@pytest.mark.parametrize("text", ["\ud800", "x" * 10_001, 7, ["ferry"]])
+async def test_a_question_that_is_no_text_is_malformed(me: httpx2.AsyncClient, text: object) -> None:
+    assert fields(await sent(me, "/memory/query", {"query": text})) == ["query"]
+
+
+@pytest.mark.parametrize("text", [" ", "\0", "?", "🎈", "' OR 1=1 --", "x" * 10_000, "\u202e", "the year 9999", "0001"])
+async def test_any_other_text_is_a_question(me: httpx2.AsyncClient, text: str) -> None:
+    await told(me, "The ferry leaves at nine", occurred_at="0001-01-01T00:00:00Z")
+    await told(me, "The ferry came back", occurred_at="9999-12-31T23:59:59Z")
+
+    response = await me.post("/memory/query", json={"query": text})
+
+    assert response.status_code == 200, response.text
+    assert response.json()["query"] == text
+
+
+async def test_no_question_finds_another_tenants_memories(me: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
+    await told(other, "The ferry leaves at nine", user_id="ada")
+
+    assert await contents(me) == set()
+    assert await contents(me, user_id="ada", include_shared=True) == set()
+
+
+async def test_a_list_is_no_question(me: httpx2.AsyncClient) -> None:
+    problem(await me.post("/memory/query", json=[]), 400, "malformed")

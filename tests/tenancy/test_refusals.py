@@ -1,0 +1,153 @@
+"""The server does not start on roles or tables that would let tenants see each other."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from psycopg import Connection, sql
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres import roles
+from openmemory.postgres.roles import Versions
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_name, a_place
+
+
+@pytest.fixture(scope="module")
+def ready_place(postgres: Server) -> Iterator[Place]:
+    """Yield a migrated database; each test undoes what it breaks."""
+    with a_place(postgres) as made:
+        made.migrate()
+        yield made
+
+
+@pytest.fixture
+def owner(ready_place: Place) -> Iterator[Connection]:
+    """Yield a connection of its owner."""
+    with ready_place.owner() as connection:
+        yield connection
+
+
+def _refused(place: Place) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        roles.check(place.logins.server, place.names)
+    return str(refused.value)
+
+
+def test_a_fresh_database_may_be_served(ready_place: Place) -> None:
+    assert [warning for warning in roles.check(ready_place.logins.server, ready_place.names) if "role" in warning] == []
+
+
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
+def test_a_role_above_row_level_security_is_refused(ready_place: Place, owner: Connection, attribute: str) -> None:
+    role = sql.Identifier(ready_place.names.app_role).as_string()
+    owner.execute(f"ALTER ROLE {role} {attribute}".encode())
+    try:
+        message = _refused(ready_place)
+    finally:
+        owner.execute(f"ALTER ROLE {role} NO{attribute}".encode())
+
+    assert f"ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS" in message
+
+
+def test_a_role_that_owns_a_tenant_table_is_refused(ready_place: Place, owner: Connection) -> None:
+    role = sql.Identifier(ready_place.names.app_role)
+    owner.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(role))
+    owner.execute(sql.SQL("ALTER TABLE openmemory_users OWNER TO {}").format(role))
+    try:
+        message = _refused(ready_place)
+    finally:
+        owner.execute("ALTER TABLE openmemory_users OWNER TO CURRENT_USER")
+
+    assert "openmemory_users" in message
+    assert "owner" in message
+
+
+def test_a_role_that_may_act_as_the_owner_is_refused(ready_place: Place, owner: Connection) -> None:
+    holder = ready_place.with_role()
+    role = sql.Identifier(ready_place.names.app_role)
+    owner.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(holder), role))
+    owner.execute(sql.SQL("ALTER TABLE openmemory_users OWNER TO {}").format(sql.Identifier(holder)))
+    try:
+        message = _refused(ready_place)
+    finally:
+        owner.execute("ALTER TABLE openmemory_users OWNER TO CURRENT_USER")
+        owner.execute(sql.SQL("DROP OWNED BY {holder}; DROP ROLE {holder}").format(holder=sql.Identifier(holder)))
+
+    assert "may act as its owner" in message
+
+
+@pytest.mark.parametrize("weakening", ["DISABLE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"])
+def test_a_table_without_forced_row_level_security_is_refused(
+    ready_place: Place, owner: Connection, weakening: str
+) -> None:
+    for table in ready_place.names.tenant_tables:
+        owner.execute(f"ALTER TABLE {table} {weakening}".encode())
+
+        message = _refused(ready_place)
+
+        assert f'ALTER TABLE "public"."{table}" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY' in message
+        owner.execute(message.partition("Run: ")[2].encode())
+    roles.check(ready_place.logins.server, ready_place.names)
+
+
+def test_a_missing_table_is_refused(ready_place: Place, owner: Connection) -> None:
+    owner.execute("ALTER TABLE temporal_facts RENAME TO elsewhere")
+    try:
+        message = _refused(ready_place)
+    finally:
+        owner.execute("ALTER TABLE elsewhere RENAME TO temporal_facts")
+
+    assert "temporal_facts is missing; run `openmemory migrate`" in message
+
+
+def test_a_missing_role_is_refused_with_the_statements_for_an_administrator(ready_place: Place) -> None:
+    role = a_name("om_absent")
+
+    message = _refused(replace(ready_place, names=replace(ready_place.names, app_role=role)))
+
+    assert f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO ' in message
+
+
+def test_a_login_that_may_not_become_the_role_is_refused(ready_place: Place) -> None:
+    login = ready_place.with_role()
+    logins = replace(ready_place.logins, server=ready_place.as_role(login))
+
+    message = _refused(replace(ready_place, logins=logins))
+
+    assert f'GRANT "{ready_place.names.app_role}" TO "{login}"' in message
+
+
+def test_an_owner_who_may_not_create_the_role_is_told_what_to_ask_for(ready_place: Place) -> None:
+    login, role = ready_place.with_role(), a_name("om_absent")
+
+    with pytest.raises(ConfigurationError) as refused:
+        roles.prepare_app_role(ready_place.as_role(login), replace(ready_place.names, app_role=role))
+
+    assert f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO "{login}";' in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "pgvector", "said"),
+    [
+        (140022, "0.8.5", "PostgreSQL is 14"),
+        (150000, "0.7.4", "pgvector is 0.7.4; 0.8.0 or newer is needed"),
+        (180004, "0.5.0", "ALTER EXTENSION vector UPDATE"),
+        (180004, None, "the extension vector is not in this database"),
+    ],
+)
+def test_an_old_server_or_pgvector_is_refused(server: int, pgvector: str | None, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        roles.check_versions(Versions(server, str(server // 10000), pgvector, "login"))
+
+
+@pytest.mark.parametrize("pgvector", ["0.8.0", "0.8.3"])
+def test_a_pgvector_with_known_faults_is_a_warning(pgvector: str) -> None:
+    (warning,) = roles.check_versions(Versions(150000, "15.0", pgvector, "login"))
+
+    assert "0.8.4" in warning
+
+
+@pytest.mark.parametrize("pgvector", ["0.8.4", "0.8.10", "0.9.0", "1.0.0", "1.0"])
+def test_a_sound_pgvector_is_no_matter(pgvector: str) -> None:
+    assert roles.check_versions(Versions(180004, "18.4", pgvector, "login")) == []
