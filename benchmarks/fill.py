@@ -127,10 +127,10 @@ async def _add(database: Database, encoder: Encoder, tenant: str, start: int, st
     new = await encoder.encode(list(corpus.memories(tenant, start, stop)), now)
     async with database.tenant(Scope(tenant)) as tx:
         kept = await memories.insert(tx, new, now, boost=0)
-        assert len(kept) == len(new), "the corpus repeats itself"
-        fresh = {row.fingerprint for row in kept if not row.deduplicated}
+        known = {row.fingerprint for row in kept if row.deduplicated}
+        fresh = [memory for memory in new if memory.fingerprint not in known]
         if fresh:
-            await vectors.insert(tx, [memory for memory in new if memory.fingerprint in fresh])
+            await vectors.insert(tx, fresh)
     return len(fresh)
 
 

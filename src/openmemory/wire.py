@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -232,7 +233,11 @@ class AddBatchAnswer(_Answer):
     results: list[AddAnswer | ItemError]
 
 
-class MemoryAnswer(_Answer):
+# Answers of many memories are dataclasses: a Pydantic model costs ten times as much to make.
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAnswer:
     """A memory; times are milliseconds since 1970, `occurred_at` is ISO 8601."""
 
     id: UUID
@@ -250,11 +255,14 @@ class MemoryAnswer(_Answer):
     updated_at: int
     last_seen_at: int
     salience: float
-    decay_lambda: float = Field(description="Share of salience lost a day: salience * exp(-decay_lambda * days).")
+    decay_lambda: Annotated[
+        float, Field(description="Share of salience lost a day: salience * exp(-decay_lambda * days).")
+    ]
     version: int
 
 
-class ScoreParts(_Answer):
+@dataclass(frozen=True, slots=True)
+class ScoreParts:
     """The parts of a relevance, which is their sum; the score is 1 - exp(-relevance / 0.3)."""
 
     lexical: float
@@ -264,6 +272,7 @@ class ScoreParts(_Answer):
     relevance: float
 
 
+@dataclass(frozen=True, slots=True)
 class MatchAnswer(MemoryAnswer):
     """A memory that answers a question."""
 
@@ -272,7 +281,8 @@ class MatchAnswer(MemoryAnswer):
     explain: ScoreParts | None = None
 
 
-class TraceAnswer(_Answer):
+@dataclass(frozen=True, slots=True)
+class TraceAnswer:
     """How an answer came about."""
 
     path: str
@@ -281,7 +291,8 @@ class TraceAnswer(_Answer):
     plan: list[str]
 
 
-class QueryAnswer(_Answer):
+@dataclass(frozen=True, slots=True)
+class QueryAnswer:
     """The matches, best first."""
 
     query: str | None
@@ -289,13 +300,15 @@ class QueryAnswer(_Answer):
     explain: TraceAnswer | None = None
 
 
-class PageAnswer(_Answer):
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
     """Memories, the newest first; `next_cursor` goes into `cursor` for the page after."""
 
     items: list[MemoryAnswer]
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class UserPageAnswer(PageAnswer):
     """A user's memories, the newest first."""
 

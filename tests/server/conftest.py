@@ -1,6 +1,6 @@
 """A client that is a fresh tenant, and applications with other settings on the worker's database."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx2
@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from openmemory import app as application
 from openmemory.adapters.embedders import Embedder
 from openmemory.app import Readied
-from openmemory.settings import load
+from openmemory.settings import Settings, load
 from tests.factories import a_tenant
 from tests.server.asking import a_client
+from tests.server.serving import serving
 
 Started = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -48,3 +49,10 @@ def started(ready: Readied, embedder: Embedder) -> Started:
             yield built
 
     return start
+
+
+@pytest.fixture(scope="session")
+def url(settings: Settings, ready: Readied, embedder: Embedder) -> Iterator[str]:
+    """Yield the address of a real server on the worker's database."""
+    with serving(application.create_app(settings, ready, embedder)) as address:
+        yield address

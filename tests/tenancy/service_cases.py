@@ -189,7 +189,7 @@ async def _encode(at: Attempt) -> Answers:
 
 
 async def _embed_question(at: Attempt) -> Answers:
-    return [(await at.stage.encoder.embed_question("a question")) is None]
+    return [(await at.stage.encoder.embed_question("a tenant", "a question")) is None]
 
 
 async def _check_embedding(at: Attempt) -> Answers:

@@ -173,7 +173,15 @@ async def test_what_is_open_to_all_shows_nothing_of_a_tenant(
     answer = await client.get(path)
 
     assert answer.status_code == 200
-    telling = (victim.tenant, victim.user, victim.word, victim.tag, victim.session, victim.secret, *map(str, victim.ids))
+    telling = (
+        victim.tenant,
+        victim.user,
+        victim.word,
+        victim.tag,
+        victim.session,
+        victim.secret,
+        *map(str, victim.ids),
+    )
     assert not [mark for mark in telling if mark in answer.text]
 
 
@@ -185,7 +193,9 @@ async def test_no_tenant_named_means_the_default_one_and_never_all(client: httpx
 
 
 @pytest.mark.parametrize("name", ["", "  \t", "*", "%", "null", "' OR tenant_id <> '"])
-async def test_a_crafted_tenant_name_opens_no_other_tenant(name: str, client: httpx2.AsyncClient, victim: Marks) -> None:
+async def test_a_crafted_tenant_name_opens_no_other_tenant(
+    name: str, client: httpx2.AsyncClient, victim: Marks
+) -> None:
     answer = await client.get("/memory/all", headers={"x-tenant-id": name})
 
     assert answer.status_code in {200, 400}

@@ -93,7 +93,7 @@ class Rendered:
     def __getitem__(self, statement: Statement[Row]) -> bytes:
         query = self._known.get(statement.name)
         if query is None:
-            query = self._known[statement.name] = self.names.render(statement.template).encode()
+            query = self._known[statement.name] = self.names.render_with_params(statement.template)
         return query
 
 

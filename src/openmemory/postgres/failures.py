@@ -25,7 +25,9 @@ def translated() -> Iterator[None]:
     except (errors.DeadlockDetected, errors.SerializationFailure) as error:
         raise DatabaseConflict(f"PostgreSQL gave another transaction way: {first_line(error)}") from error
     except errors.DataError as error:
-        raise Unprocessable(f"PostgreSQL refuses a value: {first_line(error)} (SQLSTATE {error.sqlstate})") from error
+        # Its message quotes the value; the name of the condition does not.
+        condition = f"{type(error).__name__} (SQLSTATE {error.sqlstate or 'none'})"
+        raise Unprocessable(f"PostgreSQL refuses a value: {condition}") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(error)}") from error
 

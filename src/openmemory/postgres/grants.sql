@@ -3,12 +3,14 @@
 GRANT USAGE ON SCHEMA {schema} TO {app_role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {users}, {memories}, {vectors}, {waypoints}, {temporal_facts}, {idempotency}
    TO {app_role};
+GRANT EXECUTE ON FUNCTION {faded} TO {app_role};
 REVOKE ALL ON {meta}, {tenants}, {migrations} FROM {app_role};
 
 -- name: revoke_from_role
 -- Hosted platforms grant on the public schema by default; no role but ours may touch these tables.
 REVOKE ALL ON {meta}, {tenants}, {migrations}, {users}, {memories}, {vectors}, {waypoints}, {temporal_facts}, {idempotency}
   FROM {role};
+REVOKE ALL ON FUNCTION {faded} FROM {role};
 
 -- name: login_role
 -- The non-owner that the server logs in as: the registry, and the right to become the tenants' role.

@@ -11,11 +11,10 @@ from psycopg import Connection, errors
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import alone, connected
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
 
-_LOCK = 7_234_190_855_120_551_001
 _NO_TRANSACTION = "-- no transaction"
 _PATTERN = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -62,6 +61,7 @@ class Status:
 
 _TABLES = statement("migrate.tables", tuple)
 _APPLIED = statement("migrate.applied", Applied)
+_CREATE_SCHEMA = statement("migrate.create_schema", type(None))
 _CREATE = statement("migrate.create", type(None))
 _RECORD = statement("migrate.record", type(None))
 
@@ -95,7 +95,7 @@ def migrate(
     for it is recorded after it succeeded.
     """
     known = shipped() if migrations is None else tuple(migrations)
-    with connected(conninfo) as connection, _alone(connection):
+    with connected(conninfo) as connection, alone(connection):
         current = _status(connection, names, known)
         if current.is_foreign:
             raise ConfigurationError(
@@ -139,18 +139,20 @@ def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> No
 
 
 def _rows(connection: Connection, names: Names, block: str) -> list[tuple[object, ...]]:
-    query = names.render(statement(f"migrate.{block}", tuple).template).encode()
+    query = names.render_with_params(statement(f"migrate.{block}", tuple).template)
     return connection.execute(query, {"schema": names.schema}).fetchall()
 
 
 def _create_history(connection: Connection, names: Names) -> None:
     with _explained("the table of migrations", names), connection.transaction():
+        if not _rows(connection, names, "schema"):  # IF NOT EXISTS would ask for the right to create one all the same
+            connection.execute(names.render(_CREATE_SCHEMA.template).encode())
         connection.execute(names.render(_CREATE.template).encode())
 
 
 def _apply(connection: Connection, names: Names, migration: Migration) -> None:
     query = names.render(migration.template).encode()
-    record = names.render(_RECORD.template).encode()
+    record = names.render_with_params(_RECORD.template)
     entry = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
     with _explained(migration.name, names):
         if migration.in_transaction:
@@ -170,17 +172,6 @@ def _statements(script: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Hold the session's advisory lock, so that two servers starting at once do not migrate together."""
-    connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-    try:
-        yield
-    finally:
-        if not connection.broken:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
-
-
-@contextmanager
 def _explained(step: str, names: Names) -> Iterator[None]:
     """Turn a refusal of PostgreSQL into what an owner has to do about it."""
     try:
@@ -188,7 +179,8 @@ def _explained(step: str, names: Names) -> Iterator[None]:
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"{step}: {first_line(error)}. Ask the database's administrator for: GRANT CREATE ON SCHEMA"
-            f" {names.schema} and CREATE EXTENSION vector; a superuser is neither needed nor wise to serve as"
+            f" {names.schema} (ON DATABASE, if there is no such schema yet) and CREATE EXTENSION vector; a superuser"
+            " is neither needed nor wise to serve as"
         ) from error
     except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
         raise ConfigurationError(

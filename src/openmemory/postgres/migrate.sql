@@ -4,8 +4,15 @@ SELECT tablename
   FROM pg_tables
  WHERE schemaname = %(schema)s;
 
+-- name: schema
+SELECT nspname
+  FROM pg_namespace
+ WHERE nspname = %(schema)s;
+
+-- name: create_schema
+CREATE SCHEMA {schema};
+
 -- name: create
-CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE {migrations} (
     number integer PRIMARY KEY,
     name text NOT NULL,

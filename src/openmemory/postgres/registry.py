@@ -73,4 +73,4 @@ def record_facts(conninfo: Mapping[str, str], names: Names, new: Mapping[str, st
     """Record facts that are not recorded yet; what is there stays."""
     with connected(conninfo) as connection:
         for name, value in new.items():
-            connection.execute(names.render(_RECORD_META.template).encode(), {"name": name, "value": value})
+            connection.execute(names.render_with_params(_RECORD_META.template), {"name": name, "value": value})

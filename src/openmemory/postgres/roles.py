@@ -1,6 +1,7 @@
 """Roles and rights: made by the owner at migration, and checked before anything is served."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,7 +9,7 @@ from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import alone, connected
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, Statement, statement
 
@@ -55,6 +56,7 @@ _ROLE = statement("roles.role", _Role)
 _UNPROTECTED = statement("roles.unprotected", _Unprotected)
 _VERSIONS = statement("roles.versions", Versions)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
+_SEQUENCES = statement("roles.sequences", _Name)
 
 
 def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
@@ -63,12 +65,14 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
     Raises ConfigurationError with the SQL for an administrator where the login may not.
     """
     role = sql.Identifier(names.app_role)
-    with connected(conninfo) as connection:
+    with connected(conninfo) as connection, alone(connection):
         found = _one(connection, _ROLE, {"role": names.app_role})
         try:
             with connection.transaction():
                 if found is None:
-                    connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(role))
+                    # The lock is this database's and the role the cluster's: another may have made it meanwhile.
+                    with suppress(errors.DuplicateObject, errors.UniqueViolation), connection.transaction():
+                        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(role))
                 if found is None or not found.may_become:
                     connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
         except errors.InsufficientPrivilege as error:
@@ -80,11 +84,15 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
 
     Safe to repeat; runs after the migrations, as the owner of the tables.
     """
-    with connected(conninfo) as connection, connection.transaction():
+    with connected(conninfo) as connection, alone(connection), connection.transaction():
         _run(connection, names, "app_role")
         others = [row.name for row in _all(connection, _OTHER_ROLES, {})]
-        for role in [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]:
+        refused = [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]
+        for role in refused:
             _run(connection, names, "revoke_from_role", role)
+        for sequence in _all(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
+            for role in [*refused, sql.Identifier(names.app_role)]:
+                connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
         if login is not None:
             _run(connection, names, "login_role", sql.Identifier(login))
             _run(connection, names, "membership", sql.Identifier(login))

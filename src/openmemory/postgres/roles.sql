@@ -28,3 +28,21 @@ SELECT current_setting('server_version_num')::int4 AS server, current_setting('s
 SELECT rolname AS name
   FROM pg_roles
  WHERE rolname IN ('anon', 'authenticated', 'service_role');
+
+-- name: sequences
+-- The sequences that number our tables' rows, quoted: they tell how much all tenants write.
+SELECT format('%%I.%%I', n.nspname, s.relname) AS name
+  FROM pg_class s
+  JOIN pg_namespace n
+    ON n.oid = s.relnamespace
+  JOIN pg_depend d
+    ON d.classid = 'pg_class'::regclass
+   AND d.objid = s.oid
+   AND d.refclassid = 'pg_class'::regclass
+   AND d.deptype IN ('a', 'i')
+  JOIN pg_class t
+    ON t.oid = d.refobjid
+   AND t.relnamespace = n.oid
+ WHERE s.relkind = 'S'
+   AND n.nspname = %(schema)s
+   AND t.relname = ANY (%(tables)s);

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import blake2b
 from importlib.resources import files
 from typing import Generic, Literal, TypeVar
 
@@ -65,6 +66,12 @@ class Names:
         known = self._substitutes()
         return _PLACEHOLDER.sub(lambda found: known[found[1]], template)
 
+    def render_with_params(self, template: str) -> bytes:
+        """Return `template` rendered for a call that binds parameters, where a % in a name must be doubled."""
+        own = ("schema", "memories", "vectors", "app_role")
+        doubled = {name: getattr(self, name).replace("%", "%%") for name in own}
+        return replace(self, **doubled).render(template).encode()
+
     @property
     def tenant_tables(self) -> tuple[str, ...]:
         """The tables whose rows belong to tenants."""
@@ -94,13 +101,18 @@ class Names:
         }
 
 
+_IDENTIFIER_MAX_BYTES = 63
 INDEX_NAMES = ("pkey", "said_once", "listing", "user_listing", "search", "memory_fkey")
 
 
 def _identifier(table: str, part: str) -> str:
-    """Return a quoted index or constraint name, cut to PostgreSQL's 63 bytes at the table's end."""
-    room = 63 - len(part) - 1
-    return sql.Identifier(f"{table.encode()[:room].decode(errors='ignore')}_{part}").as_string()
+    """Return a quoted index or constraint name; where it would pass PostgreSQL's 63 bytes, the table's end is a hash."""
+    name = f"{table}_{part}"
+    if len(name.encode()) > _IDENTIFIER_MAX_BYTES:
+        digest = blake2b(table.encode(), digest_size=4).hexdigest()
+        room = _IDENTIFIER_MAX_BYTES - len(digest) - len(part) - 2
+        name = f"{table.encode()[:room].decode(errors='ignore')}_{digest}_{part}"
+    return sql.Identifier(name).as_string()
 
 
 @cache

@@ -11,7 +11,7 @@ from openmemory.server import problems
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Authenticated, Services
 from openmemory.server.limits import BodyLimit
-from openmemory.server.memory_calls import memory_calls
+from openmemory.server.memory_calls import direct_calls, memory_calls
 from openmemory.server.schema import PROBLEMS, DescribedApi
 from openmemory.server.status_calls import About, status_calls
 from openmemory.server.telemetry import Metrics, Observed
@@ -53,6 +53,7 @@ def create_api(
     app.tenant_header = auth.header
     app.state.about = about
     app.state.metrics = Metrics()
+    app.include_router(direct_calls)  # first, since /memory/{id} reads like any of their paths
     app.include_router(memory_calls)
     app.include_router(status_calls)
     problems.install(app)

@@ -11,6 +11,7 @@ from openmemory import wire
 from openmemory.core.memory import Told
 from openmemory.errors import Malformed
 from openmemory.server import encoding
+from openmemory.server.direct import named_errors
 from openmemory.server.problems import field_errors
 
 
@@ -33,7 +34,7 @@ def read_batch(raw: bytes) -> Batch:
     except ValidationError as error:
         items = _items_of_partial(raw)
         if items is None:
-            fields = field_errors(error.errors(include_url=False))
+            fields = field_errors(named_errors(wire.AddBatchRequest, raw, error))
             raise Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:5]), fields) from error
         return Batch([_read(item, place) for place, item in enumerate(items)], partial=True)
     return Batch([encoding.told(item) for item in batch.items], batch.partial)

@@ -45,11 +45,11 @@ def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        found = _named_errors(model, raw, error)
+        found = named_errors(model, raw, error)
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in found]) from error
 
 
-def _named_errors(model: type[BaseModel], raw: bytes, error: ValidationError) -> Sequence[Any]:
+def named_errors(model: type[BaseModel], raw: bytes, error: ValidationError) -> Sequence[Any]:
     """Return what is wrong field by field.
 
     Half a surrogate pair is broken JSON to Pydantic's parser, which cannot say where; Python's reads it, and the model

@@ -1,17 +1,22 @@
 """Between the public contract and the service's values."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 
 from openmemory import wire
-from openmemory.core.memory import Asked, Change, Embedding, Filters, Memory, Told
+from openmemory.core.memory import Asked, Change, Embedding, Filters, JsonObject, Memory, Told
 from openmemory.core.ranking import Explanation
 from openmemory.core.sectors import Sector, mask, unmask
 from openmemory.errors import Malformed, OpenMemoryError
 from openmemory.service.memories import Added, Page
 from openmemory.service.search import Found, Match, Trace
 
+_Name = str | None
+_Shown = tuple[
+    UUID, str, str, list[str], list[str], JsonObject, _Name, _Name, _Name, _Name, str, int, int, int, float, float, int
+]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
@@ -78,25 +83,27 @@ def added_or_refused(result: Added | OpenMemoryError) -> wire.AddAnswer | wire.I
 
 def memory(value: Memory, now: datetime) -> wire.MemoryAnswer:
     """Return a memory as clients see it at `now`."""
-    return _memory(value, value.salience_now(now))
+    return wire.MemoryAnswer(*_shown(value, value.salience_now(now)))
 
 
 def page(value: Page, now: datetime) -> wire.PageAnswer:
     """Return a page of memories."""
     cursor = None if value.next_before is None else str(value.next_before)
-    return wire.PageAnswer.model_construct(items=[memory(one, now) for one in value.items], next_cursor=cursor)
+    return wire.PageAnswer(items=[memory(one, now) for one in value.items], next_cursor=cursor)
 
 
 def found(question: str | None, value: Found) -> wire.QueryAnswer:
     """Return the answer to a question."""
     matches = [_match(one) for one in value.matches]
-    return wire.QueryAnswer.model_construct(query=question, matches=matches, explain=_trace(value.trace))
+    return wire.QueryAnswer(query=question, matches=matches, explain=_trace(value.trace))
 
 
 def _match(value: Match) -> wire.MatchAnswer:
-    shown = dict(_memory(value.memory, value.salience))
-    return wire.MatchAnswer.model_construct(
-        **shown, score=value.score, path=[value.memory.id], explain=_parts(value.explanation)
+    return wire.MatchAnswer(
+        *_shown(value.memory, value.salience),
+        score=value.score,
+        path=[value.memory.id],
+        explain=_parts(value.explanation),
     )
 
 
@@ -118,25 +125,26 @@ def _trace(value: Trace | None) -> wire.TraceAnswer | None:
     return wire.TraceAnswer(path=value.path, visible=value.visible, reranked=value.reranked, plan=list(value.plan))
 
 
-def _memory(value: Memory, salience: float) -> wire.MemoryAnswer:
-    return wire.MemoryAnswer.model_construct(
-        id=value.id,
-        content=value.content,
-        primary_sector=value.primary_sector,
-        sectors=_sectors(value.primary_sector, value.sectors),
-        tags=value.tags,
-        metadata=value.metadata,
-        user_id=value.user_id,
-        project_id=value.project_id,
-        session_id=value.session_id,
-        speaker=value.speaker,
-        occurred_at=value.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        created_at=_ms(value.created_at),
-        updated_at=_ms(value.updated_at),
-        last_seen_at=_ms(value.last_seen_at),
-        salience=salience,
-        decay_lambda=value.decay_rate,
-        version=value.version,
+def _shown(value: Memory, salience: float) -> _Shown:
+    """Return the fields of `wire.MemoryAnswer` in their order."""
+    return (
+        value.id,
+        value.content,
+        value.primary_sector,
+        _sectors(value.primary_sector, value.sectors),
+        value.tags,
+        value.metadata,
+        value.user_id,
+        value.project_id,
+        value.session_id,
+        value.speaker,
+        value.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        _ms(value.created_at),
+        _ms(value.updated_at),
+        _ms(value.last_seen_at),
+        salience,
+        value.decay_rate,
+        value.version,
     )
 
 

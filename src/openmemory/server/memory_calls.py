@@ -28,7 +28,7 @@ from openmemory.server.direct import DirectRoute
 from openmemory.service.memories import Added
 
 memory_calls = APIRouter(tags=["memories"])
-_direct = APIRouter(tags=["memories"], route_class=DirectRoute)
+direct_calls = APIRouter(tags=["memories"], route_class=DirectRoute)
 
 _LATEST_SEQ = 2**63 - 1
 _OFFSET_MOST = 10_000_000
@@ -43,7 +43,7 @@ Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
 Cursor = Annotated[int | None, Query(ge=0, le=_LATEST_SEQ, description="The `next_cursor` of the page before.")]
 
 
-@_direct.post("/memory/add", response_model=wire.AddAnswer)
+@direct_calls.post("/memory/add", response_model=wire.AddAnswer)
 async def add(
     request: Request, body: wire.AddRequest, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:
@@ -55,7 +55,7 @@ async def add(
     return await write(request, who, key, action)
 
 
-@_direct.post("/memory/add/batch", response_model=wire.AddBatchAnswer)
+@direct_calls.post("/memory/add/batch", response_model=wire.AddBatchAnswer)
 async def add_batch(
     request: Request, body: UnreadBatch, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:
@@ -71,7 +71,7 @@ async def add_batch(
     return await write(request, who, key, action)
 
 
-@_direct.post("/memory/query", response_model=wire.QueryAnswer)
+@direct_calls.post("/memory/query", response_model=wire.QueryAnswer)
 async def query(body: wire.QueryRequest, who: Called, parts: Parts) -> Response:
     """Find the memories that answer a question, best first."""
     scope = narrowed(who, body.narrowing("user_id"), body.narrowing("project_id"))
@@ -183,7 +183,7 @@ async def of_user(
         scope, limit=limit or l or 100, offset=offset or u or 0, before=cursor, filters=Filters()
     )
     answer = encoding.page(page, parts.clock())
-    return shown(wire.UserPageAnswer.model_construct(**dict(answer), user_id=user_id))
+    return shown(wire.UserPageAnswer(answer.items, answer.next_cursor, user_id))
 
 
 @memory_calls.delete("/users/{user_id}/memories", response_model=wire.DeletedAnswer, tags=["users"])
@@ -211,6 +211,3 @@ def _version(if_match: str | None) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 9:
         raise Malformed.at("If-Match", 'must be the version in quotes, as in "3"')
     return int(text)
-
-
-memory_calls.include_router(_direct)

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
@@ -74,6 +75,8 @@ class Caught:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:  # nobody hears the answer, but the log and the measures do
+            await answer(errors.Malformed.at("body", "ended before it was whole"), scope["path"])(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise
@@ -116,8 +119,7 @@ def invalid(found: Sequence[Any], instance: str) -> Response:
 def field_errors(found: Sequence[Any], prefix: str = "") -> tuple[errors.FieldError, ...]:
     """Return the fields that Pydantic refused and why, at most 100; `prefix` says where they stand."""
     return tuple(
-        errors.FieldError(".".join(filter(None, (prefix, _field(error["loc"])))), _message(error))
-        for error in found[:100]
+        errors.FieldError(".".join(filter(None, (prefix, _field(error)))), _message(error)) for error in found[:100]
     )
 
 
@@ -200,9 +202,9 @@ def _reference(path: str) -> str:
     )
 
 
-def _field(location: Sequence[str | int]) -> str:
-    """Return a location as a person writes it: items[3].content."""
-    parts = list(location)
+def _field(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
+    """Return where an error is as a person writes it: items[3].content."""
+    parts = [] if error["type"] == "json_invalid" else list(error["loc"])
     if parts and parts[0] in {"body", "query", "path", "header"}:
         parts = parts[1:]
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")

@@ -1,6 +1,7 @@
 """How what a client tells becomes what is kept: sectors, terms, fingerprint, embedding."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -18,6 +19,7 @@ _INDEX_ROW_BYTES = 2704
 _INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and headers
 _TERM_BYTES = 8
 _TERMS_AT_MOST = 250
+_QUESTIONS_KEPT = 2_000
 
 
 class Encoder:
@@ -29,6 +31,7 @@ class Encoder:
         # An index row must fit a third of a page, with the code of one bit a dimension beside the terms.
         room = (_INDEX_ROW_BYTES - _INDEX_KEY_BYTES - dimension // 8) // _TERM_BYTES
         self._term_cap = min(_TERMS_AT_MOST, room)
+        self._questions: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
 
     async def encode(self, told: Sequence[Told], now: datetime) -> list[NewMemory]:
         """Return a memory for each thing told, in order. Holds no connection while it embeds."""
@@ -37,12 +40,21 @@ class Encoder:
             return self._assembled(told, embeddings, now)
         return await asyncio.to_thread(self._assembled, told, embeddings, now)
 
-    async def embed_question(self, question: str) -> Embedding | None:
-        """Return the vector of a question, or None where the server embeds nothing."""
+    async def embed_question(self, tenant: str, question: str) -> Embedding | None:
+        """Return the vector of a question, or None where the server embeds nothing.
+
+        The latest questions are remembered, for each tenant by itself: how fast an answer comes must not tell one
+        tenant what another asked.
+        """
         if self.embedder.dimension is None:
             return None
-        vectors = await self.embedder.embed([question], "query")
-        return np.asarray(vectors[0])
+        known = self._questions.get((tenant, question))
+        if known is None:
+            known = np.asarray((await self.embedder.embed([question], "query"))[0])
+            self._questions[tenant, question] = known
+            if len(self._questions) > _QUESTIONS_KEPT:
+                self._questions.popitem(last=False)
+        return known
 
     def check_embedding(self, embedding: Embedding) -> None:
         """Raise Malformed unless `embedding` can be kept and compared here."""

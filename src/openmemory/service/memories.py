@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from openmemory.core import salience
@@ -68,7 +69,7 @@ class Memories:
         for attempt in range(_TRIES):
             try:
                 async with self._database.tenant(scope) as tx:
-                    kept = await self._keep(tx, new)
+                    kept = await self._keep(tx, new, now)
                 break
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
@@ -139,7 +140,9 @@ class Memories:
         self._vocabularies.note_write(scope)
 
     async def delete_user(self, scope: Scope, user: str) -> int:
-        """Forget a user and all its memories, and return how many there were."""
+        """Forget a user and all its memories, and return how many there were; raises AnotherUsersMemory."""
+        if scope.user not in (None, user):
+            raise AnotherUsersMemory(f"user {user} is not the one that asks")
         async with self._database.tenant(scope) as tx:
             deleted = await memories.delete_of_user(tx, user)
         self._vocabularies.note_write(scope)
@@ -155,11 +158,11 @@ class Memories:
         async with self._database.tenant(scope, read_only=True) as tx:
             return await memories.totals(tx)
 
-    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory]) -> dict[UUID, Kept]:
+    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Kept]:
         """Keep the first of each fingerprint and return what became of it, by fingerprint."""
         first = {memory.fingerprint: memory for memory in reversed(new)}
         once = [memory for memory in new if first[memory.fingerprint] is memory]
-        kept = await memories.insert(tx, once, self._clock(), salience.REINFORCEMENT)
+        kept = await memories.insert(tx, once, now, salience.REINFORCEMENT)
         fresh = {row.fingerprint for row in kept if not row.deduplicated}
         if fresh:
             await vectors.insert(tx, [memory for memory in once if memory.fingerprint in fresh])
@@ -198,7 +201,8 @@ def _retold(memory: Memory, content: str) -> Told:
         project_id=memory.project_id,
         session_id=memory.session_id,
         speaker=memory.speaker,
-        occurred_at=memory.occurred_at,
+        # Without an instant of its own it happened when it was told, and is the same as what is told without one.
+        occurred_at=None if memory.occurred_at == memory.created_at else memory.occurred_at,
     )
 
 

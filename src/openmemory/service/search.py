@@ -104,7 +104,7 @@ class Search:
         question = understand(asked.text, await self._vocabularies.of(scope))
         if asked.embedding is not None:
             return question, asked.embedding
-        return question, await self._encoder.embed_question(question.embed_text)
+        return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
 
     def _matches(self, near: list[Near], scored: Scored, rows: npt.NDArray[np.intp], *, explain: bool) -> list[Match]:
         now = self._clock()

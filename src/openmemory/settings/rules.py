@@ -112,8 +112,8 @@ def _index_conflicts(vectors: VectorSettings) -> Iterator[Conflict]:
             f"{chosen} takes at most {most} dimensions with OM_VEC_TYPE={vectors.type}, and OM_VEC_DIM is"
             f" {vectors.dim}: OM_PGVECTOR_INDEX_TYPE=auto has no such bound"
             if vectors.dim is not None and vectors.dim > most
-            else f"{chosen} is not in this version yet: use OM_PGVECTOR_INDEX_TYPE=auto, which gives large tenants"
-            " an HNSW index of their own",
+            else f"{chosen} is not in this version yet: use OM_PGVECTOR_INDEX_TYPE=auto, whose cost depends on"
+            " the size of the tenant and whose answers are exact",
         )
     if vectors.hnsw_ef_construction < 2 * vectors.hnsw_m:
         yield Conflict(

@@ -95,8 +95,9 @@ class VectorSettings(Section):
     index_type: Annotated[IndexType, AnyCase] = Field(
         "auto",
         validation_alias="OM_PGVECTOR_INDEX_TYPE",
-        description="How vectors are indexed. `auto`: by tenant, and a large tenant gets an index of its own."
-        " `none`: exact search. The shared indexes `hnsw` and `ivfflat` are not in this version yet.",
+        description="How vectors are indexed. `auto`: the tenant index, by which a question reads its own tenant's rows"
+        " and no others. `none`: the same, and no approximate index ever, also when later versions would give a large"
+        " tenant one. The shared indexes `hnsw` and `ivfflat` are not in this version yet.",
     )
     hnsw_m: int = Field(16, ge=2, le=100, validation_alias="OM_HNSW_M", description="Links of a node in an HNSW index.")
     hnsw_ef_construction: int = Field(

@@ -1,0 +1,140 @@
+"""The driver's errors in our words, without values; and rows that must fit their class."""
+
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from openmemory.errors import DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Unprocessable
+from openmemory.postgres.database import Database
+from openmemory.postgres.failures import translated
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Names, Statement
+from tests.factories import a_scope
+
+SECRET = "s3cr3t"
+NOBODY = {"host": "/nowhere", "user": "nobody", "password": SECRET, "connect_timeout": "2"}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    first: int
+    second: int
+
+
+def _pairs(sql: str) -> Statement[_Pair]:
+    return Statement(f"test.{sql}", sql, _Pair, rows_of(_Pair))
+
+
+def _nothing(sql: str) -> Statement[None]:
+    return Statement(f"test.{sql}", sql, type(None), rows_of(type(None)))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS first",
+        "SELECT 1 AS first, 2 AS second, 3 AS third",
+        "SELECT 2 AS second, 1 AS first",
+        "SELECT 1 AS first, 2 AS third",
+    ],
+)
+async def test_columns_that_are_not_the_fields_of_the_class_are_a_type_error(database: Database, query: str) -> None:
+    with pytest.raises(TypeError, match="_Pair has the fields"):
+        async with database.tenant(a_scope()) as tx:
+            await tx.all(_pairs(query))
+
+
+async def test_columns_that_are_the_fields_make_the_values(database: Database) -> None:
+    async with database.tenant(a_scope()) as tx:
+        assert await tx.one(_pairs("SELECT 1 AS first, 2 AS second")) == _Pair(1, 2)
+        assert await tx.one(_pairs("SELECT 1 AS first, 2 AS second WHERE false")) is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"SELECT '{SECRET}'::uuid",
+        f"SELECT '{SECRET}'::int",
+        f"SELECT '{SECRET}'::timestamptz",
+        f"""SELECT '["{SECRET}'::jsonb""",
+        f"SELECT '[{SECRET}]'::vector(3)",
+        f"SELECT '{SECRET}'::bit(3)",
+    ],
+)
+async def test_a_refused_value_is_not_repeated(database: Database, query: str) -> None:
+    with pytest.raises(Unprocessable) as refused:
+        async with database.tenant(a_scope()) as tx:
+            await tx.run(_nothing(query))
+
+    assert SECRET not in refused.value.detail
+    assert "SQLSTATE" in refused.value.detail
+
+
+async def test_a_nul_in_a_text_is_the_clients_fault_and_not_repeated(database: Database) -> None:
+    with pytest.raises(Unprocessable) as refused:
+        async with database.tenant(a_scope()) as tx:
+            await tx.run(_nothing("SELECT %(text)s::text"), text=f"{SECRET}\0")
+
+    assert SECRET not in refused.value.detail
+
+
+async def test_a_statement_that_takes_too_long_is_given_up(database: Database) -> None:
+    with pytest.raises(DatabaseUnavailable, match="took too long"):
+        async with database.tenant(a_scope()) as tx:
+            await tx.run(_nothing("SET LOCAL statement_timeout = 20"))
+            await tx.run(_nothing("SELECT pg_sleep(30)"))
+
+
+async def test_a_violated_constraint_comes_through_for_the_statement_that_knows_it(database: Database) -> None:
+    scope = a_scope()
+
+    with pytest.raises(errors.UniqueViolation):
+        async with database.tenant(scope) as tx:
+            for _ in range(2):
+                await tx.run(_nothing("INSERT INTO {users} (tenant_id, user_id) VALUES (%(tenant)s, 'u')"))
+
+
+async def test_no_caller_can_bind_another_tenant(database: Database) -> None:
+    scope, other = a_scope(), a_scope()
+
+    async with database.tenant(scope) as tx:
+        seen = await tx.one(
+            _pairs("SELECT (%(tenant)s::text = %(mine)s)::int AS first, 0 AS second"),
+            tenant=other.tenant,
+            mine=scope.tenant,
+        )
+
+    assert seen == _Pair(1, 0)
+
+
+async def test_a_server_that_cannot_be_reached_is_unavailable_and_its_password_not_said(names: Names) -> None:
+    database = Database(NOBODY, names)
+    database._pool._reconnect_timeout = 0
+
+    with pytest.raises(DatabaseUnavailable) as refused:
+        with translated():
+            raise psycopg.OperationalError(f"connection failed\npassword={SECRET}")
+
+    assert SECRET not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes"),
+    [
+        (errors.DeadlockDetected("deadlock"), DatabaseConflict),
+        (errors.SerializationFailure("could not serialize"), DatabaseConflict),
+        (errors.AdminShutdown("terminating"), DatabaseUnavailable),
+        (errors.TooManyConnections("too many"), DatabaseUnavailable),
+        (errors.DiskFull("no space"), DatabaseUnavailable),
+        (errors.LockNotAvailable("lock"), DatabaseUnavailable),
+        (errors.QueryCanceled("canceled"), DatabaseUnavailable),
+        (psycopg.InterfaceError("the connection is closed"), DatabaseUnavailable),
+    ],
+)
+def test_what_the_server_does_becomes_a_word_of_the_domain(
+    raised: psycopg.Error, becomes: type[OpenMemoryError]
+) -> None:
+    with pytest.raises(becomes), translated():
+        raise raised

@@ -1,0 +1,80 @@
+"""A question reads its own tenant's part of the index and nothing else, on a table that nobody analysed."""
+
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from openmemory import app as application
+from openmemory.adapters.embedders import HashEmbedder
+from openmemory.app import Readied
+from openmemory.core.memory import Filters, Told
+from openmemory.core.scope import Scope
+from openmemory.postgres import vectors
+from openmemory.postgres.database import Database
+from openmemory.postgres.vectors import Wanted
+from openmemory.settings import Settings
+from tests.conftest import Server
+from tests.factories import NOON, a_scope
+from tests.postgres.databases import a_place
+
+WANTED = Wanted(terms=list(range(1, 12)), embedding=np.ones(64, np.float32), speaker=7, dated=True)
+EVERYTHING = Filters(session_id="s", sectors=31, since=NOON, until=NOON)
+
+
+@pytest.fixture(scope="module")
+async def unanalysed(postgres: Server, settings: Settings) -> AsyncIterator[tuple[Database, Scope]]:
+    """Yield a database with a handful of rows of three tenants, and the scope of one."""
+    with a_place(postgres) as place:
+        place.migrate()
+        ready = Readied(place.logins, place.names)
+        scope = a_scope()
+        async with application.open_services(settings, ready, HashEmbedder(64)) as services:
+            for one in (scope, a_scope(), a_scope()):
+                await services.memories.add_all(one, [Told(f"told {n}", user_id=f"u{n % 2}") for n in range(4)])
+        async with Database(place.logins.server, place.names) as pooled:
+            yield pooled, scope
+
+
+@pytest.mark.parametrize("filters", [Filters(), EVERYTHING], ids=["all", "filtered"])
+@pytest.mark.parametrize("wanted", [Wanted(), WANTED], ids=["nothing", "everything"])
+@pytest.mark.parametrize("user", [None, "u1"])
+async def test_a_scan_reads_the_tenants_part_of_the_index_alone(
+    unanalysed: tuple[Database, Scope], user: str | None, wanted: Wanted, filters: Filters
+) -> None:
+    database, scope = unanalysed
+
+    async with database.tenant(Scope(scope.tenant, user)) as tx:
+        plan = await vectors.explain_scan(tx, wanted, filters)
+
+    conditions = [line for line in plan if "Index Cond" in line]
+    assert [line for line in plan if " Scan" in line and "Index Only Scan" not in line] == []
+    assert any("Index Only Scan using openmemory_vectors_search" in line for line in plan)
+    assert f"tenant_id = '{scope.tenant}'" in conditions[0]
+    assert ("user_id = 'u1'" in conditions[0]) == (user is not None)
+
+
+@pytest.mark.parametrize("filters", [Filters(tags=("a",)), Filters(tags_any=("a",)), Filters(metadata={"a": 1})])
+async def test_a_filter_by_memory_reads_the_tenants_memories_by_an_index(
+    unanalysed: tuple[Database, Scope], filters: Filters
+) -> None:
+    database, scope = unanalysed
+
+    async with database.tenant(scope) as tx:
+        plan = await vectors.explain_scan(tx, WANTED, filters)
+
+    assert [line for line in plan if "Seq Scan" in line] == []
+    conditions = [line for line in plan if "Index Cond" in line]
+    assert len(conditions) == 2
+    assert all(scope.tenant in line for line in conditions)
+
+
+async def test_no_row_of_another_tenant_is_read_and_thrown_away(unanalysed: tuple[Database, Scope]) -> None:
+    database, scope = unanalysed
+
+    async with database.tenant(scope) as tx:
+        plan = await vectors.explain_scan(tx, WANTED, Filters())
+
+    (scanned,) = (line for line in plan if "Index Only Scan" in line)
+    assert "rows=4" in scanned
+    assert [line for line in plan if "Removed by Filter" in line] == []

@@ -1,0 +1,138 @@
+"""Every call while PostgreSQL is away, and after it is back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import httpx2
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from openmemory import app as application
+from openmemory.adapters.embedders import Embedder
+from openmemory.app import Readied
+from openmemory.postgres.statements import Names
+from openmemory.settings import load
+from tests.conftest import Server, a_database
+from tests.factories import a_tenant
+from tests.server.asking import a_client, asked, problem, told
+
+PATIENCE_S = 60
+MEMORY = "/memory/00000000-0000-4000-8000-000000000000"
+CALLS = [
+    ("POST", "/memory/add", {"content": "The ferry leaves"}),
+    ("POST", "/memory/add/batch", {"items": [{"content": "The ferry leaves"}]}),
+    ("POST", "/memory/add/batch", {"items": [{"content": "The ferry leaves"}], "partial": True}),
+    ("POST", "/memory/query", {"query": "ferry"}),
+    ("POST", "/memory/reinforce", {"id": MEMORY[8:]}),
+    ("GET", "/memory/all", None),
+    ("GET", MEMORY, None),
+    ("PATCH", MEMORY, {"tags": ["x"]}),
+    ("DELETE", MEMORY, None),
+    ("GET", "/users/ada/memories", None),
+    ("DELETE", "/users/ada/memories", None),
+    ("GET", "/sectors", None),
+    ("GET", "/ready", None),
+]
+
+
+@dataclass(frozen=True)
+class Breakable:
+    """A database that lets nobody in while it is away; its sessions are ended as if PostgreSQL had stopped."""
+
+    server: Server
+    name: str
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Keep everybody out inside the block."""
+        self._run(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS false')
+        self.end_sessions()
+        try:
+            yield
+        finally:
+            self._run(f'ALTER DATABASE "{self.name}" ALLOW_CONNECTIONS true')
+
+    def end_sessions(self) -> None:
+        """End every session, as a restart would."""
+        self._run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{self.name}'")
+
+    def _run(self, statement: str) -> None:
+        with psycopg.connect(self.server.owner["conninfo"], autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture
+def breakable(postgres: Server, worker_id: str) -> Breakable:
+    """Return a database of this test's own."""
+    return Breakable(postgres, f"om_away_{worker_id}")
+
+
+@pytest.fixture
+async def api(breakable: Breakable, names: Names, embedder: Embedder) -> AsyncIterator[FastAPI]:
+    """Yield an application on that database."""
+    logins = a_database(breakable.server, breakable.name)
+    application.bring_up_to_date(logins, names, embedder)
+    settings = load(environ={"OM_PG_CONNECT_TIMEOUT_S": "1"})
+    built = application.create_app(settings, Readied(logins, names), embedder)
+    async with built.router.lifespan_context(built):
+        yield built
+
+
+async def call_all(api: FastAPI, tenant: str | None = None, key: str | None = None) -> list[httpx2.Response]:
+    """Make every call at once, each as `tenant` or a tenant of its own."""
+    answers: dict[int, httpx2.Response] = {}
+
+    async def one(place: int, method: str, path: str, body: object) -> None:
+        headers = {} if key is None else {"idempotency-key": f"{key} {place}"}
+        async with a_client(api, tenant or a_tenant()) as client:
+            answers[place] = await client.request(method, path, json=body, headers=headers)
+
+    async with anyio.create_task_group() as tasks:
+        for place, (method, path, body) in enumerate(CALLS):
+            tasks.start_soon(one, place, method, path, body)
+    return [answers[place] for place in range(len(CALLS))]
+
+
+async def back(client: httpx2.AsyncClient) -> None:
+    """Return when the server is ready again; each answer waits for the pool."""
+    with anyio.fail_after(PATIENCE_S):
+        while (await client.get("/ready")).status_code != 200:
+            pass
+
+
+async def test_without_the_database_every_call_is_503_and_with_it_again_all_is_well(
+    api: FastAPI, breakable: Breakable
+) -> None:
+    tenant = a_tenant()
+    async with a_client(api, tenant) as client:
+        await told(client, "The ferry leaves at nine")
+
+        async with breakable.away():
+            for answers in (await call_all(api), await call_all(api, tenant), await call_all(api, key="k")):
+                for (method, path, _), response in zip(CALLS, answers, strict=True):
+                    found = problem(response, 503, "database-unavailable")
+                    assert int(response.headers["retry-after"]) >= 1, (method, path)
+                    assert found["instance"] == path
+                    assert breakable.name not in response.text
+            for path in ("/health", "/metrics", "/openapi.json"):
+                assert (await client.get(path)).status_code == 200
+            assert (await client.get("/nowhere")).status_code == 404
+            assert (await client.post("/memory/add", json={})).status_code == 400
+
+        await back(client)
+        assert [match["content"] for match in await asked(client, query="ferry")] == ["The ferry leaves at nine"]
+        assert {response.status_code for response in await call_all(api)} == {200, 404}
+
+
+async def test_a_restart_costs_no_more_than_refusals(api: FastAPI, breakable: Breakable) -> None:
+    breakable.end_sessions()
+
+    statuses = {response.status_code for _ in range(3) for response in await call_all(api)}
+
+    assert statuses <= {200, 404, 503}
+    async with a_client(api, a_tenant()) as client:
+        await back(client)
+        assert await told(client, "The ferry leaves at nine")

@@ -1,0 +1,158 @@
+"""Salience is a function of time: it fades by the sector's rate and grows by recall, whenever it is looked at."""
+
+from datetime import timedelta
+from math import exp
+
+import pytest
+
+from openmemory.core.memory import Asked, Change, Memory, Told
+from openmemory.core.scope import Scope
+from openmemory.core.sectors import RATE_PER_DAY, Sector
+from openmemory.errors import MemoryNotFound
+from openmemory.postgres.database import Database
+from openmemory.service.memories import Memories
+from openmemory.service.recalls import RECALL_BOOST, Recalls
+from tests.factories import NOON, a_scope
+from tests.service.conftest import HandClock, Rooms
+
+ABOUT = 1e-9
+
+
+async def _a_memory(memories: Memories, scope: Scope, **parts: object) -> Memory:
+    told = Told("the mill wheel turns", sector=Sector.EPISODIC, salience=0.8, **parts)  # type: ignore[arg-type]
+    return await memories.get(scope, (await memories.add(scope, told)).id)
+
+
+@pytest.mark.parametrize("sector", Sector)
+@pytest.mark.parametrize("days", [0, 0.5, 10, 365, 100_000])
+async def test_a_memory_fades_by_its_sectors_rate(
+    memories: Memories, scope: Scope, clock: HandClock, sector: Sector, days: float
+) -> None:
+    added = await memories.add(scope, Told("the mill wheel turns", sector=sector, salience=0.8))
+    clock.advance(days=days)
+
+    kept = await memories.get(scope, added.id)
+    (counted,) = await memories.sector_counts(scope)
+
+    wanted = 0.8 * exp(-RATE_PER_DAY[sector] * days)
+    assert kept.salience_now(clock.now) == pytest.approx(wanted, abs=ABOUT)
+    assert counted.avg_salience == pytest.approx(wanted, abs=ABOUT)
+
+
+async def test_reading_and_listing_do_not_change_how_a_memory_fades(
+    memories: Memories, scope: Scope, clock: HandClock
+) -> None:
+    kept = await _a_memory(memories, scope)
+    for _ in range(3):
+        clock.advance(days=5)
+        await memories.get(scope, kept.id)
+
+    assert (await memories.get(scope, kept.id)).salience_now(clock.now) == pytest.approx(0.8 * exp(-0.015 * 15))
+
+
+async def test_reinforcement_adds_to_what_is_left(memories: Memories, scope: Scope, clock: HandClock) -> None:
+    kept = await _a_memory(memories, scope)
+    clock.advance(days=30)
+
+    await memories.reinforce(scope, kept.id, 0.2)
+
+    now = await memories.get(scope, kept.id)
+    assert now.salience == pytest.approx(0.8 * exp(-0.015 * 30) + 0.2, abs=ABOUT)
+    assert now.salience_at == now.last_seen_at == clock.now
+    assert now.version == kept.version
+
+
+async def test_reinforcement_stops_at_one(memories: Memories, scope: Scope) -> None:
+    kept = await _a_memory(memories, scope)
+
+    for _ in range(5):
+        await memories.reinforce(scope, kept.id)
+
+    assert (await memories.get(scope, kept.id)).salience == 1
+
+
+async def test_what_is_said_again_is_reinforced(memories: Memories, scope: Scope, clock: HandClock) -> None:
+    kept = await _a_memory(memories, scope)
+    clock.advance(days=20)
+
+    await memories.add(scope, Told("The mill wheel turns!", sector=Sector.EPISODIC))
+
+    now = await memories.get(scope, kept.id)
+    assert now.salience == pytest.approx(0.8 * exp(-0.015 * 20) + 0.1, abs=ABOUT)
+    assert now.last_seen_at == clock.now
+    assert now.created_at == NOON
+
+
+async def test_a_clock_that_goes_back_adds_nothing(memories: Memories, scope: Scope, clock: HandClock) -> None:
+    kept = await _a_memory(memories, scope)
+    clock.advance(days=-3)
+
+    await memories.reinforce(scope, kept.id, 0)
+
+    assert (await memories.get(scope, kept.id)).salience == pytest.approx(0.8)
+
+
+async def test_a_change_keeps_the_salience_that_is_left_or_takes_the_one_given(
+    memories: Memories, scope: Scope, clock: HandClock
+) -> None:
+    kept = await _a_memory(memories, scope)
+    clock.advance(days=10)
+
+    tagged = await memories.change(scope, kept.id, Change(tags=("t",)))
+    set_anew = await memories.change(scope, kept.id, Change(salience=0.1))
+
+    assert tagged.salience_now(clock.now) == pytest.approx(0.8 * exp(-0.15), abs=ABOUT)
+    assert set_anew.salience_now(clock.now) == pytest.approx(0.1)
+    clock.advance(days=10)
+    assert (await memories.get(scope, kept.id)).salience_now(clock.now) == pytest.approx(0.1 * exp(-0.15), abs=ABOUT)
+
+
+async def test_what_is_not_there_cannot_be_reinforced(memories: Memories, scope: Scope) -> None:
+    kept = await _a_memory(memories, a_scope())
+
+    with pytest.raises(MemoryNotFound):
+        await memories.reinforce(scope, kept.id)
+
+
+async def test_recalls_are_written_once_however_often_a_memory_came_up(rooms: Rooms, scope: Scope) -> None:
+    kept = await _a_memory(rooms.memories, scope)
+    for _ in range(4):
+        await rooms.search.find(scope, Asked("mill wheel"))
+    before = await rooms.memories.get(scope, kept.id)
+    rooms.clock.advance(days=1)
+
+    flushed = [await rooms.recalls.flush(), await rooms.recalls.flush()]
+
+    after = await rooms.memories.get(scope, kept.id)
+    assert before == kept, "a search must not write"
+    assert flushed == [1, 0]
+    assert after.salience == pytest.approx(0.8 * exp(-0.015) + RECALL_BOOST, abs=ABOUT)
+    assert after.last_seen_at == NOON + timedelta(days=1)
+
+
+async def test_recalls_of_several_tenants_reach_each_its_own(rooms: Rooms) -> None:
+    scopes = [a_scope(), a_scope()]
+    kept = [await _a_memory(rooms.memories, one) for one in scopes]
+    for one in scopes:
+        await rooms.search.find(one, Asked("mill wheel"))
+
+    assert await rooms.recalls.flush() == 2
+
+    for one, memory in zip(scopes, kept, strict=True):
+        assert (await rooms.memories.get(one, memory.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
+
+
+async def test_what_was_forgotten_meanwhile_is_no_trouble_to_a_flush(rooms: Rooms, scope: Scope) -> None:
+    kept = await _a_memory(rooms.memories, scope)
+    await rooms.search.find(scope, Asked("mill wheel"))
+    await rooms.memories.delete(scope, kept.id)
+
+    assert await rooms.recalls.flush() == 0
+
+
+async def test_nothing_found_is_nothing_recalled(rooms: Rooms, database: Database, scope: Scope) -> None:
+    recalls = Recalls(database, rooms.clock)
+
+    recalls.note(scope, [])
+
+    assert await recalls.flush() == 0
