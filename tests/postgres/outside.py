@@ -1,4 +1,4 @@
-"""A PostgreSQL that is not ours to run: the older one of the wheel, started beside it, with roles as on a real server."""
+"""A PostgreSQL that is not ours to run: the older one of the wheel, with roles as on a real server."""
 
 import os
 import pwd

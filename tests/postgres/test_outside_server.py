@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,6 @@ def test_other_names_and_another_schema(server: Outside, home: Home) -> None:
     assert site.value("SELECT count(*) FROM memory.notes") == 1
 
 
-@pytest.mark.xfail(reason="CREATE SCHEMA IF NOT EXISTS asks for CREATE on the database even where the schema is there")
 def test_rights_on_a_schema_are_enough_where_it_is_there(server: Outside, home: Home) -> None:
     site = a_site(server, "CREATEROLE")
     site.run(f"CREATE SCHEMA memory AUTHORIZATION {site.owner}", f"ALTER DATABASE {site.database} OWNER TO postgres")
@@ -221,6 +221,27 @@ def test_a_login_without_rights_is_told_the_way(server: Outside, home: Home) -> 
 
     assert ran.status == 1
     assert "openmemory migrate" in ran.err
+
+
+@pytest.mark.xfail(reason="who comes second reads a half-migrated database before it waits", strict=False)
+def test_servers_that_start_together_on_an_empty_database_all_serve(server: Outside, home: Home) -> None:
+    started = [site_home.started("list") for site_home in [a_site(server, "CREATEROLE").home(home)] * 3]
+    with ExitStack() as left:
+        processes = [left.enter_context(one) for one in started]
+        outcomes = [(process.communicate(timeout=PATIENCE_S)[1], process.returncode) for process in processes]
+
+    assert [status for _, status in outcomes] == [0, 0, 0], outcomes
+
+
+@pytest.mark.xfail(reason="MEMBER is true for an owner with ADMIN OPTION alone, which may not SET ROLE")
+def test_a_role_that_the_owner_made_itself_is_good_enough(server: Outside, home: Home) -> None:
+    site = a_site(server, "CREATEROLE")
+    site.run(f"SET ROLE {site.owner}; CREATE ROLE {site.role} NOLOGIN NOINHERIT")
+
+    owner = site.home(home, with_login=False)
+    owner.run("migrate")
+
+    assert owner.run("list").status == 0
 
 
 def stop(*processes: "subprocess.Popen[str]") -> None:

@@ -1,11 +1,13 @@
 """Requests made from the description of the interface, right and wrong ones: nothing fails, and answers conform."""
 
+from typing import Any
+
 import pytest
 import requests
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis import Case, GenerationMode
+from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import (
@@ -62,5 +64,7 @@ def session() -> requests.Session:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_whatever_is_sent_is_answered_as_described(case: Case, url: str, session: requests.Session) -> None:
+def test_whatever_is_sent_is_answered_as_described(
+    case: "Case[APIOperation[Any, Any, Any, Any]]", url: str, session: requests.Session
+) -> None:
     case.call_and_validate(base_url=url, checks=CHECKS, session=session)

@@ -152,7 +152,7 @@ async def test_the_same_memory_with_its_own_id_again_is_a_repetition(memories: M
     assert again.id == own.id
 
 
-@pytest.mark.parametrize("occurred_at", [None, NOON])
+@pytest.mark.parametrize("occurred_at", [None, NOON - timedelta(days=1)])
 async def test_a_change_to_what_another_memory_says_is_refused(
     memories: Memories, scope: Scope, occurred_at: object
 ) -> None:

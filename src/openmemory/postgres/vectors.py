@@ -22,14 +22,16 @@ Entry = TypeVar("Entry", bound=np.generic)
 _EPOCH_2000_S = 946_684_800
 
 
-_ROW = np.dtype([("numbers", ">f8"), ("id", "V16"), ("session", ">i8")])
+_NUMBER = np.dtype(">f8")
+_LOCATOR = np.dtype([("id", "V16"), ("session", ">i8")])
 _TERM_BITS, _HAMMING_BITS, _LENGTH_BITS = 24, 14, 13
 _LENGTHS = (1 << _LENGTH_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Scanned:
-    rows: bytes | None
+    numbers: bytes | None
+    locators: bytes | None
     more_terms: bytes | None
     passing: bytes | None
     speaking: bytes | None
@@ -87,7 +89,7 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
 async def scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> Visible:
     """Return every row of the scope, with what the ranking needs to know of it."""
     scanned = await tx.one(_SCAN, **_scan_params(tx, wanted, filters))
-    return _once_each(_visible(scanned or _Scanned(None, None, None, None, None), wanted, tx.names.dimension))
+    return _once_each(_visible(scanned or _Scanned(None, None, None, None, None, None), wanted, tx.names.dimension))
 
 
 async def explain_scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> tuple[str, ...]:
@@ -132,8 +134,8 @@ def _digits(keys: Sequence[int]) -> SparseVector | None:
 
 
 def _visible(scanned: _Scanned, wanted: Wanted, dimension: int) -> Visible:
-    rows = np.frombuffer(scanned.rows or b"", _ROW)
-    numbers = rows["numbers"].astype(np.int64)
+    numbers = np.frombuffer(scanned.numbers or b"", _NUMBER).astype(np.int64)
+    rows = np.frombuffer(scanned.locators or b"", _LOCATOR)
     hamming = (numbers >> _TERM_BITS) & ((1 << _HAMMING_BITS) - 1)
     traits = numbers >> (_TERM_BITS + _HAMMING_BITS)
     terms = [numbers & ((1 << _TERM_BITS) - 1)] if wanted.terms else []

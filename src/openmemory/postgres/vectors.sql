@@ -18,18 +18,19 @@ DELETE FROM {vectors}
 
 -- name: scan
 -- Every row the scope may see, in the order of the conversations, read from the tenant index alone.
--- `rows` is one string of big-endian records: the client reads one value, not a thousand rows. A record holds a float8,
--- the id and the session. The float8 is a sum of whole numbers side by side, exact below 2^53: the frequencies of the
--- question's terms as base-8 digits, from 2^24 the Hamming distance to its code, from 2^38 the traits. One sum and one
--- send cost half of three sends.
--- The other columns have an entry a row for those questions that need them, else they are null.
-SELECT string_agg(float8send(coalesce(code <~> (SELECT binary_quantize(%(embedding)s::vector)::bit({dimension})), 0)
+-- Each column is one string of fixed-size big-endian entries: the client reads a few values, not a thousand rows.
+-- An entry of `numbers` is a float8, the sum of whole numbers side by side, exact below 2^53: the frequencies of the
+-- question's terms as base-8 digits, from 2^24 the Hamming distance to its code, from 2^38 the traits. Sending a value
+-- costs more than computing it, so it is one value, and what does not depend on the question is stored as sent.
+-- A row without an embedding counts as at right angles to every question, so it is no nearer than chance.
+-- The later columns are for those questions that need them, else they are null.
+SELECT string_agg(float8send(coalesce(code <~> (SELECT binary_quantize(%(embedding)s::vector)::bit({dimension})),
+                                      {dimension} / 2)
                              * 16777216::float8
                              - coalesce(terms <#> %(terms)s::sparsevec, 0)
-                             + traits * 274877906944::float8)
-                  || uuid_send(id)
-                  || int8send(session_key),
-                  '') AS rows,
+                             + traits * 274877906944::float8),
+                  '') AS numbers,
+       string_agg(locator, '') AS locators,
        string_agg(CASE WHEN %(more_terms)s::sparsevec IS NOT NULL
                        THEN float8send(-(terms <#> %(more_terms)s::sparsevec)) END, '') AS more_terms,
        string_agg(CASE WHEN %(filtered)s THEN boolsend(passes) END, '') AS passing,

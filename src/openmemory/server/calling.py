@@ -136,7 +136,8 @@ def narrowed(who: Caller, user_id: str | None = None, project_id: str | None = N
 
 
 async def _digest(request: Request) -> bytes:
-    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    scope = request.scope
+    target = f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"] + b"\n"
     return hashlib.sha256(target + await request.body()).digest()
 
 

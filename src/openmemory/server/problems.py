@@ -49,6 +49,7 @@ _UPSTREAM = {
 }
 _VALUE_MAX_CHARS = 80
 _RETRY_AFTER_S = 1
+_FRAMES = 8
 
 
 def install(app: FastAPI) -> None:
@@ -125,27 +126,27 @@ def field_errors(found: Sequence[Any], prefix: str = "") -> tuple[errors.FieldEr
 
 async def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.OpenMemoryError)  # noqa: S101 -- registered for this class
-    return answer(error, request.url.path)
+    return answer(error, request.scope["path"])
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return invalid(error.errors(), request.url.path)
+    return invalid(error.errors(), request.scope["path"])
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if isinstance(error.__cause__, errors.OpenMemoryError):  # the body was refused while FastAPI read it
-        return answer(error.__cause__, request.url.path)
+        return answer(error.__cause__, request.scope["path"])
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:
-        return answer(errors.Malformed.at("body", "cannot be read as JSON in UTF-8"), request.url.path)
+        return answer(errors.Malformed.at("body", "cannot be read as JSON in UTF-8"), request.scope["path"])
     code = status.phrase.lower().replace(" ", "-")
     detail = {
         HTTPStatus.NOT_FOUND: "there is no such path; see /openapi.json",
         HTTPStatus.METHOD_NOT_ALLOWED: "the path has no such method; see /openapi.json",
     }.get(status, str(error.detail))
-    return _problem(status, code, status.phrase, detail, request.url.path, headers=dict(error.headers or {}))
+    return _problem(status, code, status.phrase, detail, request.scope["path"], headers=dict(error.headers or {}))
 
 
 def _unexpected(instance: str) -> Response:
@@ -162,7 +163,7 @@ def _failure(error: BaseException) -> str:
     """Return the kinds of an error and of its causes, and where they arose; never messages, which may quote content."""
     lines, link = [], error
     while True:
-        lines += [*traceback.format_tb(link.__traceback__), type(link).__qualname__]
+        lines += [*traceback.format_tb(link.__traceback__, limit=-_FRAMES), type(link).__qualname__]
         cause = link.__cause__ or link.__context__
         if cause is None:
             return "\n".join(line.rstrip() for line in lines)

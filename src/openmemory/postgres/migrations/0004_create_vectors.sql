@@ -23,6 +23,8 @@ CREATE TABLE {vectors} (
     embedding {vector_type}({dimension}),
     dim integer GENERATED ALWAYS AS ({dimension}) STORED,
     code bit({dimension}) GENERATED ALWAYS AS (binary_quantize(embedding)::bit({dimension})) STORED,
+    -- Whose row it is and in which conversation, as a scan sends it: 16 bytes of id, 8 of session_key.
+    locator bytea NOT NULL GENERATED ALWAYS AS (uuid_send(id) || int8send(session_key)) STORED,
     CONSTRAINT {vectors_pkey} PRIMARY KEY (tenant_id, id, sector),
     CONSTRAINT {vectors_memory_fkey} FOREIGN KEY (tenant_id, id) REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE,
     CONSTRAINT tenant_is_named CHECK (tenant_id <> ''),
@@ -38,7 +40,7 @@ ALTER TABLE {vectors}
 -- The tenant index: a query reads its own tenant's rows, or its own user's, in the order of their conversations,
 -- from the index alone. That works while the visibility map is fresh, hence the tight thresholds.
 CREATE INDEX {vectors_search} ON {vectors} (tenant_id, user_id, session_id, occurred_at, seq)
-    INCLUDE (id, sectors, project_id, session_key, speaker_key, traits, code, terms);
+    INCLUDE (locator, id, sectors, project_id, speaker_key, traits, code, terms);
 
 ALTER TABLE {vectors} SET (
     autovacuum_vacuum_scale_factor = 0.002,
