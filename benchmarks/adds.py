@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import orjson
 
 from benchmarks import corpus, load, report
@@ -18,7 +19,7 @@ from openmemory.core.memory import Told
 from openmemory.core.text import spoken
 
 _WARM_UP_S = 2.0
-_SINGLES_A_SECOND, _BATCHED_A_SECOND = 4_000, 20_000
+_SINGLES_A_SECOND, _BATCHED_A_SECOND = 2_500, 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ def bodies(batch: int, vectors: bool, count: int, user: str | None = None) -> li
 def _embeddings(told: Sequence[Told]) -> list[list[float]]:
     embedder = StaticEmbedder()
     vectors = asyncio.run(embedder.embed([spoken(one.content, one.speaker) for one in told], "document"))
-    # Seven digits, as a client that has float32 sends them.
-    return [[float(f"{number:.7g}") for number in vector] for vector in vectors.tolist()]
+    # As many digits as a client that has float32 sends.
+    return [list(row) for row in np.round(vectors.astype(np.float64), 8).tolist()]
 
 
 def _item(told: Told, embedding: list[float] | None, user: str | None) -> dict[str, object]:
@@ -81,15 +82,16 @@ def measure(server: Served, case: Case, users: int, seconds: float) -> load.Run:
     a_second = _SINGLES_A_SECOND if case.batch == 1 else _BATCHED_A_SECOND
     tenant = f"adds-{time.time_ns():x}"
     report.say(f"{case.name}: making the requests")
-    made = iter(requests(case, tenant, int(a_second * (seconds + _WARM_UP_S))))
+    count = int(a_second * (seconds + _WARM_UP_S))
+    made = iter(requests(case, tenant, count))
     load.run(server, users, made, _WARM_UP_S)
     measured = load.run(server, users, made, seconds)
-    load.run(server, 1, _deletions(tenant), 600)
+    load.run(server, 1, _deletions(tenant, count), 600)
     return measured
 
 
-def _deletions(tenant: str) -> Iterator[load.Request]:
-    for user in range(2_000):
+def _deletions(tenant: str, count: int) -> Iterator[load.Request]:
+    for user in range(count // corpus.PER_USER + 1):
         yield load.delete(tenant, f"/users/user-{user:04}/memories")
 
 

@@ -20,8 +20,8 @@ ASKED_SMALL = "asked-3000"
 ASKED_LARGE = "asked-30000"
 SMALL, LARGE = 3_000, 30_000
 TURNS = 20
+PER_USER = 300
 
-_SESSIONS_PER_USER = 15
 _TOPIC_WORDS = 30
 _TOPIC_SHARE = 0.3
 _BEGIN = datetime(2023, 1, 2, 9, tzinfo=UTC)
@@ -71,7 +71,7 @@ def questions(tenant: str, size: int, count: int) -> list[str]:
 
 def _session(tenant: str, number: int) -> list[Told]:
     chance = random.Random(f"{tenant}/{number}")
-    user = number // _SESSIONS_PER_USER
+    user = number * TURNS // PER_USER
     speakers = random.Random(f"{tenant}/user {user}").sample(_NAMES.split(), 2)
     topic = _draw(chance, _TOPIC_WORDS)
     begin = _BEGIN + timedelta(hours=number * 13, minutes=chance.randrange(120))

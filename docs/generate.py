@@ -25,7 +25,7 @@ REMEDIES = {
     "version-changed": "Read the memory again, and send the change with its new version.",
     "too-large": "Send less at once, or raise `OM_MAX_BODY_BYTES` or `OM_MAX_BATCH_BYTES`.",
     "media-type-unsupported": "Send JSON with `content-type: application/json`.",
-    "unprocessable": "The detail says what is impossible, such as text for a server with `OM_EMBEDDINGS=none`.",
+    "unprocessable": "PostgreSQL refuses a value that looked right. The detail names the condition, never the value.",
     "idempotency-mismatch": "Use a fresh `Idempotency-Key` for a request that differs.",
     "rate-limited": "Wait as long as `Retry-After` says. `OM_TENANT_CONCURRENCY` and `OM_TENANT_WAIT_MS` set the share"
     " of a tenant.",

@@ -167,7 +167,7 @@ def test_tables_of_an_older_openmemory_are_left_alone(place: Place, table: str) 
         connection.execute(sql.SQL("CREATE TABLE {} (id text)").format(sql.Identifier(table)))
 
     status = migrate.status(place.logins.owner, place.names)
-    with pytest.raises(ConfigurationError, match="older OpenMemory.*nothing was changed"):
+    with pytest.raises(ConfigurationError, match=r"older OpenMemory.*nothing was changed"):
         place.migrate()
 
     assert status.is_foreign

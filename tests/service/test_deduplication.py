@@ -42,7 +42,8 @@ async def test_another_place_makes_another_memory(
 ) -> None:
     first = await memories.add(scope, TURN)
 
-    second = await memories.add(scope, replace(TURN, **{part: value}))
+    elsewhere = replace(TURN, **{part: value})  # type: ignore[arg-type]  # the parts are texts that may be None
+    second = await memories.add(scope, elsewhere)
 
     assert not second.deduplicated
     assert second.id != first.id

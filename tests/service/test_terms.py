@@ -23,7 +23,7 @@ KEYS = [term_key(terms(word)[0]) for word in WORDS]
 
 def _frequencies(candidates: Candidates, count: int) -> list[list[int]]:
     columns = [column >> (3 * digit) & 7 for column in candidates.packed for digit in range(8)]
-    return np.array(columns[:count]).T.tolist()
+    return [[int(number) for number in row] for row in np.array(columns[:count]).T]
 
 
 @settings(deadline=None, max_examples=25)

@@ -81,7 +81,7 @@ async def test_the_nearest_are_those_of_comparing_every_vector(
 async def test_memories_without_an_embedding_do_not_crowd_out_those_that_have_one(
     bring_your_own: Rooms, scope: Scope
 ) -> None:
-    near, asked = worlds.embedding_of(1), worlds.embedding_of(1) + worlds.embedding_of(2) / 2
+    near, asked = worlds.embedding_of(1), worlds.embedding_of(1) + worlds.embedding_of(2) * np.float32(0.5)
     told = [Told(f"without {place}") for place in range(700)]
     await bring_your_own.memories.add_all(scope, [Told("with", embedding=near), *told])
 

@@ -98,9 +98,10 @@ def test_the_tenants_role_may_use_tenant_tables_and_no_other(owner: Connection, 
         " WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = %s::regrole GROUP BY 1"
     )
 
-    granted = dict(owner.execute(query, [names.app_role]).fetchall())
+    granted = {str(table): rights for table, rights in owner.execute(query, [names.app_role])}
 
-    assert granted == dict.fromkeys(tenant_tables(owner), ["DELETE", "INSERT", "SELECT", "UPDATE"])
+    wanted: object = ["DELETE", "INSERT", "SELECT", "UPDATE"]
+    assert granted == dict.fromkeys(tenant_tables(owner), wanted)
     assert REGISTRY not in granted
 
 

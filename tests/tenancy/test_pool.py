@@ -122,10 +122,13 @@ async def test_the_registry_door_opens_no_tenant(single: Database, names: Names)
 async def test_a_violated_constraint_leaves_nothing_on_the_connection(single: Database) -> None:
     scope = a_scope()
 
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    async def work() -> None:
         async with single.tenant(scope) as tx:
             await tx.run(_ADD_USER, user="before")
             await tx.run(_ADD_TWICE)
+
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await work()
 
     await _assert_clean(single)
     async with single.tenant(scope) as tx:
@@ -143,10 +146,13 @@ async def test_a_statement_that_takes_too_long_leaves_nothing_on_the_connection(
 async def test_an_exception_in_the_block_rolls_back_and_leaves_nothing(single: Database) -> None:
     scope = a_scope()
 
-    with pytest.raises(LookupError):
+    async def work() -> None:
         async with single.tenant(scope) as tx:
             await tx.run(_ADD_USER, user="half-way")
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await work()
 
     await _assert_clean(single)
     async with single.tenant(scope) as tx:
@@ -177,7 +183,7 @@ async def test_a_cancelled_statement_leaves_nothing_on_the_connection(
             await tx.run(_ADD_USER, user="half-way")
             await tx.run(_WAIT, lock=lock)
 
-    async with await AsyncConnection.connect(autocommit=True, **logins.server) as watcher:
+    async with await AsyncConnection.connect(autocommit=True, **logins.server) as watcher:  # type: ignore[arg-type]  # all text
         await watcher.execute("SELECT pg_advisory_lock(%s)", [lock])
         task = asyncio.create_task(work())
         await _until_somebody_waits(watcher, lock)

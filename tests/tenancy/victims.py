@@ -60,8 +60,23 @@ class Marks:
 
 def a_ghost() -> Marks:
     """Return names of nothing."""
-    names = (f"{part}{secrets.token_hex(6)}" for part in ("user", "talk", "work", "Voice", "tag", "word", "key"))
-    return Marks(a_tenant(), *names, (uuid4(), uuid4(), uuid4()), 0, secrets.token_hex(6))
+
+    def named(kind: str) -> str:
+        return f"{kind}{secrets.token_hex(6)}"
+
+    return Marks(
+        tenant=a_tenant(),
+        user=named("user"),
+        session=named("talk"),
+        project=named("work"),
+        speaker=named("Voice"),
+        tag=named("tag"),
+        word=named("word"),
+        key=named("key"),
+        ids=(uuid4(), uuid4(), uuid4()),
+        cursor=0,
+        secret=secrets.token_hex(6),
+    )
 
 
 def a_ghost_of(victim: Marks) -> Marks:

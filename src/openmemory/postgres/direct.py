@@ -9,7 +9,6 @@ from psycopg import Connection
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.failures import first_line
 
-
 _LOCK = 7_234_190_855_120_551_001
 
 

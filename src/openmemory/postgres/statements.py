@@ -106,7 +106,7 @@ INDEX_NAMES = ("pkey", "said_once", "listing", "user_listing", "search", "memory
 
 
 def _identifier(table: str, part: str) -> str:
-    """Return a quoted index or constraint name; where it would pass PostgreSQL's 63 bytes, the table's end is a hash."""
+    """Return a quoted index or constraint name; the table's end becomes a hash where it would pass 63 bytes."""
     name = f"{table}_{part}"
     if len(name.encode()) > _IDENTIFIER_MAX_BYTES:
         digest = blake2b(table.encode(), digest_size=4).hexdigest()

@@ -33,7 +33,7 @@ SELECT string_agg(float8send(coalesce(code <~> (SELECT binary_quantize(%(embeddi
        string_agg(locator, '') AS locators,
        string_agg(CASE WHEN %(more_terms)s::sparsevec IS NOT NULL
                        THEN float8send(-(terms <#> %(more_terms)s::sparsevec)) END, '') AS more_terms,
-       string_agg(CASE WHEN %(filtered)s THEN boolsend(passes) END, '') AS passing,
+       string_agg(CASE WHEN %(filtered)s THEN boolsend(coalesce(passes, false)) END, '') AS passing,
        string_agg(CASE WHEN %(speaker)s::int4 IS NOT NULL
                        THEN boolsend(speaker_key = %(speaker)s::int4) END, '') AS speaking,
        string_agg(CASE WHEN %(dated)s THEN timestamptz_send(occurred_at) END, '') AS occurred_at
