@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-import psycopg
 import pytest
 from fastapi import FastAPI
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from openmemory import app as application
@@ -17,6 +17,7 @@ from openmemory.adapters.embedders import Embedder, HashEmbedder
 from openmemory.app import Logins, Readied
 from openmemory.postgres import embedded
 from openmemory.postgres.database import Database
+from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
 from openmemory.server.calling import Services
 from openmemory.settings import Settings, load
@@ -56,9 +57,7 @@ def postgres(run_folder: Path) -> Iterator[Server]:
         yield Server({"conninfo": dsn}, {"conninfo": dsn}, None)
         return
     with embedded.start(run_folder / "postgres") as server:
-        yield Server(
-            {"conninfo": server.owner_dsn()}, {"conninfo": server.server_dsn()}, embedded.SERVER
-        )
+        yield Server({"conninfo": server.owner_dsn()}, {"conninfo": server.server_dsn()}, embedded.SERVER)
 
 
 @pytest.fixture(scope="session")
@@ -133,9 +132,9 @@ async def http(api: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
 
 def a_database(server: Server, name: str) -> Logins:
     """Return the way to an empty database of that name, made anew."""
-    with psycopg.connect(autocommit=True, **server.owner) as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        connection.execute(f'CREATE DATABASE "{name}"')
+    with connected(server.owner) as connection:
+        for command in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
+            connection.execute(sql.SQL(command).format(sql.Identifier(name)))
     owner, login = (_on(parts["conninfo"], name) for parts in (server.owner, server.login))
     return Logins(owner, login, server.login_user, behind_pooler=False)
 

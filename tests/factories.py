@@ -42,6 +42,4 @@ def a_conversation(speakers: Sequence[str] = ("Ada", "Ben"), session: str = "s1"
         "I would love to see it. Is the path still closed?",
         "Only the lower one; we came over the dunes.",
     ]
-    return [
-        Told(line, session_id=session, speaker=speakers[place % len(speakers)]) for place, line in enumerate(lines)
-    ]
+    return [Told(line, session_id=session, speaker=speakers[place % len(speakers)]) for place, line in enumerate(lines)]

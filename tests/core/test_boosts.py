@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from openmemory.core import ranking
+from openmemory.core.candidates import Candidates
 from openmemory.core.dates import AskedDate
 from openmemory.core.question import Question
-from openmemory.core.ranking import Candidates
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
 
 MAY_8TH_S = 1_683_504_000

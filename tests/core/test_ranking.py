@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from numpy.random import Generator, default_rng
 
 from openmemory.core import ranking
+from openmemory.core.candidates import Candidates, Floats
 from openmemory.core.context import Context
 from openmemory.core.dates import AskedDate
 from openmemory.core.question import Question
-from openmemory.core.ranking import Candidates, Floats
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
 
 
@@ -246,34 +246,10 @@ def test_exact_similarities_replace_the_rows_own() -> None:
     )
 
 
-@given(corpora(), st.data())
-def test_correcting_a_neighbourhood_is_as_good_as_having_known_it(
-    corpus: tuple[list[Row], int], data: st.DataObject
-) -> None:
-    rows, terms = corpus
-    question = Question(tuple(range(terms)), "x")
-    rough = columns([replace(row, similarity=0.1) for row in rows], terms)
-    wanted = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))))
-
-    known = ranking.neighbourhood(rough.sessions, wanted)
-    truth = np.array([rows[at].similarity for at in known.tolist()], np.float32)
-    fixed = ranking.corrected(ranking.score(rough, question), rough.sessions, known, truth)
-
-    exact = ranking.score(columns(rows, terms), question).estimated()
-    assert fixed.estimated()[wanted].tolist() == pytest.approx(exact[wanted].tolist(), abs=1e-5)
-
-
 def test_a_similarity_that_is_no_number_counts_as_none() -> None:
     scored = ranking.score(columns([Row((1,), 3, similarity=0.5)], 1), None)
 
     assert scored.exact(np.array([0]), np.array([np.nan], np.float32)).tolist() == [0.0]
-
-
-def test_a_neighbourhood_stays_in_its_session() -> None:
-    sessions = np.array([1, 1, 1, 1, 2, 2, 0, 0])
-
-    assert ranking.neighbourhood(sessions, np.array([3])).tolist() == [1, 2, 3]
-    assert ranking.neighbourhood(sessions, np.array([4, 7])).tolist() == [4, 5, 7]
 
 
 def test_an_explanation_adds_up() -> None:

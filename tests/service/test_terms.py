@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openmemory.core.candidates import Candidates
 from openmemory.core.memory import Asked, Filters, Told
-from openmemory.core.ranking import Candidates
 from openmemory.core.scope import Scope
 from openmemory.core.text import term_key, terms
 from openmemory.postgres import vectors

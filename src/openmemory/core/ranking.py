@@ -11,21 +11,19 @@ known.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import dates
-from openmemory.core.context import NO_SESSION, Context
+from openmemory.core.candidates import TERMS_PER_COLUMN, Candidates, Floats, Integers
+from openmemory.core.context import Context
 from openmemory.core.question import Question
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
 
-TERMS_PER_COLUMN = 8
 LEXICAL_WEIGHT = 0.6
 DENSE_WEIGHT = 0.4
 
@@ -51,40 +49,6 @@ _SALIENCE_PRIOR = 0.02
 _DIGITS = np.arange(4096, dtype=np.uint32)
 _LANES = np.bitwise_or.reduce([((_DIGITS >> (3 * i)) & 7) << (8 * i) for i in range(4)]).astype("<u4")
 _PRESENT = np.array([((_DIGITS >> (3 * i)) & 7) > 0 for i in range(4)], np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Every row a question may see, as columns of one length, in conversation order.
-
-    `packed`: for each eight terms of the question a column whose base-8 digit i is the row's frequency of
-    term i. `lengths`: terms of the row. `sessions`: 0 is no session. `similarities`: to the question's
-    embedding, estimated or exact; None if it has none. `speakers`: `text.speaker_key`, 0 is nobody. `marks`:
-    `text.marks`.
-    """
-
-    packed: tuple[Integers, ...]
-    lengths: Integers
-    sessions: Integers
-    similarities: Floats | None
-    speakers: npt.NDArray[np.int32]
-    marks: npt.NDArray[np.uint8]
-    occurred_at_s: Integers
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Candidates":
-        """Return the rows that are `kept`."""
-        return Candidates(
-            tuple(column[kept] for column in self.packed),
-            self.lengths[kept],
-            self.sessions[kept],
-            None if self.similarities is None else self.similarities[kept],
-            self.speakers[kept],
-            self.marks[kept],
-            self.occurred_at_s[kept],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,29 +186,6 @@ def best(scored: Scored, count: int) -> Rows:
         rows = np.concatenate((above, _newest(level, scored.occurred_at_s, count - len(above))))
     order = np.lexsort((-rows, -scored.occurred_at_s[rows], -scores[rows]))
     return rows[order[: max(count, 0)]]
-
-
-def neighbourhood(sessions: Integers, rows: Rows) -> Rows:
-    """Return `rows` and those whose similarities their dense scores depend on, each once, ascending."""
-    reach = range(-len(_DENSE_PREVIOUS), len(_DENSE_FOLLOWING) + 1)
-    near = np.add.outer(rows, np.array(reach)).clip(0, max(len(sessions) - 1, 0))
-    same = (sessions[near] == sessions[rows, None]) & (sessions[rows, None] != NO_SESSION)
-    return np.union1d(rows, near[same])
-
-
-def corrected(scored: Scored, sessions: Integers, rows: Rows, similarities: Floats) -> Scored:
-    """Return `scored` as it is when the similarities of `rows` are known exactly, their neighbours' scores
-    too.
-
-    Worth it where the order of the first few counts: estimates of the neighbours cost up to 0.8 points of
-    recall@5.
-    """
-    known = scored.similarities.copy()
-    known[rows] = np.nan_to_num(similarities)
-    context = Context.of(sessions)
-    near = context.added(known, np.zeros_like(known), _DENSE_PREVIOUS, _DENSE_FOLLOWING) * scored.dense_weight
-    partial = scored.partial + (near - scored.context_dense)
-    return replace(scored, context_dense=near, partial=partial, similarities=known)
 
 
 def with_prior(score: float, salience_now: float) -> float:

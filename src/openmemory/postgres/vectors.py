@@ -10,8 +10,9 @@ import numpy.typing as npt
 from pgvector import SparseVector
 from psycopg.types.json import Jsonb
 
+from openmemory.core.candidates import TERMS_PER_COLUMN, Candidates
 from openmemory.core.memory import Embedding, Filters, NewMemory
-from openmemory.core.ranking import TERMS_PER_COLUMN, Candidates, estimate
+from openmemory.core.ranking import estimate
 from openmemory.core.text import session_key, speaker_key
 from openmemory.postgres.adaptation import TERM_SPACE, TermLists, Vectors
 from openmemory.postgres.database import TenantTx

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import ranking, scale
+from openmemory.core.candidates import Candidates
 from openmemory.core.memory import Asked, Embedding, Memory
 from openmemory.core.question import Question, understand
-from openmemory.core.ranking import Candidates, Explanation, Scored
+from openmemory.core.ranking import Explanation, Scored
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed
 from openmemory.postgres import memories, vectors
