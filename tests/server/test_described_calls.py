@@ -22,6 +22,8 @@ from schemathesis.specs.openapi.checks import (
 from openmemory.server.api import create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.status_calls import About
+from tests.factories import a_tenant
+from tests.server.serving import PATIENCE_S
 
 CHECKS = [
     not_a_server_error,
@@ -46,7 +48,8 @@ def configured() -> SchemathesisConfig:
     return config
 
 
-schema = schemathesis.openapi.from_dict(an_api().openapi(), config=configured())
+description = an_api().openapi()
+schema = schemathesis.openapi.from_dict(description, config=configured())
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +71,44 @@ def test_whatever_is_sent_is_answered_as_described(
     case: "Case[APIOperation[Any, Any, Any, Any]]", url: str, session: requests.Session
 ) -> None:
     case.call_and_validate(base_url=url, checks=CHECKS, session=session)
+
+
+MEMORY = "00000000-0000-4000-8000-00000000000d"
+QUESTION = {"query": "When does the ferry leave?", "explain": True, "filters": {"user_id": "ada"}}
+RIGHT: list[tuple[str, str, object]] = [
+    ("POST", "/memory/add", {"content": "The ferry leaves at nine", "id": MEMORY, "user_id": "ada", "occurred_at": 0}),
+    (
+        "POST",
+        "/memory/add/batch",
+        {"items": [{"content": "Bees hum on the roof", "tags": ["bees"]}, {}], "partial": True},
+    ),
+    ("POST", "/memory/query", QUESTION),
+    (
+        "POST",
+        "/memory/query",
+        {"query": "ferry", "k": 1, "include_shared": True, "since": "1969-01-01", "tags_any": []},
+    ),
+    ("GET", "/memory/all?limit=1", None),
+    ("GET", "/memory/{id}", None),
+    ("PATCH", "/memory/{id}", {"metadata": {"a": [1, None, "x"]}, "tags": ["sea"]}),
+    ("POST", "/memory/reinforce", {"id": MEMORY}),
+    ("GET", "/users/{user_id}/memories", None),
+    ("GET", "/sectors", None),
+    ("DELETE", "/memory/{id}", None),
+    ("DELETE", "/users/{user_id}/memories", None),
+    *(("GET", path, None) for path in ("/health", "/ready", "/metrics")),
+]
+
+
+def test_the_right_answers_are_as_described_too(url: str, session: requests.Session) -> None:
+    """Made requests seldom hit a memory, so these do."""
+    headers = {"x-tenant-id": a_tenant()}
+    called = set()
+    for method, path, body in RIGHT:
+        where = url + path.format(id=MEMORY, user_id="ada")
+        response = session.request(method, where, json=body, headers=headers, timeout=PATIENCE_S)
+
+        assert response.status_code == 200, (path, response.text)
+        called.add((method, path.partition("?")[0]))
+        schema[path.partition("?")[0]][method].validate_response(response)
+    assert called == {(method.upper(), path) for path, calls in description["paths"].items() for method in calls}

@@ -1,0 +1,108 @@
+"""What is asked of the server."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+
+from openmemory.core.sectors import Sector
+from openmemory.wire.fields import (
+    BATCH_MOST,
+    MATCHES_MOST,
+    QUERY_MAX_CHARS,
+    Content,
+    Instant,
+    Metadata,
+    Name,
+    Share,
+    Tags,
+    Vector,
+)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class AddRequest(_Request):
+    """A memory to keep."""
+
+    content: Content
+    id: UUID | None = Field(None, description="Your own id; taken: 409.")
+    tags: Tags | None = None
+    metadata: Metadata | None = None
+    user_id: Name | None = None
+    project_id: Name | None = None
+    session_id: Name | None = Field(None, description="The conversation it is a turn of.")
+    speaker: Name | None = None
+    occurred_at: Instant | None = Field(None, description="When it happened; the time of writing if absent.")
+    sector: Sector | None = Field(None, description="Instead of the one that the rules find.")
+    salience: Share | None = None
+    embedding: Vector | None = Field(None, description="Instead of the server's own; of its dimension.")
+
+
+class AddBatchRequest(_Request):
+    """Memories to keep together: all or, with `partial`, those that can be."""
+
+    items: list[AddRequest] = Field(min_length=1, max_length=BATCH_MOST)
+    partial: StrictBool = False
+
+
+class QueryFilters(_Request):
+    """What narrows a question; each may also stand at the top level."""
+
+    user_id: Name | None = None
+    project_id: Name | None = None
+    session_id: Name | None = None
+    sector: Sector | None = None
+    sectors: list[Sector] | None = Field(None, min_length=1, max_length=len(Sector))
+    tags: Tags | None = Field(None, description="Memories that have all of these.")
+    tags_any: Tags | None = Field(None, description="Memories that have at least one of these.")
+    metadata: Metadata | None = Field(None, description="Memories whose metadata contain this.")
+    since: Instant | None = None
+    until: Instant | None = None
+    startTime: Instant | None = Field(None, description="Another name of `since`.")
+    endTime: Instant | None = Field(None, description="Another name of `until`.")
+    min_score: float | None = None
+    include_shared: bool | None = Field(None, description="With `user_id`: memories of no user too.")
+
+
+class QueryRequest(QueryFilters):
+    """A question, by text or embedding or both."""
+
+    query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
+    embedding: Vector | None = None
+    k: int = Field(
+        8,
+        ge=1,
+        le=MATCHES_MOST,
+        validation_alias=AliasChoices("k", "top_k", "limit"),
+        description="How many at most; also `top_k` or `limit`.",
+    )
+    explain: bool = False
+    filters: QueryFilters | None = Field(
+        None, validation_alias=AliasChoices("filters", "filter"), description="Also `filter`."
+    )
+
+    def narrowing(self, name: str) -> Any:  # noqa: ANN401 -- the caller knows the field's type
+        """Return a filter from the top level or, failing that, from `filters`."""
+        own = getattr(self, name)
+        return own if own is not None or self.filters is None else getattr(self.filters, name)
+
+
+class PatchRequest(_Request):
+    """What to change of a memory; what is absent stays."""
+
+    content: Content | None = None
+    tags: Tags | None = None
+    metadata: Metadata | None = None
+    salience: Share | None = None
+    user_id: Name | None = Field(None, description="Refuse unless the memory is this user's.")
+
+
+class ReinforceRequest(_Request):
+    """A memory to make more salient."""
+
+    id: str = Field(min_length=1, max_length=64)
+    boost: Share | None = None
+    user_id: Name | None = None
