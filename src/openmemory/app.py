@@ -14,6 +14,7 @@ from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, Op
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.direct import in_turn
 from openmemory.postgres.statements import Names
 from openmemory.server.api import Limits, create_api
 from openmemory.server.auth import HeaderAuth
@@ -131,6 +132,13 @@ def bring_up_to_date(
     logins: Logins, tables: Names, embedder: Embedder, on_step: Callable[[migrate.Migration], None] = lambda _: None
 ) -> list[migrate.Migration]:
     """Migrate the database, give the roles their rights, record the embedder; return what was applied."""
+    with in_turn(logins.owner):
+        return _bring_up(logins, tables, embedder, on_step)
+
+
+def _bring_up(
+    logins: Logins, tables: Names, embedder: Embedder, on_step: Callable[[migrate.Migration], None] = lambda _: None
+) -> list[migrate.Migration]:
     if migrate.status(logins.owner, tables).is_foreign:
         return migrate.migrate(logins.owner, tables, on_step)
     roles.prepare_app_role(logins.owner, tables)
@@ -147,11 +155,13 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
     stored vectors, or the roles would not keep tenants apart.
     """
     tables = names(settings, embedder)
-    status = migrate.status(logins.server, tables)
-    if status.is_empty and not status.is_foreign:
-        on_event("creating the tables")
-        bring_up_to_date(logins, tables, embedder)
-    elif status.is_foreign:
+    with in_turn(logins.server):
+        status = migrate.status(logins.server, tables)
+        if status.is_empty and not status.is_foreign:
+            on_event("creating the tables")
+            _bring_up(logins, tables, embedder)
+            status = migrate.status(logins.server, tables)
+    if status.is_foreign:
         raise ConfigurationError(
             f"schema {tables.schema} holds tables of an older OpenMemory; they must be lifted by `openmemory migrate`"
         )
@@ -159,7 +169,7 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
         listed = ", ".join(migration.name for migration in status.pending)
         raise ConfigurationError(f"migrations are pending ({listed}); run `openmemory migrate`")
     _check_embedder(registry.facts(logins.server, tables), _facts(tables, embedder))
-    return Readied(logins, tables, tuple(roles.check(logins.server, tables)))
+    return Readied(logins, tables, tuple(roles.check(logins.server, tables, owner_serves=logins.server_user is None)))
 
 
 @asynccontextmanager

@@ -43,6 +43,11 @@ class Malformed(OpenMemoryError):
         """Return the error of one field."""
         return cls(f"{field}: {message}", (FieldError(field, message),))
 
+    def inside(self, prefix: str) -> "Malformed":
+        """Return the same error of a part, whose place in the request is `prefix`."""
+        fields = tuple(FieldError(f"{prefix}.{one.field}", one.message) for one in self.fields)
+        return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields) or str(self), fields)
+
 
 class Unprocessable(OpenMemoryError):
     """The request is well formed and asks for something impossible."""

@@ -6,13 +6,14 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from openmemory.errors import DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Unprocessable
+from openmemory.errors import ConfigurationError, DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Unprocessable
 from openmemory.postgres.database import Database
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import translated
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Statement
 from tests.factories import a_scope
+from tests.postgres.databases import Place
 
 SECRET = "s3cr3t"  # noqa: S105 -- what must not be said
 NOBODY = {"host": "/nowhere", "user": "nobody", "password": SECRET, "connect_timeout": "2"}
@@ -119,6 +120,15 @@ async def test_a_server_that_cannot_be_reached_is_unavailable_and_its_password_n
         pass
 
     assert SECRET not in refused.value.detail
+
+
+async def test_a_database_without_the_extension_is_refused_and_nothing_stays_open(place: Place) -> None:
+    database = Database(place.logins.server, place.names)
+
+    with pytest.raises(ConfigurationError, match="openmemory migrate"):
+        await database.open()
+
+    assert database._pool.closed
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_whatever_is_sent_is_answered_as_described(
 
 MEMORY = "00000000-0000-4000-8000-00000000000d"
 QUESTION = {"query": "When does the ferry leave?", "explain": True, "filters": {"user_id": "ada"}}
-RIGHT: list[tuple[str, str, object]] = [
+RIGHT: list[tuple[str, str, Any]] = [
     ("POST", "/memory/add", {"content": "The ferry leaves at nine", "id": MEMORY, "user_id": "ada", "occurred_at": 0}),
     (
         "POST",

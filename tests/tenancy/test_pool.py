@@ -15,7 +15,7 @@ from psycopg.pq import TransactionStatus
 
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import DatabaseUnavailable, OpenMemoryError
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
@@ -117,6 +117,17 @@ async def test_the_registry_door_opens_no_tenant(single: Database, names: Names)
     assert seen is not None
     assert seen.role != names.app_role
     assert not seen.tenant
+
+
+async def test_a_transaction_that_only_reads_cannot_write(single: Database) -> None:
+    async def work() -> None:
+        async with single.tenant(a_scope(), read_only=True) as tx:
+            await tx.run(_ADD_USER, user="someone")
+
+    with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
+        await work()
+
+    await _assert_clean(single)
 
 
 async def test_a_violated_constraint_leaves_nothing_on_the_connection(single: Database) -> None:

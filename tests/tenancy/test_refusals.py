@@ -124,7 +124,8 @@ def test_an_owner_who_may_not_create_the_role_is_told_what_to_ask_for(ready_plac
     with pytest.raises(ConfigurationError) as refused:
         roles.prepare_app_role(ready_place.as_role(login), replace(ready_place.names, app_role=role))
 
-    assert f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO "{login}";' in str(refused.value)
+    remedy = f'CREATE ROLE "{role}" NOLOGIN NOINHERIT; GRANT "{role}" TO "{login}" WITH ADMIN OPTION;'
+    assert remedy in str(refused.value)
 
 
 @pytest.mark.parametrize(

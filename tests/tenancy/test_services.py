@@ -3,14 +3,17 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 import openmemory.service
+from openmemory.adapters.embedders import HashEmbedder, Purpose, Vectors
 from openmemory.app import Logins
 from openmemory.core.memory import Asked
 from openmemory.postgres.database import Database
+from openmemory.service.encoding import Encoder
+from tests.factories import a_tenant
 from tests.tenancy.conftest import Stage, an_attacker
 from tests.tenancy.service_cases import CASES, Attempt
 from tests.tenancy.victims import Marks, a_ghost_of, rows_of
@@ -64,3 +67,19 @@ async def test_the_trace_of_a_search_counts_the_tenants_own_rows_only(stage: Sta
     assert found.trace is not None
     assert found.trace.visible == 2
     assert victim.tenant not in "\n".join(found.trace.plan)
+
+
+async def test_a_question_is_not_answered_faster_because_another_tenant_asked_it(stage: Stage, victim: Marks) -> None:
+    heard = list[str]()
+
+    class Listening(HashEmbedder):
+        async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+            heard.extend(texts)
+            return await super().embed(texts, purpose)
+
+    encoder, question = Encoder(Listening(), 256), f"where is {victim.word}?"
+
+    for tenant in (victim.tenant, victim.tenant, a_tenant()):
+        await encoder.embed_question(tenant, question)
+
+    assert heard == [question, question]

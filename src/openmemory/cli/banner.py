@@ -17,7 +17,7 @@ def show_banner(settings: Settings) -> None:
     shown.print("OpenMemory is ready", style="bold green")
     shown.print(f"  {_place(settings)}", soft_wrap=True)
     shown.print(f"  listening:   {settings.server.host} port {settings.server.port}", soft_wrap=True)
-    shown.print(f"  API:         {url}/docs", soft_wrap=True)
+    shown.print(f"  API:         {url}/openapi.json", soft_wrap=True)
     shown.print()
     shown.print("First steps: remember something, then ask.", style="bold")
     for line in first_steps(settings):

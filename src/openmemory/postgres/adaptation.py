@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
 from openmemory.core.memory import Embedding
 from openmemory.core.text import TermVector
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import EXTENSION_SCHEMA
 
 TERM_SPACE = 1 << 29
 """The number of dimensions of a memory's term list: one a 29-bit term key."""
@@ -77,12 +79,26 @@ async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
     connection.adapters.register_dumper(Floats, _FloatsDumper)
+    cursor = await connection.execute(EXTENSION_SCHEMA)
+    found = await cursor.fetchone()
+    if found is not None:
+        async with connection.transaction():
+            schema = sql.Identifier(str(found[0]))
+            await connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(schema), prepare=False)
+            await _register_extension_types(connection)
+
+
+async def _register_extension_types(connection: AsyncConnection[Any]) -> None:
     vector = await TypeInfo.fetch(connection, "vector")
     sparsevec = await TypeInfo.fetch(connection, "sparsevec")
-    if vector is not None and sparsevec is not None:
-        await register_vector_async(connection)
-        connection.adapters.register_dumper(Vectors, _vectors_dumper(vector))
-        connection.adapters.register_dumper(TermLists, _term_lists_dumper(sparsevec))
+    if vector is None or sparsevec is None:
+        raise ConfigurationError(
+            "pgvector is in this database, but the login may not see its types or it is older than 0.7; run"
+            " `openmemory migrate`"
+        )
+    await register_vector_async(connection)
+    connection.adapters.register_dumper(Vectors, _vectors_dumper(vector))
+    connection.adapters.register_dumper(TermLists, _term_lists_dumper(sparsevec))
 
 
 def _vectors_dumper(info: TypeInfo) -> type[Dumper]:

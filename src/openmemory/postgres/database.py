@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.adaptation import register_types
+from openmemory.postgres.direct import EXTENSION_SCHEMA
 from openmemory.postgres.failures import first_line, translated
 from openmemory.postgres.statements import Names, Statement
 
@@ -149,6 +150,9 @@ class Database:
         except (psycopg.Error, PoolTimeout) as error:
             await self._pool.close()
             raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
+        except ConfigurationError:
+            await self._pool.close()
+            raise
 
     async def close(self) -> None:
         """Close every connection."""
@@ -209,9 +213,7 @@ def _settings(timeout_ms: int) -> tuple[str, ...]:
 
 async def _openings(connection: Connection, names: Names, settings: tuple[str, ...]) -> _Openings:
     """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session."""
-    cursor = await connection.execute(
-        "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
-    )
+    cursor = await connection.execute(EXTENSION_SCHEMA)
     found = await cursor.fetchone()
     if found is None:
         raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")

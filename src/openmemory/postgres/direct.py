@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, errors
 
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line
 
+EXTENSION_SCHEMA: LiteralString = (
+    "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
+)
 _LOCK = 7_234_190_855_120_551_001
+_TURN = 7_234_190_855_120_551_002
 
 
 @contextmanager
@@ -21,6 +26,32 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
         raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
     with connection:
         yield connection
+
+
+@contextmanager
+def in_turn(conninfo: Mapping[str, str]) -> Iterator[None]:
+    """Wait for whoever brings this database up, and have the others wait: what is half made is never read."""
+    with connected(conninfo) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_TURN])
+        yield
+
+
+@contextmanager
+def permitted() -> Iterator[None]:
+    """Turn a missing right of the login into the way to give it."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"the login lacks a right: {first_line(error)}. Run `openmemory migrate` as the owner of the tables, with"
+            " OM_PG_APP_USER set to this login"
+        ) from error
+
+
+def extension_schema(connection: Connection) -> str | None:
+    """Return the schema that pgvector's types and operators are in, or None if it is not installed here."""
+    found = connection.execute(EXTENSION_SCHEMA).fetchone()
+    return None if found is None else str(found[0])
 
 
 @contextmanager

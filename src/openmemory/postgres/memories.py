@@ -1,5 +1,6 @@
 """Memories in and out of their table, one function a statement."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,6 +68,8 @@ class _Speaker:
     speaker: str
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\) already)")
+
 _INSERT = statement("memories.insert", Kept)
 _NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
@@ -91,7 +94,7 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: f
     try:
         return await tx.all(_INSERT, **_columns(new), now=now, boost=boost)
     except errors.UniqueViolation as error:
-        raise MemoryExists("an id in the request is taken by another memory of this tenant") from error
+        raise MemoryExists(_taken(error)) from error
 
 
 async def nearest(
@@ -209,6 +212,12 @@ async def totals(tx: TenantTx) -> Totals:
     """Return how much the tenant has in all."""
     found = await tx.one(_TOTALS)
     return found or Totals(0, 0, 0, 0, None, None)
+
+
+def _taken(error: errors.UniqueViolation) -> str:
+    """Return which id is taken: PostgreSQL says it in its DETAIL, of which nothing else is passed on."""
+    found = _UUID.search(error.diag.message_detail or "")
+    return f"id {found[0]} is taken by another memory of this tenant" if found else "an id is taken already"
 
 
 def _columns(new: Sequence[NewMemory]) -> dict[str, object]:

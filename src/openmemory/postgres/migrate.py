@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
-from psycopg import Connection, errors
+from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import alone, connected
+from openmemory.postgres.direct import alone, connected, extension_schema, permitted
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
 
@@ -78,7 +78,7 @@ def status(conninfo: Mapping[str, str], names: Names) -> Status:
 
     Raises ConfigurationError if an applied migration is not the one this version ships.
     """
-    with connected(conninfo) as connection:
+    with connected(conninfo) as connection, permitted():
         return _status(connection, names, shipped())
 
 
@@ -102,25 +102,27 @@ def migrate(
                 f"schema {names.schema} holds tables of an older OpenMemory; this version cannot lift them yet, so"
                 " nothing was changed. Choose another OM_PG_SCHEMA or database"
             )
-        if current.is_empty:
+        if not current.applied:
             _create_history(connection, names)
         for migration in current.pending:
             on_step(migration)
+            _find_extension(connection, names)
             _apply(connection, names, migration)
         return list(current.pending)
 
 
 def _status(connection: Connection, names: Names, known: Sequence[Migration]) -> Status:
     tables = {str(name) for (name,) in _rows(connection, names, "tables")}
+    ours = {names.memories, names.vectors, "openmemory_users", "openmemory_waypoints", "temporal_facts"}
     if "openmemory_migrations" not in tables:
-        ours = {names.memories, names.vectors, "openmemory_users", "openmemory_waypoints", "temporal_facts"}
         return Status((), tuple(known), is_empty=True, is_foreign=bool(tables & ours))
     with connection.cursor(row_factory=class_row(Applied)) as cursor:
         applied = tuple(cursor.execute(names.render(_APPLIED.template).encode()).fetchall())
     _check_history(applied, known)
     done = {entry.number for entry in applied}
     pending = tuple(migration for migration in known if migration.number not in done)
-    return Status(applied, pending, is_empty=False, is_foreign=False)
+    # A first migration that was refused leaves the history alone.
+    return Status(applied, pending, is_empty=not applied, is_foreign=not applied and bool(tables & ours))
 
 
 def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> None:
@@ -148,6 +150,13 @@ def _create_history(connection: Connection, names: Names) -> None:
         if not _rows(connection, names, "schema"):  # IF NOT EXISTS would ask for the right to create one all the same
             connection.execute(names.render(_CREATE_SCHEMA.template).encode())
         connection.execute(names.render(_CREATE.template).encode())
+
+
+def _find_extension(connection: Connection, names: Names) -> None:
+    """Have the migrations see pgvector's types, in whichever schema they are."""
+    schemas = [name for name in (names.schema, extension_schema(connection)) if name]
+    path = sql.SQL(", ").join(map(sql.Identifier, schemas))
+    connection.execute(sql.SQL("SET search_path TO {}").format(path))
 
 
 def _apply(connection: Connection, names: Names, migration: Migration) -> None:

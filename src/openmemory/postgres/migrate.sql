@@ -13,7 +13,7 @@ SELECT nspname
 CREATE SCHEMA {schema};
 
 -- name: create
-CREATE TABLE {migrations} (
+CREATE TABLE IF NOT EXISTS {migrations} (
     number integer PRIMARY KEY,
     name text NOT NULL,
     checksum text NOT NULL,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from openmemory.postgres.database import RegistryTx
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names, statement
 
 
@@ -65,7 +65,7 @@ async def ping(tx: RegistryTx) -> None:
 
 def facts(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
     """Return what is recorded about the database, such as its embedding model."""
-    with connected(conninfo) as connection:
+    with connected(conninfo) as connection, permitted():
         return {str(name): str(value) for name, value in connection.execute(names.render(_META.template).encode())}
 
 

@@ -9,7 +9,7 @@ from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import alone, connected
+from openmemory.postgres.direct import alone, connected, extension_schema
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, Statement, statement
 
@@ -48,6 +48,11 @@ class _Unprotected:
 
 
 @dataclass(frozen=True, slots=True)
+class _MayUse:
+    may_use: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Name:
     name: str
 
@@ -55,6 +60,7 @@ class _Name:
 _ROLE = statement("roles.role", _Role)
 _UNPROTECTED = statement("roles.unprotected", _Unprotected)
 _VERSIONS = statement("roles.versions", Versions)
+_MAY_USE = statement("roles.may_use", _MayUse)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
 _SEQUENCES = statement("roles.sequences", _Name)
 
@@ -93,13 +99,17 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
         for sequence in _all(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
             for role in [*refused, sql.Identifier(names.app_role)]:
                 connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
+        _let_use_extension(connection, [names.app_role, *([login] if login else [])])
         if login is not None:
             _run(connection, names, "login_role", sql.Identifier(login))
             _run(connection, names, "membership", sql.Identifier(login))
 
 
-def check(conninfo: Mapping[str, str], names: Names) -> list[str]:
-    """Return warnings for the operator; raise ConfigurationError if serving like this would not isolate tenants."""
+def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = False) -> list[str]:
+    """Return warnings for the operator; raise ConfigurationError if serving like this would not isolate tenants.
+
+    `owner_serves`: no other login is named, so the tables' owner serves, which is a warning and no refusal.
+    """
     with connected(conninfo) as connection:
         versions = _one(connection, _VERSIONS, {})
         warnings = check_versions(versions) if versions else []
@@ -112,7 +122,26 @@ def check(conninfo: Mapping[str, str], names: Names) -> list[str]:
                 f" Run: ALTER ROLE {sql.Identifier(role.name).as_string()} NOSUPERUSER NOBYPASSRLS"
             )
         _check_tables(connection, names)
-        return warnings
+        login = versions.login if versions else ""
+        return [*warnings, *_check_login(connection, names, login, owner_serves=owner_serves)]
+
+
+def _let_use_extension(connection: Connection, to: Sequence[str]) -> None:
+    """Let roles see pgvector's types where a hosted platform keeps them in a schema of their own."""
+    schema = extension_schema(connection)
+    for role in to if schema else ():
+        allowed = _one(connection, _MAY_USE, {"role": role, "schema": schema})
+        if allowed is None or not allowed.may_use:
+            grant_usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
+                sql.Identifier(str(schema)), sql.Identifier(role)
+            )
+            try:
+                with connection.transaction():
+                    connection.execute(grant_usage)
+            except errors.InsufficientPrivilege as error:
+                raise ConfigurationError(
+                    f"role {role} may not see pgvector. Ask an administrator to run: {grant_usage.as_string()}"
+                ) from error
 
 
 def check_versions(versions: Versions) -> list[str]:
@@ -129,6 +158,24 @@ def check_versions(versions: Versions) -> list[str]:
         )
     if version < SOUND_PGVECTOR:
         return [f"pgvector is {versions.pgvector}; 0.8.4 mends faults of its indexes: ALTER EXTENSION vector UPDATE"]
+    return []
+
+
+def _check_login(connection: Connection, names: Names, login: str, *, owner_serves: bool) -> list[str]:
+    """Return a warning if the owner serves; raise ConfigurationError if the login named for it could pass the walls."""
+    if owner_serves:
+        return [
+            f"the server logs in as {login}, who owns the tables: SQL smuggled into a statement could reach every"
+            " tenant. Name a login that owns nothing in OM_PG_APP_USER, and run `openmemory migrate`"
+        ]
+    role = _one(connection, _ROLE, {"role": login})
+    params = {"role": login, "schema": names.schema, "tables": list(names.tenant_tables)}
+    owned = [table.name for table in _all(connection, _UNPROTECTED, params) if table.is_owned]
+    if role is None or role.is_superuser or role.bypasses_rls or owned:
+        raise ConfigurationError(
+            f"the login {login} (OM_PG_APP_USER) is a superuser, bypasses row-level security or owns the tables; serve"
+            " with a login that does none of it"
+        )
     return []
 
 
@@ -153,7 +200,8 @@ def _ask_for_role(connection: Connection, names: Names) -> str:
     login = sql.Identifier(versions.login if versions else "").as_string()
     return (
         f"the login {login} may not create or become the role {role}, as which every tenant's work is done."
-        f" Ask an administrator to run: CREATE ROLE {role} NOLOGIN NOINHERIT; GRANT {role} TO {login};"
+        f" Ask an administrator to run: CREATE ROLE {role} NOLOGIN NOINHERIT; GRANT {role} TO {login}"
+        " WITH ADMIN OPTION;"
     )
 
 
@@ -166,9 +214,12 @@ def _run(connection: Connection, names: Names, block: str, role: sql.Composable 
     try:
         connection.execute(names.render(template).encode())
     except errors.InsufficientPrivilege as error:
-        raise ConfigurationError(
-            f"rights: {first_line(error)}. Run `openmemory migrate` as the owner of the tables"
-        ) from error
+        remedy = "Run `openmemory migrate` as the owner of the tables"
+        if block == "membership":
+            remedy = f"Ask an administrator to run: {names.render(template).partition('GRANT')[2].strip()}".replace(
+                "run: ", "run: GRANT ", 1
+            )
+        raise ConfigurationError(f"rights: {first_line(error)}. {remedy}") from error
     except errors.UndefinedObject as error:
         raise ConfigurationError(f"rights: {first_line(error)}. Create the login that OM_PG_APP_USER names") from error
 

@@ -1,7 +1,9 @@
 -- name: role
 -- What makes a role unfit or fit to serve as.
 SELECT rolname AS name, rolsuper AS is_superuser, rolbypassrls AS bypasses_rls,
-       pg_has_role(current_user, oid, 'MEMBER') AS may_become
+       pg_has_role(current_user, oid,
+                   CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+       AS may_become
   FROM pg_roles
  WHERE rolname = %(role)s;
 
@@ -18,6 +20,9 @@ SELECT wanted.name,
  WHERE c.oid IS NULL
     OR NOT (c.relrowsecurity AND c.relforcerowsecurity)
     OR pg_has_role(%(role)s, c.relowner, 'MEMBER');
+
+-- name: may_use
+SELECT has_schema_privilege(%(role)s, %(schema)s, 'USAGE') AS may_use;
 
 -- name: versions
 SELECT current_setting('server_version_num')::int4 AS server, current_setting('server_version') AS server_text,

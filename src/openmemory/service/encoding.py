@@ -33,8 +33,16 @@ class Encoder:
         self._term_cap = min(_TERMS_AT_MOST, room)
         self._questions: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
 
-    async def encode(self, told: Sequence[Told], now: datetime) -> list[NewMemory]:
-        """Return a memory for each thing told, in order. Holds no connection while it embeds."""
+    async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
+        """Return a memory for each thing told, in order. Holds no connection while it embeds.
+
+        Raises Malformed for what cannot be kept, with its place if it is `in_batch`.
+        """
+        for place, one in enumerate(told):
+            try:
+                self._check(one)
+            except Malformed as error:
+                raise (error.inside(f"items[{place}]") if in_batch else error) from error
         embeddings = await self._embeddings(told)
         if len(told) <= _INLINE_AT_MOST:
             return self._assembled(told, embeddings, now)
@@ -67,11 +75,12 @@ class Encoder:
         if not embedding.any():
             raise Malformed.at("embedding", "is all zeros, which is near to nothing")
 
+    def _check(self, told: Told) -> None:
+        _check_content(told.content)
+        if told.embedding is not None:
+            self.check_embedding(told.embedding)
+
     async def _embeddings(self, told: Sequence[Told]) -> list[Embedding | None]:
-        for one in told:
-            _check_content(one.content)
-            if one.embedding is not None:
-                self.check_embedding(one.embedding)
         found = [one.embedding for one in told]
         missing = [place for place, embedding in enumerate(found) if embedding is None]
         if missing and self.embedder.dimension is not None:

@@ -60,28 +60,16 @@ class Memories:
 
         Raises Malformed for a content or embedding that cannot be kept, MemoryExists if the id is taken.
         """
-        return (await self.add_all(scope, [told]))[0]
+        return (await self._add(scope, [told]))[0]
 
     async def add_all(self, scope: Scope, told: Sequence[Told]) -> list[Added]:
-        """Keep memories, all or none, and return what became of each, in order."""
-        now = self._clock()
-        new = await self._encoder.encode([_within(scope, one) for one in told], now)
-        for attempt in range(_TRIES):
-            try:
-                async with self._database.tenant(scope) as tx:
-                    kept = await self._keep(tx, new, now)
-                break
-            except DatabaseConflict:
-                # Two batches that repeat each other's memories in another order; the loser starts again.
-                if attempt == _TRIES - 1:
-                    raise
-        self._vocabularies.note_write(scope)
-        return _answers(new, kept)
+        """Keep memories, all or none, and return what became of each, in order; errors name the place."""
+        return await self._add(scope, told, in_batch=True)
 
     async def add_each(self, scope: Scope, told: Sequence[Told]) -> list[Added | OpenMemoryError]:
         """Keep what can be kept of `told` and return what became of each, in order."""
         try:
-            return list(await self.add_all(scope, told))
+            return list(await self._add(scope, told))
         except (Malformed, MemoryExists, Unprocessable) as refused:
             if len(told) == 1:
                 return [refused]
@@ -157,6 +145,21 @@ class Memories:
         """Return how much the tenant has in all."""
         async with self._database.tenant(scope, read_only=True) as tx:
             return await memories.totals(tx)
+
+    async def _add(self, scope: Scope, told: Sequence[Told], *, in_batch: bool = False) -> list[Added]:
+        now = self._clock()
+        new = await self._encoder.encode([_within(scope, one) for one in told], now, in_batch=in_batch)
+        for attempt in range(_TRIES):
+            try:
+                async with self._database.tenant(scope) as tx:
+                    kept = await self._keep(tx, new, now)
+                break
+            except DatabaseConflict:
+                # Two batches that repeat each other's memories in another order; the loser starts again.
+                if attempt == _TRIES - 1:
+                    raise
+        self._vocabularies.note_write(scope)
+        return _answers(new, kept)
 
     async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Kept]:
         """Keep the first of each fingerprint and return what became of it, by fingerprint."""
