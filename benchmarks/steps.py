@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from openmemory import app, wire
 from openmemory.adapters.embedders import StaticEmbedder
 from openmemory.core.memory import NewMemory, Told
 from openmemory.core.scope import Scope
+from openmemory.core.text import spoken
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.server import encoding
@@ -87,11 +89,12 @@ def _read(body: bytes, watch: Stopwatch) -> list[Told]:
 
 
 async def _encoded(encoder: Encoder, told: list[Told], watch: Stopwatch) -> list[NewMemory]:
-    now = datetime.now(UTC)
-    with watch.step("check and embed"):
-        embeddings = await encoder._embeddings(told)
-    with watch.step("sector, terms, fingerprint"):
-        return encoder._assembled(told, embeddings, now)
+    if told[0].embedding is None:
+        with watch.step("embed"):
+            found = await encoder.embedder.embed([spoken(one.content, one.speaker) for one in told], "document")
+        told = [replace(one, embedding=vector) for one, vector in zip(told, found, strict=True)]
+    with watch.step("check, sector, terms, fingerprint"):
+        return await encoder.encode(told, datetime.now(UTC))
 
 
 async def _keep(database: Database, scope: Scope, new: list[NewMemory], watch: Stopwatch) -> None:

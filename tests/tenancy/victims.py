@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import Connection, sql
 
-from openmemory.core.memory import Told
+from openmemory.core.memory import Place, Told
 from openmemory.core.scope import Scope
 from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
@@ -45,7 +45,7 @@ class Marks:
     word: str
     key: str
     ids: tuple[UUID, ...]
-    cursor: int
+    cursor: Place
     secret: str
 
     def hidden(self, text: str, own_tenant: str) -> str:
@@ -74,7 +74,7 @@ def a_ghost() -> Marks:
         word=named("word"),
         key=named("key"),
         ids=(uuid4(), uuid4(), uuid4()),
-        cursor=0,
+        cursor=Place(NOON, uuid4()),
         secret=secrets.token_hex(6),
     )
 
@@ -104,14 +104,14 @@ async def a_victim(memories: Memories, idempotency: Idempotency, owner: Mapping[
     ]
     told.append(Told(f"what no user said: {marks.secret}", session_id=marks.secret, speaker=f"Sir {marks.secret}"))
     await memories.add_all(scope, told)
-    newest = (await memories.get(scope, marks.ids[-1])).seq
+    newest = await memories.get(scope, marks.ids[-1])
 
     async def nothing() -> None:
         return None
 
     await idempotency.once(scope, "loopback", marks.key, b"digest", nothing)
     _link(owner, marks)
-    return replace(marks, cursor=newest + 1)
+    return replace(marks, cursor=Place(newest.created_at + timedelta(seconds=1), newest.id))
 
 
 def rows_of(owner: Mapping[str, str], tenant: str, schema: str = "public") -> Rows:

@@ -29,7 +29,7 @@ _SHOWN_BEFORE_DELETING = 10
 def listing(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
-    cursor: Annotated[int | None, typer.Option(min=0, help="Where the page before ended.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     session: SessionOption = None,
     sector: Annotated[Sector | None, typer.Option(help="Of this sector.")] = None,
     user: UserOption = None,
@@ -48,7 +48,9 @@ def listing(
 
     filters = Filters(session_id=session, sectors=sector.bit if sector else None)
     with session_of(settings) as opened:
-        page = opened.run(opened.services.memories.listing(scope, limit=limit, before=cursor, filters=filters))
+        page = opened.run(
+            opened.services.memories.listing(scope, limit=limit, before=encoding.place(cursor), filters=filters)
+        )
         now = opened.services.clock()
     if as_json:
         print_json(encoding.page(page, now))

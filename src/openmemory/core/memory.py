@@ -1,7 +1,7 @@
 """What a memory is: as it is told, as it is kept, and as it is found."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +17,9 @@ Embedding = npt.NDArray[np.float32]
 
 CONTENT_MAX_CHARS = 100_000
 _DAY_S = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_PLACE_DIGITS = 17  # microseconds until the year 5138
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Change:
     tags: tuple[str, ...] | None = None
     metadata: JsonObject | None = None
     salience: float | None = None
+    embedding: Embedding | None = None
+    """Of the new content; only with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +113,32 @@ class Memory:
     updated_at: datetime
     last_seen_at: datetime
     version: int
-    seq: int
 
     def salience_now(self, now: datetime) -> float:
         """Return the salience that is left at `now`."""
         return faded(self.salience, self.decay_rate, (now - self.salience_at).total_seconds() / _DAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the order of arrival, from which a listing goes on; it tells nothing of other tenants."""
+
+    created_at: datetime
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{(self.created_at - _EPOCH) // _MICROSECOND}-{self.id.hex}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """Return the place that `str` wrote; raises ValueError for any other text."""
+        since_epoch_us, _, digits = text.partition("-")
+        if not (since_epoch_us.isascii() and since_epoch_us.isdecimal() and len(since_epoch_us) <= _PLACE_DIGITS):
+            raise ValueError("is no cursor of this server; leave it out to begin with the newest")
+        try:
+            return cls(_EPOCH + int(since_epoch_us) * _MICROSECOND, UUID(hex=digits))
+        except ValueError as error:
+            raise ValueError("is no cursor of this server; leave it out to begin with the newest") from error
 
 
 @dataclass(frozen=True, slots=True)

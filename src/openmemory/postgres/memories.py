@@ -11,7 +11,7 @@ import numpy.typing as npt
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from openmemory.core.memory import Embedding, Memory, NewMemory
+from openmemory.core.memory import Embedding, Memory, NewMemory, Place
 from openmemory.errors import MemoryExists
 from openmemory.postgres.adaptation import Floats, Uuids
 from openmemory.postgres.database import TenantTx
@@ -135,18 +135,19 @@ async def listing(
     tx: TenantTx,
     limit: int,
     offset: int = 0,
-    before: int | None = None,
+    before: Place | None = None,
     session_id: str | None = None,
     sectors: int | None = None,
 ) -> list[Memory]:
-    """Return memories of the scope, the newest arrival first; `before` is the `seq` of the last one seen."""
+    """Return memories of the scope, the newest arrival first; `before` is the place of the last one seen."""
     return await tx.all(
         _LISTING,
         user=tx.scope.user,
         project=tx.scope.project,
         session_id=session_id,
         sectors=sectors,
-        before=before,
+        before=before.created_at if before else None,
+        before_id=before.id if before else None,
         limit=limit,
         offset=offset,
     )

@@ -38,7 +38,7 @@ RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS
 -- where an old database has two rows for it.
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
-       m.version, m.seq, best.similarity, best.place::int4
+       m.version, best.similarity, best.place::int4
   FROM (SELECT found.id, found.place, found.similarity, found.score
           FROM (SELECT g.id, g.place, {similarity} AS similarity,
                        g.partial + g.weight * coalesce({similarity}, 0) AS score
@@ -59,31 +59,31 @@ SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_
 
 -- name: get
 SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
-       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version
   FROM {memories}
  WHERE tenant_id = %(tenant)s
    AND id = %(id)s;
 
 -- name: get_for_update
 SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
-       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version
   FROM {memories}
  WHERE tenant_id = %(tenant)s
    AND id = %(id)s
    FOR UPDATE;
 
 -- name: listing
--- Memories, the newest first, after the place `before` in the order of arrival.
+-- Memories, the newest first, after a place in the order of arrival: an instant and, for those of a batch, an id.
 SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,
-       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version, seq
+       salience_at, decay_rate, occurred_at, created_at, updated_at, last_seen_at, version
   FROM {memories}
  WHERE tenant_id = %(tenant)s
    AND (%(user)s::text IS NULL OR user_id = %(user)s)
    AND (%(project)s::text IS NULL OR project_id = %(project)s)
    AND (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
    AND (%(sectors)s::int2 IS NULL OR sectors & %(sectors)s::int2 <> 0)
-   AND (%(before)s::int8 IS NULL OR seq < %(before)s)
- ORDER BY seq DESC
+   AND (%(before_id)s::uuid IS NULL OR (created_at, id) < (%(before)s::timestamptz, %(before_id)s::uuid))
+ ORDER BY created_at DESC, id DESC
  LIMIT %(limit)s
 OFFSET %(offset)s;
 
@@ -149,7 +149,7 @@ SELECT DISTINCT speaker
          WHERE tenant_id = %(tenant)s
            AND (%(user)s::text IS NULL OR user_id = %(user)s)
            AND (%(project)s::text IS NULL OR project_id = %(project)s)
-         ORDER BY seq DESC
+         ORDER BY created_at DESC, id DESC
          LIMIT %(most)s) AS latest
  WHERE speaker IS NOT NULL;
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import numpy as np
 
 from openmemory import wire
-from openmemory.core.memory import Asked, Change, Embedding, Filters, JsonObject, Memory, Told
+from openmemory.core.memory import Asked, Change, Embedding, Filters, JsonObject, Memory, Place, Told
 from openmemory.core.ranking import Explanation
 from openmemory.core.sectors import Sector, mask, unmask
 from openmemory.errors import Malformed, OpenMemoryError
@@ -54,13 +54,26 @@ def asked(request: wire.QueryRequest) -> Asked:
     )
 
 
+def place(cursor: str | None) -> Place | None:
+    """Return where a page begins; raises Malformed for what is no cursor."""
+    if cursor is None:
+        return None
+    try:
+        return Place.parse(cursor)
+    except ValueError as error:
+        raise Malformed.at("cursor", str(error)) from error
+
+
 def change(request: wire.PatchRequest) -> Change:
     """Return what a request wants changed."""
+    if request.embedding is not None and request.content is None:
+        raise Malformed.at("embedding", "comes with the `content` it is of; send both")
     return Change(
         content=request.content,
         tags=None if request.tags is None else tuple(request.tags),
         metadata=request.metadata,
         salience=request.salience,
+        embedding=_embedding(request.embedding),
     )
 
 

@@ -30,7 +30,6 @@ from openmemory.service.memories import Added
 memory_calls = APIRouter(tags=["memories"])
 direct_calls = APIRouter(tags=["memories"], route_class=DirectRoute)
 
-_LATEST_SEQ = 2**63 - 1
 _OFFSET_MOST = 10_000_000
 
 UserId = Annotated[wire.Name | None, Query()]
@@ -40,7 +39,7 @@ MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)
 UnreadBatch = Annotated[Any, Body(), PlainValidator(lambda value: value, json_schema_input_type=wire.AddBatchRequest)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000)]
 Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
-Cursor = Annotated[int | None, Query(ge=0, le=_LATEST_SEQ, description="The `next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=64, description="The `next_cursor` of the page before.")]
 
 
 @direct_calls.post("/memory/add", response_model=wire.AddAnswer)
@@ -97,7 +96,7 @@ async def listing(
         narrowed(who, user_id, project_id),
         limit=limit or l or 100,
         offset=offset or u or 0,
-        before=cursor,
+        before=encoding.place(cursor),
         filters=Filters(session_id=session_id, sectors=sector.bit if sector else None),
     )
     return shown(encoding.page(page, parts.clock()))
@@ -180,7 +179,7 @@ async def of_user(
     """List a user's memories, the newest first."""
     scope = narrowed(who, user_id)
     page = await parts.memories.listing(
-        scope, limit=limit or l or 100, offset=offset or u or 0, before=cursor, filters=Filters()
+        scope, limit=limit or l or 100, offset=offset or u or 0, before=encoding.place(cursor), filters=Filters()
     )
     answer = encoding.page(page, parts.clock())
     return shown(wire.UserPageAnswer(answer.items, answer.next_cursor, user_id))

@@ -6,8 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from openmemory.core import salience
-from openmemory.core.memory import Change, Filters, Memory, NewMemory, Told
+from openmemory.core.memory import Change, Filters, Memory, NewMemory, Place, Told
 from openmemory.core.scope import Scope
+from openmemory.core.sectors import Sector, classify
 from openmemory.errors import (
     AnotherUsersMemory,
     DatabaseConflict,
@@ -43,7 +44,7 @@ class Page:
     """Memories, the newest first, and where the next page begins (None: there is none)."""
 
     items: list[Memory]
-    next_before: int | None
+    next_before: Place | None
 
 
 class Memories:
@@ -82,7 +83,7 @@ class Memories:
             return _belonging(scope, memory_id, await memories.get(tx, memory_id))
 
     async def listing(
-        self, scope: Scope, *, limit: int, offset: int = 0, before: int | None = None, filters: Filters
+        self, scope: Scope, *, limit: int, offset: int = 0, before: Place | None = None, filters: Filters
     ) -> Page:
         """Return a page of the scope's memories, the newest first; `filters` may name a session and one sector."""
         async with self._database.tenant(scope, read_only=True) as tx:
@@ -90,7 +91,7 @@ class Memories:
                 tx, limit + 1, offset, before, session_id=filters.session_id, sectors=filters.sectors
             )
         more = len(items) > limit
-        return Page(items[:limit], items[limit - 1].seq if more and limit else None)
+        return Page(items[:limit], _place(items[limit - 1]) if more and limit else None)
 
     async def change(self, scope: Scope, memory_id: UUID, change: Change, version: int | None = None) -> Memory:
         """Change a memory and return it as it is now; a new content is classified and embedded again.
@@ -101,8 +102,10 @@ class Memories:
         memory = await self.get(scope, memory_id)
         now = self._clock()
         encoded = None
-        if change.content is not None and change.content != memory.content:
-            (encoded,) = await self._encoder.encode([_retold(memory, change.content)], now)
+        if change.content is not None and (change.content != memory.content or change.embedding is not None):
+            if change.embedding is None and self._encoder.embedder.dimension is None:
+                raise Unprocessable("content: OM_EMBEDDINGS=none makes no vector of it; send `embedding` with it")
+            (encoded,) = await self._encoder.encode([_retold(memory, change, change.content)], now)
         async with self._database.tenant(scope) as tx:
             current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
             if version is not None and version != current.version:
@@ -172,6 +175,10 @@ class Memories:
         return {row.fingerprint: row for row in kept}
 
 
+def _place(memory: Memory) -> Place:
+    return Place(memory.created_at, memory.id)
+
+
 def _answers(new: Sequence[NewMemory], kept: dict[UUID, Kept]) -> list[Added]:
     answers, said = [], set[UUID]()
     for memory in new:
@@ -191,14 +198,20 @@ def _within(scope: Scope, told: Told) -> Told:
 def _belonging(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
     if memory is None:
         raise MemoryNotFound(f"memory {memory_id}")
+    if scope.project is not None and memory.project_id != scope.project:
+        raise MemoryNotFound(f"memory {memory_id}")
     if scope.user is not None and memory.user_id != scope.user:
         raise AnotherUsersMemory(f"memory {memory_id} is not of this user")
     return memory
 
 
-def _retold(memory: Memory, content: str) -> Told:
+def _retold(memory: Memory, change: Change, content: str) -> Told:
+    """Return a memory told again with another content; a sector that was chosen and not found by the rules stays."""
+    chosen = None if classify(memory.content).primary == memory.primary_sector else Sector(memory.primary_sector)
     return Told(
         content,
+        sector=chosen,
+        embedding=change.embedding,
         id=memory.id,
         user_id=memory.user_id,
         project_id=memory.project_id,

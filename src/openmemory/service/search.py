@@ -115,9 +115,10 @@ class Search:
             if found.place != first[found.id]:
                 continue
             parts = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
-            score = scale.shown(parts.score)
-            matches.append(Match(found, score, found.salience_now(now), parts if explain else None))
-        return sorted(matches, key=lambda match: -ranking.with_prior(match.score, match.salience))
+            salience = found.salience_now(now)
+            match = Match(found, scale.shown(parts.score), salience, parts if explain else None)
+            matches.append((ranking.with_prior(parts.score, salience), match))
+        return [match for _, match in sorted(matches, key=lambda ranked: -ranked[0])]
 
 
 def _wanted(question: Question | None, embedding: Embedding | None) -> vectors.Wanted:

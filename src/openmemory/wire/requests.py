@@ -97,6 +97,7 @@ class PatchRequest(_Request):
     tags: Tags | None = None
     metadata: Metadata | None = None
     salience: Share | None = None
+    embedding: Vector | None = Field(None, description="Of the new content; instead of the server's own.")
     user_id: Name | None = Field(None, description="Refuse unless the memory is this user's.")
 
 

@@ -51,8 +51,8 @@ CREATE TABLE {memories} (
     CONSTRAINT version_counts_from_one CHECK (version >= 1)
 ) WITH (fillfactor = 90); -- room for HOT updates: recall changes salience and last_seen_at, which no index holds
 
-CREATE INDEX {memories_listing} ON {memories} (tenant_id, seq);
-CREATE INDEX {memories_user_listing} ON {memories} (tenant_id, user_id, seq);
+CREATE INDEX {memories_listing} ON {memories} (tenant_id, created_at, id);
+CREATE INDEX {memories_user_listing} ON {memories} (tenant_id, user_id, created_at, id);
 
 -- What is left of a salience after a time; the same formula as core/salience.py. The exponent is bounded because
 -- exp() of less than -745 is an error in PostgreSQL.
