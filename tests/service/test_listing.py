@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from openmemory.core.memory import Filters, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import Sector
+from openmemory.server.calling import Services
 from openmemory.service.memories import Memories
 from tests.factories import a_scope
 from tests.service.conftest import Rooms
@@ -29,9 +30,9 @@ async def _all_pages(memories: Memories, scope: Scope, limit: int, filters: Filt
 @settings(deadline=None, max_examples=12)
 @given(count=st.integers(0, 23), limit=st.integers(1, 9), arriving=st.booleans())
 async def test_the_pages_are_complete_and_without_repeats(
-    still_rooms: Rooms, count: int, limit: int, arriving: bool
+    services: Services, count: int, limit: int, arriving: bool
 ) -> None:
-    scope, memories = a_scope(), still_rooms.memories
+    scope, memories = a_scope(), services.memories
     added = await memories.add_all(scope, [Told(f"fact {place}") for place in range(count)])
 
     seen = await _all_pages(memories, scope, limit, Filters(), arriving)

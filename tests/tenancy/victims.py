@@ -29,7 +29,7 @@ REGISTRY = "openmemory_tenants"
 """The one table with a tenant_id that no tenant owns: the operator's, closed to the tenants' role."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_OWN_NUMBERS = re.compile(r"(\"?(?:seq|next_before|next_cursor|salience)\"?[=:])\s*\"?[\d.]+\"?")
+_OWN_NUMBERS = re.compile(r"(\"?(?:seq|next_before|next_cursor|salience)\"?[=:])\s*\"?[\w.-]+\"?")
 
 
 @dataclass(frozen=True)

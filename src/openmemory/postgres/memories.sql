@@ -1,6 +1,6 @@
 -- name: insert
 -- New memories in the order given; one that was said before is reinforced instead and comes back with its own id.
--- A user seen for the first time is written down too.
+-- A user seen for the first time is written down too. Those of one batch are a microsecond apart, to be listed in order.
 WITH given AS (
     SELECT *
       FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
@@ -22,9 +22,9 @@ INSERT INTO {memories} AS m (tenant_id, id, user_id, project_id, session_id, spe
                              tags, metadata, salience, salience_at, decay_rate, occurred_at, last_seen_at, created_at,
                              updated_at, fingerprint)
 SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
-       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, salience, %(now)s, decay_rate, occurred_at, %(now)s,
-       %(now)s, %(now)s, fingerprint
-  FROM given
+       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, salience, %(now)s, decay_rate,
+       CASE WHEN occurred_at = %(now)s THEN written_at ELSE occurred_at END, %(now)s, written_at, %(now)s, fingerprint
+  FROM given, LATERAL (SELECT %(now)s::timestamptz + (place - 1) * interval '1 microsecond' AS written_at) AS w
  ORDER BY place
     ON CONFLICT (tenant_id, fingerprint) DO UPDATE
    SET repetitions = m.repetitions + 1,
