@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -25,10 +26,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a loop measured: latencies in seconds of answers that were right, ascending, and how many were not."""
+    """What a loop measured: latencies in seconds of answers that were right, ascending, and the others' statuses.
+
+    Status 0 is no answer at all.
+    """
 
     latencies_s: Sequence[float]
-    errors: int
+    refused: Mapping[int, int]
     things: int
     seconds: float
     used: cpu.Used
@@ -40,7 +44,7 @@ class Run:
         place = min(len(self.latencies_s) - 1, int(share * len(self.latencies_s)))
         return self.latencies_s[place] * 1000
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float | str | bool]:
         """Return the figures of this run by name; latencies, and the processor time of each thing done, in ms."""
         return {
             "per_s": round(self.things / self.seconds, 1),
@@ -49,9 +53,10 @@ class Run:
             "p99_ms": round(self.at(0.99), 2),
             "max_ms": round(self.at(1), 2),
             "answers": len(self.latencies_s),
-            "errors": self.errors,
+            "errors": sum(self.refused.values()),
             "server_cpu_ms": self._each_ms(self.used.server),
             "postgres_cpu_ms": self._each_ms(self.used.postgres),
+            "statuses": " ".join(f"{status}:{count}" for status, count in self.refused.items()),
         }
 
     def _each_ms(self, seconds: float) -> float:
@@ -63,7 +68,7 @@ def together(runs: Sequence[Run]) -> Run:
     latencies = sorted(latency for run in runs for latency in run.latencies_s)
     return Run(
         latencies,
-        sum(run.errors for run in runs),
+        sum((Counter(run.refused) for run in runs), Counter()),
         sum(run.things for run in runs),
         sum(run.seconds for run in runs),
         cpu.Used(sum(run.used.server for run in runs), sum(run.used.postgres for run in runs)),
@@ -95,14 +100,15 @@ def run(server: Served, users: int, requests: Iterator[Request], seconds: float)
 
 async def _run(server: Served, users: int, requests: Iterator[Request], seconds: float) -> Run:
     latencies: list[float] = []
-    done = errors = 0
+    refused: Counter[int] = Counter()
+    done = 0
     loop = asyncio.get_running_loop()
     connections = [(await loop.create_connection(_Connection, HOST, server.port))[1] for _ in range(users)]
     before = cpu.used(server.pid, server.data_dir)
     start = time.perf_counter()
 
     async def user(connection: _Connection) -> None:
-        nonlocal done, errors
+        nonlocal done
         for request in requests:
             sent = time.perf_counter()
             if sent - start >= seconds:
@@ -112,13 +118,13 @@ async def _run(server: Served, users: int, requests: Iterator[Request], seconds:
                 latencies.append(time.perf_counter() - sent)
                 done += request.things
             else:
-                errors += 1
+                refused[status] += 1
 
     try:
         await asyncio.gather(*(user(connection) for connection in connections))
         took_s = time.perf_counter() - start
         used = cpu.used(server.pid, server.data_dir).since(before)
-        return Run(sorted(latencies), errors, done, took_s, used)
+        return Run(sorted(latencies), refused, done, took_s, used)
     finally:
         for connection in connections:
             connection.close()
