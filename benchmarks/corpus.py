@@ -59,13 +59,13 @@ def memories(tenant: str, start: int, stop: int) -> Iterator[Told]:
 def questions(tenant: str, size: int, count: int) -> list[str]:
     """Return `count` different questions, each in the words of one memory of `tenant`."""
     chance = random.Random(f"questions of {tenant}")
-    asked = []
-    for _ in range(count):
-        session = chance.randrange(max(1, size // TURNS))
-        told = _session(tenant, session)[chance.randrange(TURNS)]
+    asked: list[str] = []
+    while len(asked) < count:
+        told = _session(tenant, chance.randrange(max(1, size // TURNS)))[chance.randrange(TURNS)]
         words = [word for word in told.content.lower().strip("?!.").split() if not is_stop_word(word)]
-        about = " ".join(chance.sample(words, min(len(words), chance.randint(2, 5))))
-        asked.append(chance.choice((f"What did {told.speaker} say about {about}?", f"When was {about}?", about)))
+        if words:
+            about = " ".join(chance.sample(words, min(len(words), chance.randint(2, 5))))
+            asked.append(chance.choice((f"What did {told.speaker} say about {about}?", f"When was {about}?", about)))
     return asked
 
 

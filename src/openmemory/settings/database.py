@@ -84,7 +84,7 @@ class DatabaseSettings(Section):
     vector_table: Identifier = Field(
         "openmemory_vectors", validation_alias="OM_VECTOR_TABLE", description="Table of their vectors."
     )
-    app_user: Annotated[Text, Unset("`OM_PG_USER` serves, and `openmemory doctor` warns")] | None = Field(
+    app_user: Annotated[Text, Unset("`OM_PG_USER` serves, and the start warns")] | None = Field(
         None,
         validation_alias="OM_PG_APP_USER",
         description="Role to log in as to serve. It owns no table, so that even injected SQL cannot leave"
