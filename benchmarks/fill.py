@@ -127,7 +127,7 @@ async def _add(database: Database, encoder: Encoder, tenant: str, start: int, st
     new = await encoder.encode(list(corpus.memories(tenant, start, stop)), now)
     async with database.tenant(Scope(tenant)) as tx:
         kept = await memories.insert(tx, new, now, boost=0)
-        known = {row.fingerprint for row in kept if row.deduplicated}
+        known = {row.fingerprint for row in kept}
         fresh = [memory for memory in new if memory.fingerprint not in known]
         if fresh:
             await vectors.insert(tx, fresh)

@@ -56,6 +56,16 @@ _TIME = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _MAY = re.compile(r"\bMay\b")
+# What `_TIME` finds is one of these words, or has a digit or a unit in it; most texts have neither and are spared the
+# search, which takes longer than all else that is asked of a text.
+_WHEN_WORDS = """
+    mondays tuesdays wednesdays thursdays fridays saturdays sundays monday tuesday wednesday thursday friday saturday
+    sunday january february march april june july august september october november december yesterday today tonight
+    tomorrow last next ago recently lately since weekend"""
+_UNIT_WORDS = "days weeks months years week month year morning afternoon evening spring summer fall autumn winter"
+_SAYS_WHEN, _UNITS = frozenset(_WHEN_WORDS.split()), frozenset(_UNIT_WORDS.split())
+_TO_WORDS = {code: chr(code).lower() if chr(code).isalnum() or chr(code) == "_" else " " for code in range(128)}
+_DIGIT = re.compile("[0-9]")
 
 _DAY_S = 86_400
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -75,6 +85,12 @@ class AskedDate:
 
 def has_time_expression(text: str) -> bool:
     """Return whether `text` says when: a weekday, month, year, ordinal, or a word as "yesterday" or "ago"."""
+    if text.isascii():
+        words = text.translate(_TO_WORDS).split()
+        if not _SAYS_WHEN.isdisjoint(words):
+            return True
+        if _UNITS.isdisjoint(words) and not _DIGIT.search(text):
+            return "may" in words and _MAY.search(text) is not None
     return _TIME.search(text) is not None or _MAY.search(text) is not None
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class Sector(StrEnum):
@@ -17,6 +18,8 @@ class Sector(StrEnum):
     PROCEDURAL = "procedural"
     EMOTIONAL = "emotional"
     REFLECTIVE = "reflective"
+
+    __hash__ = str.__hash__  # Enum's own is written in Python, and sectors are looked up for each memory
 
     @property
     def bit(self) -> int:
@@ -121,10 +124,38 @@ _PHRASES = {
           | meaning\ of)\b""",
 }
 
+# A phrase of the sector has one of these words or pieces in it; texts without are spared the search for phrases.
+_PHRASE_WORDS = {
+    Sector.EPISODIC: """
+        last morning afternoon other monday tuesday wednesday thursday friday saturday sunday back time remember
+        called told""",
+    Sector.SEMANTIC: "is are refers known stands consists according name lives works",
+    Sector.PROCEDURAL: "how table set turn make def",
+    Sector.EMOTIONAL: "",
+    Sector.REFLECTIVE: "learned learnt taught looking wonder believe should meaning",
+}
+_PHRASE_PIECES: dict[Sector, tuple[str, ...]] = {
+    Sector.EPISODIC: ("0",),
+    Sector.SEMANTIC: (),
+    Sector.PROCEDURAL: ("```",),
+    Sector.EMOTIONAL: ("!!",),
+    Sector.REFLECTIVE: (),
+}
+
 _WORD = re.compile(r"[a-z]+")
 _DIGITS_AS_ZERO = str.maketrans("123456789", "000000000")
+_ASCII_TO_WORDS = {code: chr(code) if "a" <= chr(code) <= "z" else " " for code in range(128)}
+_IN_ORDER = tuple(Sector)
+_SEMANTIC_ONLY = Classification(Sector.SEMANTIC, (Sector.SEMANTIC,))
 _RULES = tuple(
-    (sector, frozenset(_WORDS[sector].split()), re.compile(_PHRASES[sector], re.VERBOSE)) for sector in Sector
+    (
+        WEIGHT[sector],
+        frozenset(_WORDS[sector].split()),
+        frozenset(_PHRASE_WORDS[sector].split()),
+        _PHRASE_PIECES[sector],
+        re.compile(_PHRASES[sector], re.VERBOSE),
+    )
+    for sector in Sector
 )
 
 
@@ -138,12 +169,17 @@ def classify(text: str, override: Sector | None = None) -> Classification:
     if override is not None:
         return Classification(override, (override,))
     points = _points(text[:_READ_CHARS].lower().translate(_DIGITS_AS_ZERO))
-    ranked = sorted(Sector, key=points.__getitem__, reverse=True)
-    primary = ranked[0]
-    if not points[primary]:
-        return Classification(Sector.SEMANTIC, (Sector.SEMANTIC,))
-    near = tuple(sector for sector in ranked if points[sector] >= _CLOSE * points[primary])
-    return Classification(primary, near)
+    most = max(points)
+    if not most:
+        return _SEMANTIC_ONLY
+    ranked = sorted(range(len(points)), key=points.__getitem__, reverse=True)
+    return _classification(tuple(place for place in ranked if points[place] >= _CLOSE * most))
+
+
+@cache
+def _classification(places: tuple[int, ...]) -> Classification:
+    near = tuple(_IN_ORDER[place] for place in places)
+    return Classification(near[0], near)
 
 
 def rules(sector: Sector) -> tuple[tuple[str, ...], str]:
@@ -151,9 +187,14 @@ def rules(sector: Sector) -> tuple[tuple[str, ...], str]:
     return tuple(_WORDS[sector].split()), "".join(_PHRASES[sector].split())
 
 
-def _points(text: str) -> dict[Sector, float]:
-    words = frozenset(_WORD.findall(text))
-    return {
-        sector: WEIGHT[sector] * (len(words & of_sector) + len(frozenset(phrases.findall(text))))
-        for sector, of_sector, phrases in _RULES
-    }
+def _points(text: str) -> list[float]:
+    """Return the points of each sector, in their order."""
+    ascii_only = text.isascii()
+    words = frozenset(text.translate(_ASCII_TO_WORDS).split() if ascii_only else _WORD.findall(text))
+    points = []
+    for weight, of_sector, of_phrases, pieces, phrases in _RULES:
+        count = len(words & of_sector)
+        if not (ascii_only and words.isdisjoint(of_phrases)) or any(piece in text for piece in pieces):
+            count += len(frozenset(phrases.findall(text)))
+        points.append(weight * count)
+    return points

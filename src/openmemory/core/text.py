@@ -86,13 +86,13 @@ def term_vector(text: str, cap: int) -> TermVector:
     """
     if cap < 1:
         raise ValueError(f"cap is {cap}; at least 1 term must be kept")
-    keys = [term_key(term) for term in terms(text)]
+    keys = [key for word in _words(text) if (key := _word_key(word)) is not None]
     counts = Counter(keys)
-    kept = counts.most_common(cap) if len(counts) > cap else list(counts.items())
-    kept.sort()
+    kept = dict(counts.most_common(cap)) if len(counts) > cap else counts
+    ordered = sorted(kept)
     return TermVector(
-        keys=np.array([key for key, _ in kept], np.int32),
-        frequencies=np.array([min(count, MAX_FREQUENCY) for _, count in kept], np.uint8),
+        keys=np.array(ordered, np.int32),
+        frequencies=np.minimum(np.array([kept[key] for key in ordered], np.uint32), MAX_FREQUENCY).astype(np.uint8),
         length=len(keys),
     )
 
@@ -189,6 +189,13 @@ def _term(word: str) -> str:
         return ""
     stem: str = _stemmer.stemWord(_IRREGULAR.get(bare, bare))
     return stem
+
+
+@lru_cache(1 << 16)
+def _word_key(word: str) -> int | None:
+    """Return the key of the term a lower-case word stands for, or None for a stop word."""
+    term = _term(word)
+    return term_key(term) if term else None
 
 
 def _folded(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any
 
@@ -23,6 +24,9 @@ TERM_SPACE = 1 << 29
 
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _FLOAT4_OID, _FLOAT4_ARRAY_OID = 700, 1021
+_TEXT_OID, _TEXT_ARRAY_OID = 25, 1009
+_TIMESTAMPTZ_OID, _TIMESTAMPTZ_ARRAY_OID = 1184, 1185
+_EPOCH_2000, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 # PostgreSQL's array_send: dimensions, has nulls, type of the elements, length, lower bound; then length and bytes each.
 _ARRAY_HEADER = Struct(">iiIii")
 _LENGTH = Struct(">i")
@@ -43,6 +47,20 @@ class Floats:
     """A float4[]."""
 
     values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A text[]; psycopg would send a list of strings as one text with every quote in it escaped."""
+
+    values: Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Instants:
+    """A timestamptz[]."""
+
+    values: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,23 @@ class _UuidsDumper(Dumper):
         return _array(obj.values, _UUID_OID, "V16")
 
 
+class _TextsDumper(Dumper):
+    format = Format.BINARY
+    oid = _TEXT_ARRAY_OID
+
+    def dump(self, obj: Texts) -> bytes:
+        return _entries(_TEXT_OID, [None if one is None else one.encode() for one in obj.values])
+
+
+class _InstantsDumper(Dumper):
+    format = Format.BINARY
+    oid = _TIMESTAMPTZ_ARRAY_OID
+
+    def dump(self, obj: Instants) -> bytes:
+        since_2000_us = [(one - _EPOCH_2000) // _MICROSECOND for one in obj.values]
+        return _array(np.array(since_2000_us, np.int64), _TIMESTAMPTZ_OID, ">i8")
+
+
 class _FloatsDumper(Dumper):
     format = Format.BINARY
     oid = _FLOAT4_ARRAY_OID
@@ -79,6 +114,8 @@ async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
     connection.adapters.register_dumper(Floats, _FloatsDumper)
+    connection.adapters.register_dumper(Texts, _TextsDumper)
+    connection.adapters.register_dumper(Instants, _InstantsDumper)
     cursor = await connection.execute(EXTENSION_SCHEMA)
     found = await cursor.fetchone()
     if found is not None:

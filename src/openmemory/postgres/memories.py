@@ -1,5 +1,6 @@
 """Memories in and out of their table, one function a statement."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +12,21 @@ import numpy.typing as npt
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from openmemory.core.memory import Embedding, Memory, NewMemory, Place
+from openmemory.core.memory import Embedding, JsonValue, Memory, NewMemory, Place
 from openmemory.errors import MemoryExists
-from openmemory.postgres.adaptation import Floats, Uuids
+from openmemory.postgres.adaptation import Floats, Instants, Texts, Uuids
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What became of a new memory: its id, or that of the one that said the same before."""
+class Known:
+    """The memory that said the same before as a new one, which was not kept."""
 
     id: UUID
     fingerprint: UUID
     primary_sector: str
     sectors: int
-    deduplicated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Speaker:
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\) already)")
 
-_INSERT = statement("memories.insert", Kept)
+_INSERT = statement("memories.insert", Known)
 _NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
 _GET_FOR_UPDATE = statement("memories.get_for_update", Memory)
@@ -86,8 +86,8 @@ _SECTOR_COUNTS = statement("memories.sector_counts", SectorCount)
 _TOTALS = statement("memories.totals", Totals)
 
 
-async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Kept]:
-    """Keep `new` memories, whose fingerprints differ, and return what became of each, in no particular order.
+async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Known]:
+    """Keep `new` memories, whose fingerprints differ, and return those that were known, in no particular order.
 
     One that was said before gains `boost` salience instead. Raises MemoryExists if an id is taken.
     """
@@ -223,18 +223,26 @@ def _taken(error: errors.UniqueViolation) -> str:
 
 def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
     return {
-        "ids": [memory.id for memory in new],
-        "users": [memory.user_id for memory in new],
-        "projects": [memory.project_id for memory in new],
-        "sessions": [memory.session_id for memory in new],
-        "speakers": [memory.speaker for memory in new],
-        "contents": [memory.content for memory in new],
-        "primary_sectors": [memory.primary_sector for memory in new],
+        "ids": Uuids(_raw([memory.id for memory in new])),
+        "users": Texts([memory.user_id for memory in new]),
+        "projects": Texts([memory.project_id for memory in new]),
+        "sessions": Texts([memory.session_id for memory in new]),
+        "speakers": Texts([memory.speaker for memory in new]),
+        "contents": Texts([memory.content for memory in new]),
+        "primary_sectors": Texts([memory.primary_sector for memory in new]),
         "sectors": [memory.sectors for memory in new],
-        "tags": [Jsonb(list(memory.tags)) for memory in new],
-        "metadata": [Jsonb(memory.metadata) for memory in new],
+        "tags": Texts([_json(list(memory.tags)) for memory in new]),
+        "metadata": Texts([_json(memory.metadata) for memory in new]),
         "saliences": [memory.salience for memory in new],
         "decay_rates": [memory.decay_rate for memory in new],
-        "occurred": [memory.occurred_at for memory in new],
-        "fingerprints": [memory.fingerprint for memory in new],
+        "occurred": Instants([memory.occurred_at for memory in new]),
+        "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
     }
+
+
+def _raw(ids: Sequence[UUID]) -> npt.NDArray[np.void]:
+    return np.frombuffer(b"".join([one.bytes for one in ids]), "V16")
+
+
+def _json(value: JsonValue) -> str:
+    return json.dumps(value) if value else ("{}" if isinstance(value, dict) else "[]")

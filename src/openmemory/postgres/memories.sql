@@ -1,11 +1,12 @@
 -- name: insert
--- New memories in the order given; one that was said before is reinforced instead and comes back with its own id.
+-- New memories in the order given; one that was said before is reinforced instead. Only those come back,
+-- each with its own id: nothing needs to be said of what is new.
 -- A user seen for the first time is written down too. Those of one batch are a microsecond apart, to be listed in order.
 WITH given AS (
     SELECT *
       FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
-                  %(contents)s::text[], %(primary_sectors)s::text[], %(sectors)s::int2[], %(tags)s::jsonb[],
-                  %(metadata)s::jsonb[], %(saliences)s::float8[], %(decay_rates)s::float8[],
+                  %(contents)s::text[], %(primary_sectors)s::text[], %(sectors)s::int2[], %(tags)s::text[],
+                  %(metadata)s::text[], %(saliences)s::float8[], %(decay_rates)s::float8[],
                   %(occurred)s::timestamptz[], %(fingerprints)s::uuid[])
            WITH ORDINALITY
            AS g (id, user_id, project_id, session_id, speaker, content, primary_sector, sectors, tags, metadata,
@@ -17,21 +18,26 @@ WITH given AS (
      WHERE user_id IS NOT NULL
      ORDER BY user_id
         ON CONFLICT DO NOTHING
+), kept AS (
+    INSERT INTO {memories} AS m (tenant_id, id, user_id, project_id, session_id, speaker, content, primary_sector,
+                                 sectors, tags, metadata, salience, salience_at, decay_rate, occurred_at, last_seen_at,
+                                 created_at, updated_at, fingerprint)
+    SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
+           CASE tags WHEN '[]' THEN '{}' ELSE ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)) END, metadata::jsonb,
+           salience, %(now)s, decay_rate, CASE WHEN occurred_at = %(now)s THEN written_at ELSE occurred_at END, %(now)s,
+           written_at, %(now)s, fingerprint
+      FROM given, LATERAL (SELECT %(now)s::timestamptz + (place - 1) * interval '1 microsecond' AS written_at) AS w
+     ORDER BY place
+        ON CONFLICT (tenant_id, fingerprint) DO UPDATE
+       SET repetitions = m.repetitions + 1,
+           salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
+           salience_at = %(now)s,
+           last_seen_at = %(now)s
+    RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS deduplicated
 )
-INSERT INTO {memories} AS m (tenant_id, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
-                             tags, metadata, salience, salience_at, decay_rate, occurred_at, last_seen_at, created_at,
-                             updated_at, fingerprint)
-SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
-       ARRAY(SELECT jsonb_array_elements_text(tags)), metadata, salience, %(now)s, decay_rate,
-       CASE WHEN occurred_at = %(now)s THEN written_at ELSE occurred_at END, %(now)s, written_at, %(now)s, fingerprint
-  FROM given, LATERAL (SELECT %(now)s::timestamptz + (place - 1) * interval '1 microsecond' AS written_at) AS w
- ORDER BY place
-    ON CONFLICT (tenant_id, fingerprint) DO UPDATE
-   SET repetitions = m.repetitions + 1,
-       salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
-       salience_at = %(now)s,
-       last_seen_at = %(now)s
-RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS deduplicated;
+SELECT id, fingerprint, primary_sector, sectors
+  FROM kept
+ WHERE deduplicated;
 
 -- name: nearest
 -- The k best of the rows that ranked best by estimate, now with the exact similarity, best first. A memory comes twice

@@ -1,6 +1,7 @@
 """Between the public contract and the service's values."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from uuid import UUID
 
 import numpy as np
@@ -188,6 +189,7 @@ def _sector_of(value: object) -> Sector | None:
     return Sector(value) if isinstance(value, str) and value in set(Sector) else None
 
 
+@cache
 def _sectors(primary: str, bits: int) -> list[str]:
     others = [sector.value for sector in unmask(bits) if sector.value != primary]
     return [primary, *others]

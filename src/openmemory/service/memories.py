@@ -21,7 +21,7 @@ from openmemory.errors import (
 )
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
-from openmemory.postgres.memories import Kept, SectorCount, Totals
+from openmemory.postgres.memories import Known, SectorCount, Totals
 from openmemory.service.clock import Clock
 from openmemory.service.encoding import Encoder
 from openmemory.service.vocabularies import Vocabularies
@@ -155,42 +155,45 @@ class Memories:
         for attempt in range(_TRIES):
             try:
                 async with self._database.tenant(scope) as tx:
-                    kept = await self._keep(tx, new, now)
+                    known = await self._keep(tx, new, now)
                 break
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
                 if attempt == _TRIES - 1:
                     raise
         self._vocabularies.note_write(scope)
-        return _answers(new, kept)
+        return _answers(new, known)
 
-    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Kept]:
-        """Keep the first of each fingerprint and return what became of it, by fingerprint."""
+    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
+        """Keep the first of each fingerprint and return, by fingerprint, those that were known."""
         first = {memory.fingerprint: memory for memory in reversed(new)}
         once = [memory for memory in new if first[memory.fingerprint] is memory]
-        kept = await memories.insert(tx, once, now, salience.REINFORCEMENT)
-        fresh = {row.fingerprint for row in kept if not row.deduplicated}
+        known = {row.fingerprint: row for row in await memories.insert(tx, once, now, salience.REINFORCEMENT)}
+        fresh = [memory for memory in once if memory.fingerprint not in known]
         if fresh:
-            await vectors.insert(tx, [memory for memory in once if memory.fingerprint in fresh])
-        return {row.fingerprint: row for row in kept}
+            await vectors.insert(tx, fresh)
+        return known
 
 
 def _place(memory: Memory) -> Place:
     return Place(memory.created_at, memory.id)
 
 
-def _answers(new: Sequence[NewMemory], kept: dict[UUID, Kept]) -> list[Added]:
-    answers, said = [], set[UUID]()
+def _answers(new: Sequence[NewMemory], known: dict[UUID, Known]) -> list[Added]:
+    answers, said = [], dict[UUID, NewMemory]()
     for memory in new:
-        row = kept[memory.fingerprint]
-        again = memory.fingerprint in said
-        said.add(memory.fingerprint)
-        answers.append(Added(row.id, row.primary_sector, row.sectors, row.deduplicated or again))
+        first = said.setdefault(memory.fingerprint, memory)
+        row = known.get(memory.fingerprint) or first
+        deduplicated = first is not memory or memory.fingerprint in known
+        answers.append(Added(row.id, row.primary_sector, row.sectors, deduplicated))
     return answers
 
 
 def _within(scope: Scope, told: Told) -> Told:
     """Return `told` as said inside `scope`, which may be narrowed to a user and a project."""
+    if scope.user is None and scope.project is None:
+        # The names were checked where they came in; nothing narrows them further.
+        return told
     inside = scope.narrowed(told.user_id, told.project_id)
     return replace(told, user_id=inside.user, project_id=inside.project)
 
