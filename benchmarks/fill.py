@@ -18,7 +18,7 @@ from benchmarks import corpus, report
 from openmemory import app
 from openmemory.adapters.embedders import StaticEmbedder
 from openmemory.core.scope import Scope
-from openmemory.postgres import memories, registry, vectors
+from openmemory.postgres import memories, registry
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import connected
 from openmemory.service.encoding import Encoder
@@ -126,12 +126,8 @@ async def _add(database: Database, encoder: Encoder, tenant: str, start: int, st
     now = datetime.now(UTC)
     new = await encoder.encode(list(corpus.memories(tenant, start, stop)), now)
     async with database.tenant(Scope(tenant)) as tx:
-        kept = await memories.insert(tx, new, now, boost=0)
-        known = {row.fingerprint for row in kept}
-        fresh = [memory for memory in new if memory.fingerprint not in known]
-        if fresh:
-            await vectors.insert(tx, fresh)
-    return len(fresh)
+        known = await memories.insert(tx, new, now, boost=0)
+    return len(new) - len(known)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from openmemory.adapters.embedders import StaticEmbedder
 from openmemory.core.memory import NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.text import spoken
-from openmemory.postgres import memories, vectors
+from openmemory.postgres import memories
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.server import encoding
 from openmemory.service.encoding import Encoder
@@ -101,10 +101,8 @@ async def _keep(database: Database, scope: Scope, new: list[NewMemory], watch: S
     door = database.tenant(scope)
     with watch.step("begin"):
         tx = await door.__aenter__()
-    with watch.step("INSERT of memories"):
+    with watch.step("INSERT"):
         await memories.insert(tx, new, datetime.now(UTC), 0.1)
-    with watch.step("INSERT of vectors"):
-        await vectors.insert(tx, new)
     with watch.step("commit"):
         await door.__aexit__(None, None, None)
     with watch.step("answer"):

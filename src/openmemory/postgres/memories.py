@@ -17,6 +17,7 @@ from openmemory.errors import MemoryExists
 from openmemory.postgres.adaptation import Floats, Instants, Texts, Uuids
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
+from openmemory.postgres.vectors import search_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,10 @@ _TOTALS = statement("memories.totals", Totals)
 
 
 async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Known]:
-    """Keep `new` memories, whose fingerprints differ, and return those that were known, in no particular order.
+    """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
-    One that was said before gains `boost` salience instead. Raises MemoryExists if an id is taken.
+    Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
+    taken.
     """
     try:
         return await tx.all(_INSERT, **_columns(new), now=now, boost=boost)
@@ -237,6 +239,7 @@ def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
         "decay_rates": [memory.decay_rate for memory in new],
         "occurred": Instants([memory.occurred_at for memory in new]),
         "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
+        **search_columns(new),
     }
 
 

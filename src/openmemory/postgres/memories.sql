@@ -1,16 +1,18 @@
 -- name: insert
 -- New memories in the order given; one that was said before is reinforced instead. Only those come back,
 -- each with its own id: nothing needs to be said of what is new.
--- A user seen for the first time is written down too. Those of one batch are a microsecond apart, to be listed in order.
+-- Its search row and a user seen for the first time are written in the same round trip. Those of one batch are a microsecond apart, to be listed in order.
 WITH given AS (
     SELECT *
       FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
                   %(contents)s::text[], %(primary_sectors)s::text[], %(sectors)s::int2[], %(tags)s::text[],
                   %(metadata)s::text[], %(saliences)s::float8[], %(decay_rates)s::float8[],
-                  %(occurred)s::timestamptz[], %(fingerprints)s::uuid[])
+                  %(occurred)s::timestamptz[], %(fingerprints)s::uuid[], %(session_keys)s::int8[],
+                  %(speaker_keys)s::int4[], %(traits)s::int4[], %(terms)s::sparsevec[], %(embeddings)s::vector[])
            WITH ORDINALITY
            AS g (id, user_id, project_id, session_id, speaker, content, primary_sector, sectors, tags, metadata,
-                 salience, decay_rate, occurred_at, fingerprint, place)
+                 salience, decay_rate, occurred_at, fingerprint, session_key, speaker_key, traits, terms, embedding,
+                 place)
 ), met AS (
     INSERT INTO {users} (tenant_id, user_id)
     SELECT DISTINCT %(tenant)s, user_id
@@ -33,7 +35,17 @@ WITH given AS (
            salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
            salience_at = %(now)s,
            last_seen_at = %(now)s
-    RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.repetitions > 0 AS deduplicated
+    RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.occurred_at, m.seq,
+              m.repetitions > 0 AS deduplicated
+), indexed AS (
+    INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at, seq,
+                           sectors, speaker_key, traits, terms, embedding)
+    SELECT %(tenant)s, k.id, k.primary_sector, g.user_id, g.project_id, g.session_id, g.session_key, k.occurred_at,
+           k.seq, k.sectors, g.speaker_key, g.traits, g.terms, g.embedding
+      FROM kept k
+      JOIN given g
+        ON g.fingerprint = k.fingerprint
+     WHERE NOT k.deduplicated
 )
 SELECT id, fingerprint, primary_sector, sectors
   FROM kept

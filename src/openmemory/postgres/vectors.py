@@ -69,17 +69,20 @@ class Visible:
     candidates: Candidates
 
 
-async def insert(tx: TenantTx, new: Sequence[NewMemory]) -> None:
-    """Add the search rows of memories that were just kept."""
-    await tx.run(
-        _INSERT,
-        ids=[memory.id for memory in new],
-        session_keys=[session_key(memory.user_id, memory.session_id) for memory in new],
-        speaker_keys=[speaker_key(memory.speaker) if memory.speaker else 0 for memory in new],
-        traits=[memory.marks << _LENGTH_BITS | min(memory.terms.length, _LENGTHS) for memory in new],
-        terms=TermLists([memory.terms for memory in new]),
-        embeddings=Vectors([memory.embedding for memory in new]),
-    )
+async def insert(tx: TenantTx, memory: NewMemory) -> None:
+    """Add the search row of a memory that is kept already, as after a change of its content."""
+    await tx.run(_INSERT, ids=[memory.id], **search_columns([memory]))
+
+
+def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
+    """Return what only search rows have of `memories`, as a statement's parameters."""
+    return {
+        "session_keys": [session_key(memory.user_id, memory.session_id) for memory in memories],
+        "speaker_keys": [speaker_key(memory.speaker) if memory.speaker else 0 for memory in memories],
+        "traits": [memory.marks << _LENGTH_BITS | min(memory.terms.length, _LENGTHS) for memory in memories],
+        "terms": TermLists([memory.terms for memory in memories]),
+        "embeddings": Vectors([memory.embedding for memory in memories]),
+    }
 
 
 async def delete(tx: TenantTx, memory_id: UUID) -> int:

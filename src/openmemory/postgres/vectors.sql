@@ -1,5 +1,5 @@
 -- name: insert
--- The search rows of new memories; what they share with the memories is read from there.
+-- The search row of a memory that is there; what it shares with the memory is read from there.
 INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at,
                        seq, sectors, speaker_key, traits, terms, embedding)
 SELECT m.tenant_id, m.id, m.primary_sector, m.user_id, m.project_id, m.session_id, g.session_key, m.occurred_at,

@@ -114,7 +114,7 @@ class Memories:
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
             if encoded is not None:
                 await vectors.delete(tx, memory_id)
-                await vectors.insert(tx, [replace(encoded, id=memory_id)])
+                await vectors.insert(tx, replace(encoded, id=memory_id))
         return replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
 
     async def reinforce(self, scope: Scope, memory_id: UUID, boost: float = salience.REINFORCEMENT) -> None:
@@ -168,11 +168,8 @@ class Memories:
         """Keep the first of each fingerprint and return, by fingerprint, those that were known."""
         first = {memory.fingerprint: memory for memory in reversed(new)}
         once = [memory for memory in new if first[memory.fingerprint] is memory]
-        known = {row.fingerprint: row for row in await memories.insert(tx, once, now, salience.REINFORCEMENT)}
-        fresh = [memory for memory in once if memory.fingerprint not in known]
-        if fresh:
-            await vectors.insert(tx, fresh)
-        return known
+        known = await memories.insert(tx, once, now, salience.REINFORCEMENT)
+        return {row.fingerprint: row for row in known}
 
 
 def _place(memory: Memory) -> Place:
