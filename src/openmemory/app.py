@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import structlog
 from fastapi import FastAPI
 
 from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, OpenAIEmbedder, StaticEmbedder
-from openmemory.errors import ConfigurationError
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import in_turn
@@ -32,8 +33,12 @@ from openmemory.service.tenants import Tenants
 from openmemory.service.vocabularies import Vocabularies
 from openmemory.settings import Login, Settings
 
+log = structlog.get_logger()
+
 Conninfo = Mapping[str, str]
 OnEvent = Callable[[str], None]
+
+_LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Logins:
     server_user: str | None
     """The non-owner's name, or None where the owner serves."""
     behind_pooler: bool = True
+    revive: Callable[[], None] | None = None
+    """Starts the embedded server again if it has died; None for a server that is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ def reached(settings: Settings, on_event: OnEvent = lambda _: None) -> Iterator[
             server={"conninfo": server.server_dsn()},
             server_user=embedded.SERVER,
             behind_pooler=False,
+            revive=server.revive,
         )
 
 
@@ -139,8 +147,11 @@ def bring_up_to_date(
 def _bring_up(
     logins: Logins, tables: Names, embedder: Embedder, on_step: Callable[[migrate.Migration], None] = lambda _: None
 ) -> list[migrate.Migration]:
-    if migrate.status(logins.owner, tables).is_foreign:
+    status = migrate.status(logins.owner, tables)
+    if status.is_foreign:
         return migrate.migrate(logins.owner, tables, on_step)
+    if not status.is_empty:
+        _check_facts(registry.facts(logins.owner, tables), _facts(tables, embedder))
     roles.prepare_app_role(logins.owner, tables)
     applied = migrate.migrate(logins.owner, tables, on_step)
     roles.grant(logins.owner, tables, logins.server_user)
@@ -168,7 +179,7 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
     elif status.pending:
         listed = ", ".join(migration.name for migration in status.pending)
         raise ConfigurationError(f"migrations are pending ({listed}); run `openmemory migrate`")
-    _check_embedder(registry.facts(logins.server, tables), _facts(tables, embedder))
+    _check_facts(registry.facts(logins.server, tables), _facts(tables, embedder))
     return Readied(logins, tables, tuple(roles.check(logins.server, tables, owner_serves=logins.server_user is None)))
 
 
@@ -184,12 +195,13 @@ async def open_services(
         vocabularies = Vocabularies(database)
         recalls = Recalls(database, clock)
         limits = settings.limits
-        upkeep = asyncio.create_task(recalls.run())
+        tenants = Tenants(database, create_on_first_use=settings.access.auto_create_tenants)
+        upkeep = asyncio.gather(recalls.run(), _keep_alive(tenants, ready.logins.revive))
         try:
             yield Services(
                 memories=Memories(database, encoder, vocabularies, clock),
                 search=Search(database, encoder, vocabularies, recalls, clock, _searches_at_once(settings)),
-                tenants=Tenants(database, create_on_first_use=settings.access.auto_create_tenants),
+                tenants=tenants,
                 idempotency=Idempotency(database, clock),
                 shares=Shares(limits.tenant_concurrency, limits.tenant_wait_ms / 1000),
                 clock=clock,
@@ -207,6 +219,21 @@ async def open_census(settings: Settings, ready: Readied) -> AsyncIterator[Censu
     """Yield the counts over a pool of their own: for the owner's commands, never for the server."""
     async with _database(settings, ready) as database:
         yield Census(database)
+
+
+async def _keep_alive(tenants: Tenants, revive: Callable[[], None] | None) -> None:
+    """Look every few seconds whether the embedded server answers, and start it again if it has died."""
+    while revive is not None:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            await tenants.ping()
+        except DatabaseUnavailable as error:
+            log.error("database.away", reason=error.detail)
+            try:
+                await asyncio.to_thread(revive)
+                log.info("database.revived")
+            except ConfigurationError as refused:
+                log.error("database.not_revived", reason=refused.detail)
 
 
 def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock) -> FastAPI:
@@ -261,11 +288,19 @@ def _facts(tables: Names, embedder: Embedder) -> dict[str, str]:
         "embedding_model": embedder.name,
         "embedding_dimension": str(tables.dimension),
         "embedding_type": tables.vector_type,
+        "memories_table": tables.memories,
+        "vectors_table": tables.vectors,
     }
 
 
-def _check_embedder(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    different = [name for name, value in wanted.items() if recorded.get(name, value) != value]
+def _check_facts(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if the settings name other tables or another embedder than the database has."""
+    different = {name for name, value in wanted.items() if recorded.get(name, value) != value}
+    if different & {"memories_table", "vectors_table"}:
+        raise ConfigurationError(
+            f"this schema was made with OM_PG_TABLE={recorded['memories_table']} and"
+            f" OM_VECTOR_TABLE={recorded['vectors_table']}; set them back, or choose another OM_PG_SCHEMA"
+        )
     if different:
         there, here = recorded.get("embedding_model"), wanted["embedding_model"]
         raise ConfigurationError(

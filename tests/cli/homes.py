@@ -103,6 +103,13 @@ class Home:
                 process.kill()
 
     @property
+    def postmaster(self) -> int:
+        """Return the process of PostgreSQL on the folder, 0 while there is none."""
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        return 0
+
+    @property
     def is_stopped(self) -> bool:
         """Return whether no PostgreSQL runs on the folder."""
         return not (self.folder / "postgres" / "postmaster.pid").exists()

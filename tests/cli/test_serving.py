@@ -1,9 +1,13 @@
 """`serve` as a process: ready, shared, stopped and killed."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -48,6 +52,26 @@ def test_what_was_answered_survives_a_kill(own: Home) -> None:
 
     assert [match["content"] for match in found["matches"]] == ["The lamp of the lighthouse is brass"]
     assert own.is_stopped
+
+
+def test_a_postgresql_that_is_killed_is_started_again(own: Home) -> None:
+    tenant, port = a_tenant(), a_port()
+    with own.serving(port) as server:
+        call(port, "/memory/add", {"content": "The lamp of the lighthouse is brass"}, tenant)
+        os.kill(own.postmaster, signal.SIGKILL)
+
+        deadline, found = time.monotonic() + PATIENCE_S, None
+        while found is None and time.monotonic() < deadline:
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(0.05)
+            with suppress(AssertionError):  # 503 while it is away, and once for each connection that died with it
+                found = call(port, "/memory/query", {"query": "brass lamp"}, tenant)
+        server.terminate()
+        server.communicate(timeout=PATIENCE_S)
+
+    assert found is not None
+    assert [match["content"] for match in found["matches"]] == ["The lamp of the lighthouse is brass"]
+    assert own.postmaster == 0
 
 
 def test_two_servers_and_a_command_share_one_folder(own: Home) -> None:

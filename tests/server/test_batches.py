@@ -109,3 +109,14 @@ async def test_a_batch_may_be_larger_than_another_request(me: httpx2.AsyncClient
     response = await me.post("/memory/add/batch", json={"items": items})
 
     assert response.status_code == 200
+
+
+async def test_a_taken_id_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
+    taken = str(uuid4())
+    await me.post("/memory/add", json={"content": "The first of its id", "id": taken})
+    items = [{"content": "A new one"}, {"content": "The second of its id", "id": taken}]
+
+    refused = await me.post("/memory/add/batch", json={"items": items})
+
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith(f"items[1].id: {taken} is taken")

@@ -1,5 +1,6 @@
 """Connections, and the two doors to rows: one tenant's, and the operator's registry."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ Row = TypeVar("Row")
 Connection = AsyncConnection[tuple[object, ...]]
 
 _CONNECTIONS_AT_LEAST = 4
+_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Database:
         self._settings = _settings(statement_timeout_ms)
         self._behind_pooler = behind_pooler
         self._openings = _Openings(b"", b"")
+        self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
         self._pool = AsyncConnectionPool[Connection](
             conninfo.get("conninfo", ""),
             kwargs={
@@ -177,8 +180,9 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self, opening: bytes, tenant: str | None) -> AsyncIterator[Connection]:
+        # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         with translated():
-            async with self._pool.connection() as connection:
+            async with asyncio.timeout(self._patience_s), self._pool.connection() as connection:
                 try:
                     begin = opening if tenant is None else opening + _literal(connection, tenant)
                     await connection.execute(begin, prepare=False)

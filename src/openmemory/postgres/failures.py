@@ -28,6 +28,8 @@ def translated() -> Iterator[None]:
         # Its message quotes the value; the name of the condition does not.
         condition = f"{type(error).__name__} (SQLSTATE {error.sqlstate or 'none'})"
         raise Unprocessable(f"PostgreSQL refuses a value: {condition}") from error
+    except TimeoutError as error:
+        raise DatabaseUnavailable("PostgreSQL does not answer") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(error)}") from error
 

@@ -1,7 +1,6 @@
 """Memories in and out of their table, one function a statement."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,8 +68,6 @@ class _Speaker:
     speaker: str
 
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=\) already)")
-
 _INSERT = statement("memories.insert", Known)
 _NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
@@ -96,7 +93,7 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: f
     try:
         return await tx.all(_INSERT, **_columns(new), now=now, boost=boost)
     except errors.UniqueViolation as error:
-        raise MemoryExists(_taken(error)) from error
+        raise MemoryExists("an id is taken by another memory of this tenant") from error
 
 
 async def nearest(
@@ -215,12 +212,6 @@ async def totals(tx: TenantTx) -> Totals:
     """Return how much the tenant has in all."""
     found = await tx.one(_TOTALS)
     return found or Totals(0, 0, 0, 0, None, None)
-
-
-def _taken(error: errors.UniqueViolation) -> str:
-    """Return which id is taken: PostgreSQL says it in its DETAIL, of which nothing else is passed on."""
-    found = _UUID.search(error.diag.message_detail or "")
-    return f"id {found[0]} is taken by another memory of this tenant" if found else "an id is taken already"
 
 
 def _columns(new: Sequence[NewMemory]) -> dict[str, object]:

@@ -157,12 +157,26 @@ class Memories:
                 async with self._database.tenant(scope) as tx:
                     known = await self._keep(tx, new, now)
                 break
+            except MemoryExists as error:
+                raise await self._naming_the_taken(scope, told, in_batch=in_batch) from error
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
                 if attempt == _TRIES - 1:
                     raise
         self._vocabularies.note_write(scope)
         return _answers(new, known)
+
+    async def _naming_the_taken(self, scope: Scope, told: Sequence[Told], *, in_batch: bool) -> MemoryExists:
+        """Return the error that says which id is taken: PostgreSQL does not tell under row-level security."""
+        async with self._database.tenant(scope, read_only=True) as tx:
+            seen = await memories.taken(tx, [one.id for one in told if one.id is not None])
+        for place, one in enumerate(told):
+            if one.id in seen:
+                where = f"items[{place}].id" if in_batch else "id"
+                return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
+            if one.id is not None:
+                seen.add(one.id)
+        return MemoryExists("an id was taken by another memory of this tenant meanwhile")
 
     async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
         """Keep the first of each fingerprint and return, by fingerprint, those that were known."""

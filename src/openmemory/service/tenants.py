@@ -1,14 +1,16 @@
 """Which tenants there are, and whether one may work now."""
 
+import asyncio
 from collections import OrderedDict
 from time import monotonic
 
 from openmemory.core.scope import Scope
-from openmemory.errors import TenantForbidden
+from openmemory.errors import DatabaseUnavailable, TenantForbidden
 from openmemory.postgres import registry
 from openmemory.postgres.database import Database
 
 _FRESH_S = 5.0
+_PING_S = 2.0
 _KEPT = 100_000
 
 
@@ -19,6 +21,7 @@ class Tenants:
         self._database = database
         self._create = create_on_first_use
         self._admitted_s: OrderedDict[str, float] = OrderedDict()
+        self._given_up: set[asyncio.Task[None]] = set()
 
     async def admit(self, tenant: str) -> Scope:
         """Return the scope of a proved tenant, written down on its first use; raises TenantForbidden."""
@@ -32,8 +35,25 @@ class Tenants:
 
     async def ping(self) -> None:
         """Return when the database answers; raises DatabaseUnavailable."""
+        asking = asyncio.create_task(self._ping())
+        await asyncio.wait({asking}, timeout=_PING_S)
+        if asking.done():
+            asking.result()
+            return
+        # Not awaited: where PostgreSQL hangs, the driver's own way to cancel hangs for ten seconds more.
+        self._given_up.add(asking)
+        asking.add_done_callback(self._forget)
+        asking.cancel()
+        raise DatabaseUnavailable(f"PostgreSQL has not answered for {_PING_S:g} s")
+
+    async def _ping(self) -> None:
         async with self._database.registry() as tx:
             await registry.ping(tx)
+
+    def _forget(self, asked: asyncio.Task[None]) -> None:
+        self._given_up.discard(asked)
+        if not asked.cancelled():
+            asked.exception()  # seen, so that asyncio does not report it
 
     async def _look_up(self, tenant: str) -> None:
         async with self._database.registry() as tx:

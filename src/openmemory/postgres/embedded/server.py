@@ -46,6 +46,13 @@ class EmbeddedServer:
         """Return the connection string of the role to serve with: it owns nothing and cannot bypass RLS."""
         return dsn(self.socket_dir, SERVER, self._passwords.server)
 
+    def revive(self) -> None:
+        """Start PostgreSQL again if it has died while we use it; does nothing while it lives."""
+        patience = Patience(_STOP_S, self._folder.log)
+        with refusals(self.data_dir), _starting(self._folder, patience, _say_nothing):
+            if not self._users.is_closed:
+                bring_up(self._folder, patience, _say_nothing, None)
+
     def stop(self) -> None:
         """Leave the server; the last one to leave shuts it down. Doing it twice does no harm."""
         if self._users.is_closed:
