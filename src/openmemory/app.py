@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -185,9 +185,13 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock
+    settings: Settings,
+    ready: Readied,
+    embedder: Embedder,
+    clock: Clock = system_clock,
+    revive: Callable[[], None] | None = None,
 ) -> AsyncIterator[Services]:
-    """Yield the services over an open pool, with their upkeep running."""
+    """Yield the services over an open pool, with their upkeep running; `revive` is called when the database is away."""
     if isinstance(embedder, StaticEmbedder):
         embedder.load()  # or the first request would wait for it
     async with _database(settings, ready) as database:
@@ -196,7 +200,9 @@ async def open_services(
         recalls = Recalls(database, clock)
         limits = settings.limits
         tenants = Tenants(database, create_on_first_use=settings.access.auto_create_tenants)
-        upkeep = asyncio.gather(recalls.run(), _keep_alive(tenants, ready.logins.revive))
+        upkeep = [asyncio.create_task(recalls.run())]
+        if revive is not None:
+            upkeep.append(asyncio.create_task(_keep_alive(tenants, revive)))
         try:
             yield Services(
                 memories=Memories(database, encoder, vocabularies, clock),
@@ -207,9 +213,9 @@ async def open_services(
                 clock=clock,
             )
         finally:
-            upkeep.cancel()
-            with suppress(asyncio.CancelledError):
-                await upkeep
+            for task in upkeep:
+                task.cancel()
+            await asyncio.gather(*upkeep, return_exceptions=True)  # the last recalls are written before the pool closes
             if isinstance(embedder, OpenAIEmbedder):
                 await embedder.aclose()
 
@@ -221,9 +227,9 @@ async def open_census(settings: Settings, ready: Readied) -> AsyncIterator[Censu
         yield Census(database)
 
 
-async def _keep_alive(tenants: Tenants, revive: Callable[[], None] | None) -> None:
+async def _keep_alive(tenants: Tenants, revive: Callable[[], None]) -> None:
     """Look every few seconds whether the embedded server answers, and start it again if it has died."""
-    while revive is not None:
+    while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         try:
             await tenants.ping()
@@ -240,7 +246,7 @@ def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Cl
     """Return the HTTP application over a database that was made ready."""
     access = settings.access
     return create_api(
-        lambda: open_services(settings, ready, embedder, clock),
+        lambda: open_services(settings, ready, embedder, clock, ready.logins.revive),
         HeaderAuth(
             bound_to_loopback=settings.server.loopback,
             api_key=access.api_key.get_secret_value() if access.api_key else None,
