@@ -10,6 +10,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, ParamSpec
 
+import structlog
 import typer
 
 from openmemory.cli.adding import add
@@ -44,6 +45,8 @@ def main() -> None:
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what is no text stream has none
     _interrupt_on("SIGTERM", "SIGHUP")
+    # Standard output is for what was asked for; `serve` chooses the log's form and level itself.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     cli()
 
 

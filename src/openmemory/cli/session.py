@@ -9,7 +9,6 @@ from openmemory import app
 from openmemory.adapters.embedders import Embedder
 from openmemory.cli.printing import progress, warn
 from openmemory.server.calling import Services
-from openmemory.server.telemetry import configure_logging
 from openmemory.service.census import Census
 from openmemory.settings import Settings
 
@@ -51,7 +50,6 @@ def session(settings: Settings) -> Iterator[Session]:
 
     The embedded PostgreSQL is shared with whoever runs it, started if nobody does, and stopped by the last to leave.
     """
-    configure_logging(settings.logging.level, settings.logging.format)
     with ExitStack() as left:
         with progress("opening the database") as on_event:
             logins = left.enter_context(app.reached(settings, on_event))
