@@ -43,7 +43,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of recorded data that users don't have: skip without it, fail in CI."""
-    folder = Path(os.environ.get("OPENMEMORY_SHARED", "../shared"))
+    folder = Path(os.environ.get("OPENMEMORY_SHARED", "../shared")).resolve()
     if not folder.is_dir():
         reason = f"the shared folder {folder} is not there (OPENMEMORY_SHARED)"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import structlog
 from fastapi import FastAPI
 
 from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, OpenAIEmbedder, StaticEmbedder
-from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.errors import ConfigurationError
 from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import in_turn
 from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade.look import refuse_half_done
+from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 from openmemory.server.api import Limits, create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Services
-from openmemory.server.limits import Shares
 from openmemory.server.status_calls import About
 from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock
@@ -29,16 +29,14 @@ from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls
 from openmemory.service.search import Search
+from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.tenants import Tenants
+from openmemory.service.upkeep import keep_alive
 from openmemory.service.vocabularies import Vocabularies
 from openmemory.settings import Login, Settings
 
-log = structlog.get_logger()
-
 Conninfo = Mapping[str, str]
 OnEvent = Callable[[str], None]
-
-_LOOK_EVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +172,13 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
             status = migrate.status(logins.server, tables)
     if status.is_foreign:
         raise ConfigurationError(
-            f"schema {tables.schema} holds tables of an older OpenMemory; they must be lifted by `openmemory migrate`"
+            f"schema {tables.schema} holds tables of an older OpenMemory; `openmemory migrate` looks at them, asks, and"
+            " moves them (`openmemory migrate --dry-run` only looks)"
         )
     elif status.pending:
         listed = ", ".join(migration.name for migration in status.pending)
         raise ConfigurationError(f"migrations are pending ({listed}); run `openmemory migrate`")
+    refuse_half_done(logins.server, tables)
     _check_facts(registry.facts(logins.server, tables), _facts(tables, embedder))
     return Readied(logins, tables, tuple(roles.check(logins.server, tables, owner_serves=logins.server_user is None)))
 
@@ -199,17 +199,19 @@ async def open_services(
         vocabularies = Vocabularies(database)
         recalls = Recalls(database, clock)
         limits = settings.limits
+        wait_s = limits.tenant_wait_ms / 1000
+        turns = SearchTurns(_searches_at_once(settings), wait_s)
         tenants = Tenants(database, create_on_first_use=settings.access.auto_create_tenants)
         upkeep = [asyncio.create_task(recalls.run())]
         if revive is not None:
-            upkeep.append(asyncio.create_task(_keep_alive(tenants, revive)))
+            upkeep.append(asyncio.create_task(keep_alive(tenants, revive)))
         try:
             yield Services(
                 memories=Memories(database, encoder, vocabularies, clock),
-                search=Search(database, encoder, vocabularies, recalls, clock, _searches_at_once(settings)),
+                search=Search(database, encoder, vocabularies, recalls, clock, turns),
                 tenants=tenants,
                 idempotency=Idempotency(database, clock),
-                shares=Shares(limits.tenant_concurrency, limits.tenant_wait_ms / 1000),
+                shares=Shares(limits.tenant_concurrency, wait_s),
                 clock=clock,
             )
         finally:
@@ -225,21 +227,6 @@ async def open_census(settings: Settings, ready: Readied) -> AsyncIterator[Censu
     """Yield the counts over a pool of their own: for the owner's commands, never for the server."""
     async with _database(settings, ready) as database:
         yield Census(database)
-
-
-async def _keep_alive(tenants: Tenants, revive: Callable[[], None]) -> None:
-    """Look every few seconds whether the embedded server answers, and start it again if it has died."""
-    while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        try:
-            await tenants.ping()
-        except DatabaseUnavailable as error:
-            log.error("database.away", reason=error.detail)
-            try:
-                await asyncio.to_thread(revive)
-                log.info("database.revived")
-            except ConfigurationError as refused:
-                log.error("database.not_revived", reason=refused.detail)
 
 
 def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Clock = system_clock) -> FastAPI:
@@ -307,11 +294,23 @@ def _check_facts(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None
             f"this schema was made with OM_PG_TABLE={recorded['memories_table']} and"
             f" OM_VECTOR_TABLE={recorded['vectors_table']}; set them back, or choose another OM_PG_SCHEMA"
         )
+    if wanted["embedding_model"] == NoEmbedder.name:
+        different -= {"embedding_model"}  # requests bring the vectors, and whoever sends them knows the model
     if different:
         there, here = recorded.get("embedding_model"), wanted["embedding_model"]
         raise ConfigurationError(
             f"the vectors in this database were made by {there} ({recorded.get('embedding_dimension')} dimensions,"
             f" {recorded.get('embedding_type')}), but the settings choose {here} ({wanted['embedding_dimension']},"
-            f" {wanted['embedding_type']}). Set OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back, or"
-            " begin a fresh database (OM_PG_SCHEMA, OM_PG_DB or OM_DATA_DIR) and add the memories again"
+            f" {wanted['embedding_type']}). {_ways_out(recorded)}"
         )
+
+
+def _ways_out(recorded: Mapping[str, str]) -> str:
+    name = ""
+    if recorded.get("embedding_model") == UNKNOWN_MODEL:
+        name = "Say which model it was (`openmemory migrate --embedding-model NAME`, such as openai:NAME), then set"
+    return (
+        f"{name or 'Set'} OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or let requests bring"
+        f" their vectors (OM_EMBEDDINGS=none OM_VEC_DIM={recorded.get('embedding_dimension')}); or move every memory to"
+        " the model of the settings with `openmemory reembed`"
+    )

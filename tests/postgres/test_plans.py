@@ -1,6 +1,7 @@
 """A question reads its own tenant's part of the index and nothing else, on a table that nobody analysed."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from openmemory.app import Readied
 from openmemory.core.memory import Filters, Told
 from openmemory.core.scope import Scope
 from openmemory.postgres import vectors
+from openmemory.postgres.adaptation import Floats, Uuids
 from openmemory.postgres.database import Database
+from openmemory.postgres.memories import Near
+from openmemory.postgres.statements import statement
 from openmemory.postgres.vectors import Wanted
 from openmemory.settings import Settings
 from tests.conftest import Server
@@ -78,3 +82,25 @@ async def test_no_row_of_another_tenant_is_read_and_thrown_away(unanalysed: tupl
     (scanned,) = (line for line in plan if "Index Only Scan" in line)
     assert "rows=4" in scanned
     assert [line for line in plan if "Removed by Filter" in line] == []
+
+
+async def test_the_best_are_read_by_their_keys(unanalysed: tuple[Database, Scope]) -> None:
+    database, scope = unanalysed
+    ids = np.frombuffer(b"".join(uuid4().bytes for _ in range(100)), "V16")
+    ranked = Floats(np.ones(100, np.float32))
+
+    async with database.tenant(scope, read_only=True) as tx:
+        plan = await tx.explain(
+            statement("memories.nearest", Near),
+            ids=Uuids(ids),
+            partials=ranked,
+            weights=ranked,
+            embedding=WANTED.embedding,
+            k=8,
+            min_score=None,
+        )
+
+    scans = [line for line in plan if "openmemory_" in line]
+    assert len(scans) == 2
+    assert all("Index Scan using" in line and "_pkey" in line for line in scans)
+    assert all(scope.tenant in line for line in plan if "Index Cond" in line)

@@ -87,6 +87,16 @@ async def test_metadata_sector_counts_where_sector_is_absent(me: httpx2.AsyncCli
     assert response.json()["primary_sector"] == "emotional"
 
 
+@pytest.mark.parametrize("sector", ["energy", "Emotional", "", 7, ["emotional"]])
+async def test_another_word_in_metadata_sector_is_the_clients_own(me: httpx2.AsyncClient, sector: object) -> None:
+    body = {"content": "The ferry leaves at nine", "metadata": {"sector": sector}}
+
+    added = (await me.post("/memory/add", json=body)).json()
+
+    assert added["primary_sector"] == "semantic"
+    assert (await me.get(f"/memory/{added['id']}")).json()["metadata"] == {"sector": sector}
+
+
 @pytest.mark.parametrize(
     ("occurred_at", "kept"),
     [

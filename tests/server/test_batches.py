@@ -57,8 +57,9 @@ async def test_a_partial_batch_keeps_what_can_be_kept(me: httpx2.AsyncClient, ba
     kept, refused, also_kept = response.json()["results"]
     assert kept["id"]
     assert also_kept["id"]
-    assert refused.keys() == {"error", "title", "type"}
-    assert refused["type"] == "/problems/malformed"
+    assert refused.keys() == {"error", "title", "type", "status", "code", "errors"}
+    assert (refused["type"], refused["status"], refused["code"]) == ("/problems/malformed", 400, "malformed")
+    assert all(one["field"].startswith("items[1]") and one["message"] for one in refused["errors"])
     assert await listed(me) == ["Another", GOOD["content"]]
 
 
@@ -70,6 +71,7 @@ async def test_a_partial_batch_says_which_id_is_taken(me: httpx2.AsyncClient) ->
 
     refused, kept = response.json()["results"]
     assert refused["type"] == "/problems/memory-exists"
+    assert (refused["status"], refused["code"], refused["errors"]) == (409, "memory-exists", None)
     assert kept["id"]
 
 
@@ -120,3 +122,13 @@ async def test_a_taken_id_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
 
     assert refused.status_code == 409
     assert refused.json()["detail"].startswith(f"items[1].id: {taken} is taken")
+
+
+async def test_what_the_service_refuses_of_a_partial_batch_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
+    items = [GOOD, {"content": "short", "embedding": [1.0]}]
+
+    response = await me.post("/memory/add/batch", json={"items": items, "partial": True})
+
+    _, short = response.json()["results"]
+    assert [one["field"] for one in short["errors"]] == ["items[1].embedding"]
+    assert (short["status"], short["code"]) == (400, "malformed")

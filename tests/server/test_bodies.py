@@ -142,3 +142,18 @@ async def test_a_length_that_is_too_large_is_refused_before_the_body(me: httpx2.
     response = await me.post("/memory/add", content=b"{}", headers={**JSON, "content-length": length})
 
     problem(response, 413, "too-large")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "nonsense"])
+async def test_an_encoded_body_is_refused(me: httpx2.AsyncClient, coding: str) -> None:
+    for path in ("/memory/add", "/memory/query"):
+        response = await me.post(path, json={"content": "x", "query": "x"}, headers={"content-encoding": coding})
+
+        assert coding in problem(response, 415, "media-type-unsupported")["detail"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_a_body_that_says_it_is_not_encoded_is_taken(me: httpx2.AsyncClient, coding: str) -> None:
+    response = await me.post("/memory/add", json={"content": "The ferry"}, headers={"content-encoding": coding})
+
+    assert response.status_code == 200

@@ -127,12 +127,14 @@ async def test_without_the_database_every_call_is_503_and_with_it_again_all_is_w
         assert {response.status_code for response in await call_all(api)} == {200, 404}
 
 
-async def test_a_restart_costs_no_more_than_refusals(api: FastAPI, breakable: Breakable) -> None:
-    breakable.end_sessions()
+async def test_a_restart_costs_no_request(api: FastAPI, breakable: Breakable) -> None:
+    await call_all(api)  # so that the pool is as large as it becomes
 
-    statuses = {response.status_code for _ in range(3) for response in await call_all(api)}
+    for _ in range(3):
+        breakable.end_sessions()
 
-    assert statuses <= {200, 404, 503}
+        statuses = {response.status_code for response in await call_all(api)}
+
+        assert statuses <= {200, 404}
     async with a_client(api, a_tenant()) as client:
-        await back(client)
         assert await told(client, "The ferry leaves at nine")

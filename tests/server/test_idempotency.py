@@ -135,3 +135,13 @@ async def test_any_other_key_will_do(me: httpx2.AsyncClient, key: str | bytes) -
 
     assert answers[1].headers["idempotent-replayed"] == "true"
     assert answers[0].json() == answers[1].json()
+
+
+async def test_a_write_has_one_key(me: httpx2.AsyncClient) -> None:
+    for path in ("/memory/add", "/memory/reinforce"):
+        body = {"content": "The ferry leaves", "id": "00000000-0000-4000-8000-000000000000"}
+        headers = [("idempotency-key", "one"), ("idempotency-key", "two")]
+
+        response = await me.post(path, json=body, headers=headers)
+
+        assert fields(response) == ["Idempotency-Key"]

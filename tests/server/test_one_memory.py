@@ -111,7 +111,7 @@ async def test_a_content_that_another_memory_says_is_a_conflict(me: httpx2.Async
     problem(await me.patch(f"/memory/{memory}", json={"content": "bees hum on the roof"}), 409, "memory-exists")
 
 
-@pytest.mark.parametrize("if_match", ['"1"', "1", "*", 'W/"1"', ' "1" '])
+@pytest.mark.parametrize("if_match", ['"1"', "1", "*", ' "1" ', '"0", "1"', '"x,y" ,"1"', 'W/"1", "1"', "7,1"])
 async def test_a_patch_of_the_current_version_is_made(me: httpx2.AsyncClient, if_match: str) -> None:
     memory = await told(me, "The ferry leaves at nine")
 
@@ -121,7 +121,9 @@ async def test_a_patch_of_the_current_version_is_made(me: httpx2.AsyncClient, if
 
 
 @pytest.mark.parametrize("body", [{"tags": ["x"]}, {"content": "Bees hum on the roof"}])
-@pytest.mark.parametrize("if_match", ['"0"', '"2"', '"999999999"'])
+@pytest.mark.parametrize(
+    "if_match", ['"0"', '"2"', '"999999999"', 'W/"1"', '"01"', '"2", "3"', '"1.0"', '"x"', '""', '"9999999999"']
+)
 async def test_a_patch_of_another_version_is_refused(
     me: httpx2.AsyncClient, if_match: str, body: dict[str, object]
 ) -> None:
@@ -133,7 +135,7 @@ async def test_a_patch_of_another_version_is_refused(
     assert (await read(me, memory))["version"] == 1
 
 
-@pytest.mark.parametrize("if_match", ["", '""', '"x"', '"-1"', '"1", "2"', '"9999999999"', '"²"', '"1.0"'])
+@pytest.mark.parametrize("if_match", ["", "x", '"1', '"1" "2"', '*, "1"', "-1", ",", '"a b"', 'w/"1"'])
 async def test_an_if_match_that_is_no_version_is_malformed(me: httpx2.AsyncClient, if_match: str) -> None:
     memory = await told(me, "The ferry leaves at nine")
 
@@ -223,3 +225,29 @@ async def test_reinforcing_another_users_memory_is_forbidden(me: httpx2.AsyncCli
 )
 async def test_a_bad_reinforcement_is_malformed(me: httpx2.AsyncClient, body: dict[str, object], field: str) -> None:
     assert fields(await sent(me, "/memory/reinforce", body)) == [field]
+
+
+async def test_versions_may_stand_in_several_headers(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+    headers = [("if-match", '"7"'), ("if-match", '"1"')]
+
+    response = await me.patch(f"/memory/{memory}", json={"tags": ["x"]}, headers=headers)
+
+    assert response.json()["version"] == 2
+
+
+async def test_a_patch_that_changes_nothing_is_no_new_version(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", tags=["x"])
+
+    for body in ({}, {"tags": ["x"]}, {"content": "The ferry leaves at nine"}):
+        assert (await me.patch(f"/memory/{memory}", json=body)).json() == {"id": memory, "updated": True, "version": 1}
+
+
+async def test_a_patch_for_two_users_is_refused(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id="ada")
+
+    response = await me.patch(f"/memory/{memory}?user_id=ben", json={"tags": ["x"], "user_id": "ada"})
+
+    assert fields(response) == ["user_id", "query.user_id"]
+    same = await me.patch(f"/memory/{memory}?user_id=ada", json={"tags": ["x"], "user_id": "ada"})
+    assert same.json()["version"] == 2

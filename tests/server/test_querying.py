@@ -73,10 +73,56 @@ async def test_k_is_1_to_1000_and_named_as_it_was_sent(me: httpx2.AsyncClient, n
     assert fields(await sent(me, "/memory/query", {"query": "ferry", name: value})) == [name]
 
 
-async def test_k_counts_before_its_other_names(me: httpx2.AsyncClient) -> None:
+async def test_k_and_its_other_names_must_agree(me: httpx2.AsyncClient) -> None:
     await me.post("/memory/add/batch", json={"items": [{"content": f"Ferry number {n}"} for n in range(5)]})
 
-    assert len(await asked(me, query="ferry", limit=3, top_k=2, k=1)) == 1
+    assert len(await asked(me, query="ferry", limit=2, top_k=2, k=2)) == 2
+    for body in ({"k": 8, "top_k": 2}, {"top_k": 2, "limit": 3}):
+        assert fields(await sent(me, "/memory/query", {"query": "ferry", **body})) == list(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"user_id": "ada", "filters": {"user_id": "ben"}}, ["user_id", "filters.user_id"]),
+        ({"project_id": "ada", "filter": {"project_id": "ben"}}, ["project_id", "filter.project_id"]),
+        ({"filters": {"session_id": "s"}, "filter": {"session_id": "t"}}, ["filters.session_id", "filter.session_id"]),
+        ({"tags": ["a"], "filters": {"tags": ["b"]}}, ["tags", "filters.tags"]),
+        ({"since": 1, "startTime": 2}, ["since", "startTime"]),
+        ({"until": 1, "filters": {"endTime": 2}}, ["until", "filters.endTime"]),
+        ({"min_score": 0.1, "filters": {"min_score": 0.2}}, ["min_score", "filters.min_score"]),
+        (
+            {"include_shared": True, "filters": {"include_shared": False}},
+            ["include_shared", "filters.include_shared"],
+        ),
+    ],
+)
+async def test_a_question_that_narrows_in_two_ways_is_refused(
+    me: httpx2.AsyncClient, body: dict[str, object], named: list[str]
+) -> None:
+    assert fields(await sent(me, "/memory/query", {"query": "ferry", **body})) == named
+
+
+async def test_a_question_may_say_the_same_twice(me: httpx2.AsyncClient) -> None:
+    await told(me, "The ferry leaves at nine", user_id="ada")
+    twice: dict[str, object] = {"user_id": "ada", "since": 0}
+
+    assert len(await asked(me, query="ferry", **twice, filters=twice, filter={**twice, "startTime": 0})) == 1
+
+
+@pytest.mark.parametrize("text", [" ", "\n\t  ", "\u3000"])
+async def test_a_blank_question_is_refused(me: httpx2.AsyncClient, text: str) -> None:
+    assert "query" in problem(await sent(me, "/memory/query", {"query": text}), 422, "unprocessable")["detail"]
+    assert await asked(me, query=text, embedding=[1.0] * 256) == []
+
+
+@pytest.mark.parametrize("number", ["1", "1.5", True, None, []])
+async def test_an_embedding_is_made_of_numbers(me: httpx2.AsyncClient, number: object) -> None:
+    embedding = [*[0.5] * 255, number]
+
+    assert fields(await sent(me, "/memory/query", {"embedding": embedding})) == ["embedding[255]"]
+    assert fields(await sent(me, "/memory/add", {"content": "x", "embedding": embedding})) == ["embedding[255]"]
+    assert await asked(me, embedding=[1] * 256) == []
 
 
 FILTERS: list[tuple[dict[str, Any], set[str]]] = [
@@ -129,12 +175,6 @@ async def test_without_a_user_all_of_the_tenant_is_searched(me: httpx2.AsyncClie
     await me.post("/memory/add/batch", json={"items": TOLD})
 
     assert await contents(me, k=50) == {item["content"] for item in TOLD}
-
-
-async def test_the_top_level_counts_before_the_filters(me: httpx2.AsyncClient) -> None:
-    await me.post("/memory/add/batch", json={"items": TOLD})
-
-    assert await contents(me, user_id="ada", filters={"user_id": "nobody"}) == {"ferry ada"}
 
 
 @pytest.mark.parametrize("under", [None, "filters", "filter"])
@@ -194,7 +234,7 @@ async def test_a_question_that_is_no_text_is_malformed(me: httpx2.AsyncClient, t
     assert fields(await sent(me, "/memory/query", {"query": text})) == ["query"]
 
 
-@pytest.mark.parametrize("text", [" ", "\0", "?", "🎈", "' OR 1=1 --", "x" * 10_000, "\u202e", "the year 9999", "0001"])
+@pytest.mark.parametrize("text", ["\0", "?", "🎈", "' OR 1=1 --", "x" * 10_000, "\u202e", "the year 9999", "0001"])
 async def test_any_other_text_is_a_question(me: httpx2.AsyncClient, text: str) -> None:
     await told(me, "The ferry leaves at nine", occurred_at="0001-01-01T00:00:00Z")
     await told(me, "The ferry came back", occurred_at="9999-12-31T23:59:59Z")

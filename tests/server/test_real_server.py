@@ -216,3 +216,13 @@ def test_clients_that_leave_before_the_answer_give_back_places_and_connections(
     assert all(slow.ended.acquire(timeout=PATIENCE_S) for _ in connections)
 
     assert all(works(url, tenant) for tenant in tenants)
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_head_is_answered_like_get_without_a_body(url: str, path: str) -> None:
+    async with httpx2.AsyncClient(base_url=url) as client:
+        whole, head = await client.get(path), await client.head(path)
+
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
+    assert head.headers["content-type"] == whole.headers["content-type"]

@@ -1,18 +1,22 @@
 """What one tenant may take at once, and that it is given back."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from fastapi import FastAPI
 
+from openmemory.app import Logins
 from openmemory.core.memory import Asked
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, RateLimited
-from openmemory.server.limits import Shares
+from openmemory.postgres.direct import connected
+from openmemory.postgres.statements import Names
 from openmemory.service.search import Found, Search
+from openmemory.service.shares import SearchTurns, Shares
 from tests.factories import a_tenant
 from tests.server.asking import a_client, asked, problem
 from tests.server.conftest import Started
@@ -168,3 +172,60 @@ async def test_a_tenants_places_are_counted_exactly() -> None:
                 pass
     async with shares.turn("a"), shares.turn("a"), shares.turn("a"):
         pass
+
+
+async def test_half_of_the_searches_at_most_are_one_tenants() -> None:
+    turns = SearchTurns(5, 0)
+
+    async with turns.turn("a"), turns.turn("a"):
+        with pytest.raises(RateLimited):
+            async with turns.turn("a"):
+                pass
+        async with turns.turn("b"), turns.turn("b"), turns.turn("c"):
+            with pytest.raises(DatabaseUnavailable):
+                async with turns.turn("c"):
+                    pass
+    async with SearchTurns(1, 0).turn("a"), turns.turn("a"), turns.turn("a"):
+        pass
+
+
+@contextmanager
+def locked(logins: Logins, names: Names) -> Iterator[None]:
+    """Keep every search waiting in PostgreSQL inside the block."""
+    with connected(logins.owner) as connection, connection.transaction():
+        connection.execute(f"LOCK TABLE {names.table(names.vectors)} IN ACCESS EXCLUSIVE MODE".encode())
+        yield
+
+
+async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_place(
+    logins: Logins, names: Names, started: Started
+) -> None:
+    flooding, other = a_tenant(), a_tenant()
+    answers: dict[str, list[httpx2.Response]] = {flooding: [], other: []}
+    limits = {"OM_TENANT_CONCURRENCY": "20", "OM_TENANT_WAIT_MS": "300", "OM_STATEMENT_TIMEOUT_MS": "20000"}
+    async with started(**limits, OM_PG_DSN="postgresql://", OM_PG_POOL_MAX="4") as api:
+
+        async def ask(tenant: str) -> None:
+            async with a_client(api, tenant) as client:
+                answers[tenant].append(await client.post("/memory/query", json=QUESTION))
+
+        for tenant in (flooding, other):
+            async with a_client(api, tenant) as client:
+                assert await asked(client, **QUESTION) == []
+                answers[tenant].clear()
+        async with anyio.create_task_group() as tasks:
+            with locked(logins, names):
+                for _ in range(10):
+                    tasks.start_soon(ask, flooding)
+                while len(answers[flooding]) < 8:
+                    await anyio.lowlevel.checkpoint()
+                for _ in range(2):
+                    tasks.start_soon(ask, other)
+                await anyio.wait_all_tasks_blocked()
+
+    refused = [answer for answer in answers[flooding] if answer.status_code != 200]
+    assert len(refused) == 8
+    for answer in refused:
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "searches" in problem(answer, 429, "rate-limited")["detail"]
+    assert [answer.status_code for answer in answers[other]] == [200, 200]

@@ -1,18 +1,23 @@
 """What becomes of what is told: all or none, or with `add_each` whatever can be kept."""
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 import numpy as np
 import pytest
 
+from openmemory.adapters.embedders import HashEmbedder
+from openmemory.adapters.embedders.protocol import Purpose, Vectors
 from openmemory.core.ids import new_ids
 from openmemory.core.memory import Embedding, Filters, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import Sector
 from openmemory.errors import Malformed, MemoryExists, OpenMemoryError
+from openmemory.postgres.database import Database
+from openmemory.postgres.statements import Names
 from openmemory.service.memories import Added, Memories
 from tests.factories import NOON, an_embedding
-from tests.service.conftest import HandClock
+from tests.service.conftest import HandClock, rooms_on
 
 
 @pytest.mark.parametrize("content", ["", "   ", "\n\t", "nul \0", "x" * 100_001, "\ud800"])
@@ -143,3 +148,32 @@ def _kind(outcome: Added | OpenMemoryError) -> object:
     if isinstance(outcome, OpenMemoryError):
         return type(outcome)
     return "again" if outcome.deduplicated else "kept"
+
+
+class CountingEmbedder(HashEmbedder):
+    """An embedder that remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(256)
+        self.seen: list[str] = []
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+        """Return the vectors of `texts`."""
+        self.seen += texts
+        return await super().embed(texts, purpose)
+
+
+async def test_each_is_embedded_once_whatever_is_refused(database: Database, names: Names, scope: Scope) -> None:
+    embedder = CountingEmbedder()
+    memories = rooms_on(database, embedder, names).memories
+    taken = (await memories.add(scope, Told("here before"))).id
+    embedder.seen.clear()
+    told = [Told(f"number {place}", id=taken if place in {3, 11} else None) for place in range(16)]
+
+    outcomes = await memories.add_each(scope, [*told, Told(" ")])
+
+    assert sorted(embedder.seen) == sorted(one.content for one in told)
+    refused = {place: str(one) for place, one in enumerate(outcomes) if isinstance(one, OpenMemoryError)}
+    assert refused.keys() == {3, 11, 16}
+    assert refused[3] == f"id: {taken} is taken by another memory of this tenant"
+    assert (await memories.totals(scope)).memories == 15

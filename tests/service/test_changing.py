@@ -42,21 +42,44 @@ async def test_without_a_new_content_the_rest_changes_alone(memories: Memories, 
     assert (changed.primary_sector, changed.content, changed.version) == ("emotional", "a text", 3)
 
 
-async def test_an_empty_change_counts_as_one(memories: Memories, scope: Scope) -> None:
-    added = await memories.add(scope, Told("a text", tags=("t",)))
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(),
+        Change("a text"),
+        Change(tags=("t",)),
+        Change(metadata={"b": [1], "a": True}),
+        Change(salience=0.5),
+        Change("a text", ("t",), {"a": True, "b": [1]}, 0.5),
+    ],
+)
+async def test_what_changes_nothing_leaves_the_version(memories: Memories, scope: Scope, change: Change) -> None:
+    added = await memories.add(scope, Told("a text", tags=("t",), metadata={"a": True, "b": [1]}, salience=0.5))
+    before = await memories.get(scope, added.id)
 
-    changed = await memories.change(scope, added.id, Change())
+    changed = await memories.change(scope, added.id, change, versions={1})
 
-    assert (changed.version, changed.tags) == (2, ["t"])
-    assert (await memories.change(scope, added.id, Change(tags=(), metadata={}))).tags == []
+    assert changed == before
+    assert await memories.get(scope, added.id) == before
+    with pytest.raises(VersionChanged):
+        await memories.change(scope, added.id, change, versions={2})
+
+
+@pytest.mark.parametrize(
+    "change", [Change(tags=()), Change(metadata={"a": 1}), Change(metadata={}), Change(salience=0)]
+)
+async def test_what_changes_a_little_is_a_new_version(memories: Memories, scope: Scope, change: Change) -> None:
+    added = await memories.add(scope, Told("a text", tags=("t",), metadata={"a": True}, salience=0.5))
+
+    assert (await memories.change(scope, added.id, change)).version == 2
 
 
 async def test_only_the_version_that_was_read_is_changed(memories: Memories, scope: Scope) -> None:
     added = await memories.add(scope, Told("a text"))
-    await memories.change(scope, added.id, Change(tags=("first",)), version=1)
+    await memories.change(scope, added.id, Change(tags=("first",)), versions={1})
 
-    with pytest.raises(VersionChanged, match="at version 2, not 1"):
-        await memories.change(scope, added.id, Change(tags=("second",)), version=1)
+    with pytest.raises(VersionChanged, match="at version 2 now"):
+        await memories.change(scope, added.id, Change(tags=("second",)), versions={1})
 
     assert (await memories.get(scope, added.id)).tags == ["first"]
 
@@ -65,7 +88,7 @@ async def test_of_two_that_change_the_same_version_at_once_one_wins(memories: Me
     added = await memories.add(scope, Told("a text"))
 
     outcomes = await asyncio.gather(
-        *(memories.change(scope, added.id, Change(f"text {place}"), version=1) for place in range(5)),
+        *(memories.change(scope, added.id, Change(f"text {place}"), versions={1}) for place in range(5)),
         return_exceptions=True,
     )
 

@@ -33,8 +33,6 @@ OPENAI = {"OM_EMBEDDINGS": "openai", "OM_EMBED_MODEL": "text-embedding-3-small"}
         ({"OM_EMBEDDINGS": "local"}, "OM_EMBED_MODEL"),
         ({"OM_TENANT_SOURCE": "jwt"}, "not in this version yet"),
         ({"OM_TENANT_SOURCE": "api_key"}, "OM_TENANT_SOURCE=header"),
-        ({"OM_PGVECTOR_INDEX_TYPE": "hnsw"}, "not in this version yet: use OM_PGVECTOR_INDEX_TYPE=auto"),
-        ({"OM_PGVECTOR_INDEX_TYPE": "ivfflat"}, "not in this version yet: use OM_PGVECTOR_INDEX_TYPE=auto"),
     ],
 )
 def test_what_is_known_and_not_served_is_refused_with_the_way_out(
@@ -117,8 +115,10 @@ def test_where_others_may_reach_the_server_it_wants_a_key_or_a_gateway(wrong: Wr
     assert wrong(OM_HOST=host).startswith(f"OM_HOST={host} lets other machines in")
 
 
-def test_an_empty_key_is_no_key(wrong: Wrong) -> None:
-    assert "OM_API_KEY" in wrong(OM_HOST=EVERYWHERE, OM_API_KEY="")
+@pytest.mark.parametrize("host", ["127.0.0.1", EVERYWHERE])
+@pytest.mark.parametrize("name", ["OM_API_KEY", "OM_ADMIN_KEY"])
+def test_an_empty_key_is_refused(wrong: Wrong, name: str, host: str) -> None:
+    assert f"{name} (environment) is empty" in wrong(**{"OM_HOST": host, name: ""})
 
 
 def test_settings_made_by_hand_are_checked_as_well() -> None:

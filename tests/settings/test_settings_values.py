@@ -34,6 +34,7 @@ CONTRACT = {
     "OM_PG_APP_PASSWORD": "",
     "OM_PG_APP_ROLE": "openmemory_app",
     "OM_PG_DIRECT_DSN": "",
+    "OM_PG_DUMP": "",
     "OM_PG_POOL_MAX": "20",
     "OM_PG_POOL_IDLE_S": "30",
     "OM_PG_CONNECT_TIMEOUT_S": "2",

@@ -14,6 +14,8 @@ from openmemory.errors import OpenMemoryError
 from openmemory.postgres.database import Database
 from openmemory.service.clock import system_clock
 from openmemory.service.recalls import Recalls
+from openmemory.service.shares import SearchTurns, Shares
+from openmemory.service.upkeep import keep_alive
 from tests.factories import NOON
 from tests.tenancy.conftest import Stage
 from tests.tenancy.victims import Marks
@@ -96,7 +98,9 @@ async def _change(at: Attempt) -> Answers:
     change = Change("taken over", ("mine",), {"owner": "B"}, 1.0)
     scopes = (at.scope, at.as_their_user)
     return [
-        await _tried(memories.change(scope, memory_id, change, version)) for scope in scopes for version in (None, 1, 2)
+        await _tried(memories.change(scope, memory_id, change, versions))
+        for scope in scopes
+        for versions in (None, {1}, {2})
     ]
 
 
@@ -197,6 +201,26 @@ async def _check_embedding(at: Attempt) -> Answers:
     return []
 
 
+async def _refusal(at: Attempt) -> Answers:
+    return [at.stage.encoder.refusal(_copy(at.theirs))]
+
+
+async def _turn(at: Attempt) -> Answers:
+    turns, shares = SearchTurns(2, 0), Shares(1, 0)
+    async with turns.turn(at.scope.tenant), shares.turn(at.scope.tenant):
+        return []
+
+
+async def _keep_alive(at: Attempt) -> Answers:
+    revived: Answers = []
+    running = asyncio.create_task(keep_alive(at.stage.tenants, lambda: revived.append("revived"), every_s=0))
+    await at.stage.tenants.ping()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return revived
+
+
 async def _visible_rows(at: Attempt) -> Answers:
     return [await at.stage.census.visible_rows(scope) for scope in (at.scope, at.as_their_user)]
 
@@ -221,6 +245,7 @@ CASES: dict[str, Case] = {
     "encoding.Encoder.check_embedding": _check_embedding,
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,
+    "encoding.Encoder.refusal": _refusal,
     "idempotency.Idempotency.once": _once,
     "memories.Memories.add": _add,
     "memories.Memories.add_all": _add_all,
@@ -237,8 +262,11 @@ CASES: dict[str, Case] = {
     "recalls.Recalls.note": _note,
     "recalls.Recalls.run": _run,
     "search.Search.find": _find,
+    "shares.SearchTurns.turn": _turn,
+    "shares.Shares.turn": _turn,
     "tenants.Tenants.admit": _admit,
     "tenants.Tenants.ping": _ping,
+    "upkeep.keep_alive": _keep_alive,
     "vocabularies.Vocabularies.note_write": _note_write,
     "vocabularies.Vocabularies.of": _vocabulary,
 }

@@ -58,6 +58,8 @@ COMMANDS: dict[str, Callable[[Marks], Arguments]] = {
 WITHOUT_MEMORIES = {
     "serve": "its calls are those of test_routes.py",
     "migrate": "works on the tables, as their owner",
+    "backup": "dumps the whole database, as the tables' owner: tests/cli/test_backup.py",
+    "restore": "replaces the whole database, as the tables' owner: tests/cli/test_backup.py",
     "settings": "opens no database",
     "demo": "works on two tenants of its own, and shows their walls: tests/cli/test_demo.py",
 }

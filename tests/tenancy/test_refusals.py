@@ -91,6 +91,71 @@ def test_a_table_without_forced_row_level_security_is_refused(
     roles.check(ready_place.logins.server, ready_place.names)
 
 
+_OTHERWISE = (
+    "USING (true)",
+    "WITH CHECK (true)",
+    "USING (tenant_id = current_setting('app.current_tenant', true) OR tenant_id = 'shared')",
+    "USING (tenant_id >= current_setting('app.current_tenant', true))",
+    "TO PUBLIC",
+    "TO CURRENT_USER",
+)
+
+
+@pytest.mark.parametrize("widening", _OTHERWISE)
+def test_a_policy_that_is_not_as_it_was_made_is_refused(ready_place: Place, owner: Connection, widening: str) -> None:
+    for table in ready_place.names.tenant_tables:
+        owner.execute(f"ALTER POLICY tenant_isolation ON {table} {widening}".encode())
+
+        message = _refused(ready_place)
+
+        assert f'DROP POLICY IF EXISTS "tenant_isolation" ON "public"."{table}"; CREATE POLICY' in message
+        owner.execute(message.partition("Run: ")[2].encode())
+    roles.check(ready_place.logins.server, ready_place.names)
+
+
+@pytest.mark.parametrize("made", [None, "FOR SELECT", "AS RESTRICTIVE"])
+def test_a_policy_that_is_gone_or_of_another_kind_is_refused(
+    ready_place: Place, owner: Connection, made: str | None
+) -> None:
+    owner.execute("DROP POLICY tenant_isolation ON openmemory_users")
+    if made is not None:
+        owner.execute(
+            f"CREATE POLICY tenant_isolation ON openmemory_users {made} TO {ready_place.names.app_role}"
+            " USING (tenant_id = current_setting('app.current_tenant', true))".encode()
+        )
+
+    message = _refused(ready_place)
+
+    owner.execute(message.partition("Run: ")[2].encode())
+    roles.check(ready_place.logins.server, ready_place.names)
+
+
+@pytest.mark.parametrize("grantee", ["PUBLIC", "the role"])
+def test_a_further_policy_for_the_role_is_refused(ready_place: Place, owner: Connection, grantee: str) -> None:
+    role = ready_place.names.app_role if grantee == "the role" else grantee
+    owner.execute(f"CREATE POLICY support ON {ready_place.names.memories} FOR SELECT TO {role} USING (true)".encode())
+
+    message = _refused(ready_place)
+
+    assert "support" in message
+    owner.execute(message.partition("run: ")[2].encode())
+    roles.check(ready_place.logins.server, ready_place.names)
+
+
+def test_a_further_policy_that_gives_the_role_nothing_is_no_matter(ready_place: Place, owner: Connection) -> None:
+    other = sql.Identifier(ready_place.with_role())
+    owner.execute(sql.SQL("CREATE POLICY report ON openmemory_users FOR SELECT TO {} USING (true)").format(other))
+    owner.execute(
+        sql.SQL("CREATE POLICY narrow ON openmemory_users AS RESTRICTIVE TO {} USING (user_id <> 'x')").format(
+            sql.Identifier(ready_place.names.app_role)
+        )
+    )
+    try:
+        roles.check(ready_place.logins.server, ready_place.names)
+    finally:
+        owner.execute("DROP POLICY report ON openmemory_users; DROP POLICY narrow ON openmemory_users")
+
+
 def test_a_missing_table_is_refused(ready_place: Place, owner: Connection) -> None:
     owner.execute("ALTER TABLE temporal_facts RENAME TO elsewhere")
     try:

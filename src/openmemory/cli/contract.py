@@ -20,7 +20,7 @@ def read_told(fields: Mapping[str, object]) -> Told:
 
 
 def read_asked(fields: Mapping[str, object]) -> Asked:
-    """Return what the fields of POST /memory/query ask; raises Malformed."""
+    """Return what the fields of POST /memory/query ask; raises Malformed, Unprocessable."""
     return encoding.asked(_read(wire.QueryRequest, fields))
 
 

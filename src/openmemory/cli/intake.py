@@ -13,7 +13,7 @@ from openmemory.cli.printing import complain, console
 from openmemory.cli.session import Session
 from openmemory.core.memory import Told
 from openmemory.core.scope import Scope
-from openmemory.errors import ConfigurationError, Malformed, OpenMemoryError
+from openmemory.errors import ConfigurationError, Malformed, OpenMemoryError, Unprocessable
 
 _BATCH = 500
 
@@ -100,7 +100,7 @@ def _told(line: bytes, defaults: Mapping[str, object]) -> Told | OpenMemoryError
         return Malformed("is not a JSON object")
     try:
         return read_told({**defaults, **fields})
-    except Malformed as error:
+    except (Malformed, Unprocessable) as error:
         return error
 
 

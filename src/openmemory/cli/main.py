@@ -15,13 +15,17 @@ import typer
 
 from openmemory.cli.adding import add
 from openmemory.cli.asking import query
+from openmemory.cli.backing import backup
 from openmemory.cli.demo import demo
-from openmemory.cli.migrating import migrate, status
+from openmemory.cli.migrating import migrate
 from openmemory.cli.options import ConfigOption, Given
 from openmemory.cli.printing import complain
 from openmemory.cli.reading import delete, get, listing
+from openmemory.cli.restoring import restore
+from openmemory.cli.scripting import sql
 from openmemory.cli.serving import serve
 from openmemory.cli.settings import settings
+from openmemory.cli.standing import status
 from openmemory.cli.stats import stats
 from openmemory.errors import MemoryNotFound, OpenMemoryError
 
@@ -98,6 +102,8 @@ def _register() -> None:
         "get": get,
         "delete": delete,
         "stats": stats,
+        "backup": backup,
+        "restore": restore,
         "settings": settings,
     }
     for name, command in commands.items():
@@ -105,6 +111,7 @@ def _register() -> None:
     migrations = typer.Typer(invoke_without_command=True)
     migrations.callback()(reported(migrate))
     migrations.command("status")(reported(status))
+    migrations.command("sql")(reported(sql))
     cli.add_typer(migrations, name="migrate")
 
 

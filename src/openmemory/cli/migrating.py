@@ -1,102 +1,213 @@
-"""`openmemory migrate`: bring the database to the schema of this version."""
+"""`openmemory migrate`: bring the database to the schema of this version, from whichever it has."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openmemory.cli import upgrading
+from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+from openmemory.cli.reaching import ASKED, Asked, Reached, reached
+from openmemory.cli.upgrading import Wanted
+from openmemory.core.scope import name_problem
+from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from openmemory.adapters.embedders import Embedder
-    from openmemory.app import Logins
-    from openmemory.postgres.migrate import Migration, Status
-    from openmemory.postgres.statements import Names
-    from openmemory.settings import Settings
+    from openmemory.postgres.migrate import Migration
+
+_DIMENSION_MAX = 16_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What was said to `migrate` before `status`."""
+def tenant_of(value: str | None) -> str | None:
+    """Return a tenant's name; raises typer.BadParameter for what is none."""
+    if value is not None and (problem := name_problem(value)):
+        raise typer.BadParameter(f"{problem}; choose another name")
+    return value
 
-    as_json: bool
+
+def tenant_from_of(value: str | None) -> str | None:
+    """Return the one column that tenants can come from; raises typer.BadParameter for another."""
+    if value not in (None, "user_id"):
+        raise typer.BadParameter("can only be user_id: each old user becomes a tenant")
+    return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A database that was reached, and where it stands."""
+def _model(value: str | None) -> str | None:
+    if value is not None and (not value.strip() or not value.isprintable()):
+        raise typer.BadParameter("is no name; write it as the server does, such as openai:text-embedding-3-small")
+    return None if value is None else value.strip()
 
-    logins: "Logins"
-    tables: "Names"
-    embedder: "Embedder"
-    status: "Status"
+
+def step_of(value: str | None) -> str | None:
+    """Return a step's name by its name or number; raises typer.BadParameter for another."""
+    from openmemory.postgres.upgrade.plan import STEPS
+
+    if value is None or value in STEPS:
+        return value
+    if value.isascii() and value.isdecimal() and 0 < int(value) <= len(STEPS):
+        return STEPS[int(value) - 1]
+    raise typer.BadParameter(f"must be 1 to {len(STEPS)}, or one of {', '.join(STEPS)}")
+
+
+_OLD = "An old database"
+_BACK = "After an upgrade"
 
 
 def migrate(
-    context: typer.Context, yes: YesOption = False, config: ConfigOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    yes: YesOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop there.")] = False,
+    backup: Annotated[
+        Path | None,
+        typer.Option("--backup", metavar="FILE", dir_okay=False, rich_help_panel=_OLD, help="Back up to FILE first."),
+    ] = None,
+    backup_tables: Annotated[
+        bool, typer.Option("--backup-tables", rich_help_panel=_OLD, help="Back up only OpenMemory's tables.")
+    ] = False,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            "--tenant",
+            metavar="NAME",
+            callback=tenant_of,
+            rich_help_panel=_OLD,
+            help="Tenant of the old rows.",
+        ),
+    ] = None,
+    tenant_from: Annotated[
+        str | None,
+        typer.Option(
+            "--tenant-from",
+            metavar="user_id",
+            callback=tenant_from_of,
+            rich_help_panel=_OLD,
+            help="Make each old user a tenant; rows without a user go to --tenant.",
+        ),
+    ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(
+            "--dim",
+            min=1,
+            max=_DIMENSION_MAX,
+            rich_help_panel=_OLD,
+            help="Dimensions of the new vectors; the most frequent ones if absent. Others are set aside.",
+        ),
+    ] = None,
+    embedding_model: Annotated[
+        str | None,
+        typer.Option(
+            "--embedding-model",
+            metavar="NAME",
+            callback=_model,
+            rich_help_panel=_OLD,
+            help="Model that made the old vectors, such as openai:text-embedding-3-small; may be named later.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, rich_help_panel=_OLD, help="Rows a transaction [10000].")
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(
+            "--step", metavar="NAME", callback=step_of, rich_help_panel=_OLD, help="Only this step, by name or number."
+        ),
+    ] = None,
+    drop_bytea: Annotated[
+        bool, typer.Option("--drop-bytea", rich_help_panel=_BACK, help="Drop the old tables that were kept, for good.")
+    ] = False,
+    down: Annotated[
+        bool, typer.Option("--down", rich_help_panel=_BACK, help="Go back to the old tables, if nothing would be lost.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Apply the migrations that are pending; asks first where there are memories already."""
+    """Bring the database to this version: apply what is pending, or upgrade an older OpenMemory's database.
+
+    Looks first, and asks before anything that holds data is changed.
+    """
     if context.invoked_subcommand is not None:
         from openmemory.cli.options import Given
 
         before = context.find_object(Given)
         context.obj = Given(config or (before.config if before else None))
-        context.meta[__name__] = _Asked(as_json)
+        context.meta[ASKED] = Asked(as_json)
         return
-    from openmemory import app
+    wanted = Wanted(
+        yes, as_json, dry_run, tenant, tenant_from, dim, embedding_model, batch_size, backup, backup_tables, step,
+        drop_bytea, down,
+    )  # fmt: skip
+    wanted.check()
+    with reached(read_settings(context, config)) as found:
+        _go(found, wanted)
+
+
+def _go(found: Reached, wanted: Wanted) -> None:
+    """Do what is due on a database of this kind."""
+    if wanted.down:
+        upgrading.go_back(found.old, wanted)
+    elif wanted.drop_bytea:
+        upgrading.drop_old(found.old, wanted)
+    elif found.status.is_foreign or found.is_half_done:
+        upgrading.run(found.old, wanted)
+    elif wanted.embedding_model and not found.status.is_empty:
+        upgrading.name_model(found.old, wanted)
+    else:
+        _refuse_what_is_for_old(found, wanted)
+        _apply(found, wanted)
+
+
+def _refuse_what_is_for_old(found: Reached, wanted: Wanted) -> None:
+    upgrading.check_against(found.old.recorded, wanted)
+    others = [flag for flag in wanted.of_an_upgrade if flag != "--dry-run"]
+    if others and not found.old.recorded:
+        raise ConfigurationError(
+            f"{others[0]}: schema {found.old.names.schema} holds no database of an older OpenMemory; leave it out"
+        )
+
+
+def _apply(found: Reached, wanted: Wanted) -> None:
+    """Apply the migrations that are pending."""
     from openmemory.cli.printing import agree, console, count_of, print_json
 
-    def on_step(migration: "Migration") -> None:
-        console(stderr=as_json).print(f"applying {migration.name}", soft_wrap=True)
-
-    with _reached(read_settings(context, config)) as found:
-        pending = found.status.pending
-        if pending and not found.status.is_empty:
-            names = ", ".join(migration.name for migration in pending)
-            agree(
-                f"{count_of(len(pending), 'migration')} pending ({names}). The database holds data: have a backup."
-                " Apply now?",
-                yes=yes,
-            )
-        applied = app.bring_up_to_date(found.logins, found.tables, found.embedder, on_step)
-    if as_json:
-        print_json({"applied": [migration.name for migration in applied]})
-    elif applied:
-        console().print(f"{count_of(len(applied), 'migration')} applied")
-    else:
-        console().print("nothing is pending")
-
-
-def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """List the migrations that are applied and those that are pending."""
-    from openmemory.cli.printing import console, print_json, warn
-
-    asked = context.meta.get(__name__)
-    with _reached(read_settings(context, config)) as found:
-        applied = [entry.name for entry in found.status.applied]
-        pending = [migration.name for migration in found.status.pending]
-    if as_json or (asked and asked.as_json):
-        print_json({"applied": applied, "pending": pending, "is_foreign": found.status.is_foreign})
+    pending = [migration.name for migration in found.status.pending]
+    if wanted.dry_run:
+        said = {"pending": pending}
+        print_json(said) if wanted.as_json else console().print("\n".join(pending) or "nothing is pending")
         return
-    if found.status.is_foreign:
-        warn(f"schema {found.tables.schema} holds tables of an older OpenMemory, which no migration here made")
-    for word, names in (("applied", applied), ("pending", pending)):
-        for name in names:
-            console().print(f"{word}  {name}", soft_wrap=True)
+    if pending and not found.status.is_empty:
+        agree(
+            f"{count_of(len(pending), 'migration')} pending ({', '.join(pending)}). The database holds data: have a"
+            " backup. Apply now?",
+            yes=wanted.yes,
+        )
+    applied = [migration.name for migration in _brought_up(found, wanted)]
+    if wanted.as_json:
+        print_json({"applied": applied})
+    else:
+        console().print(f"{count_of(len(applied), 'migration')} applied" if applied else "nothing is pending")
 
 
-@contextmanager
-def _reached(settings: "Settings") -> Iterator[_Found]:
+def _brought_up(found: Reached, wanted: Wanted) -> "list[Migration]":
     from openmemory import app
-    from openmemory.cli.printing import progress
-    from openmemory.postgres import migrate
+    from openmemory.cli.printing import console
+    from openmemory.postgres import roles, shared_indexes
 
-    embedder = app.create_embedder(settings)
-    tables = app.names(settings, embedder)
-    with ExitStack() as left:
-        with progress("opening the database") as on_event:
-            logins = left.enter_context(app.reached(settings, on_event))
-            found = migrate.status(logins.owner, tables)
-        yield _Found(logins, tables, embedder, found)
+    def on_index(name: str) -> None:
+        console(stderr=wanted.as_json).print(f"building {name}", soft_wrap=True)
+
+    def on_step(migration: "Migration") -> None:
+        console(stderr=wanted.as_json).print(f"applying {migration.name}", soft_wrap=True)
+
+    old = found.old
+    if old.recorded and not found.status.pending:
+        # Whichever model made the vectors of a lifted database: that is for `serve` to refuse.
+        roles.prepare_app_role(old.logins.owner, old.names)
+        roles.grant(old.logins.owner, old.names, old.logins.server_user)
+        applied = []
+    else:
+        embedder = app.create_embedder(old.settings)
+        applied = app.bring_up_to_date(old.logins, app.names(old.settings, embedder), embedder, on_step)
+    shared_indexes.ensure(old.logins.owner, old.names, index_choice(old.settings), on_index)
+    return applied

@@ -155,7 +155,7 @@ def _term_lists_dumper(info: TypeInfo) -> type[Dumper]:
         oid = info.array_oid
 
         def dump(self, obj: TermLists) -> bytes:
-            return _entries(info.oid, [_sparsevec(one) for one in obj.values])
+            return _entries(info.oid, [sparsevec_bytes(one) for one in obj.values])
 
     return TermListsDumper
 
@@ -165,10 +165,18 @@ def _vector(values: Embedding) -> bytes:
     return _VECTOR_HEADER.pack(len(values), 0) + values.astype(">f4").tobytes()
 
 
-def _sparsevec(terms: TermVector) -> bytes:
+def sparsevec_bytes(terms: TermVector) -> bytes:
     """Return a sparsevec as pgvector receives it: int4 dimensions, count, unused, the int4 indices, the float4s."""
     header = _SPARSEVEC_HEADER.pack(TERM_SPACE, len(terms.keys), 0)
     return header + terms.keys.astype(">i4").tobytes() + terms.frequencies.astype(">f4").tobytes()
+
+
+def sparsevec_text(terms: TermVector) -> str:
+    """Return a sparsevec as pgvector reads it from text, where indices count from 1 and not from 0 as in binary."""
+    entries = ",".join(
+        f"{key + 1}:{count}" for key, count in zip(terms.keys.tolist(), terms.frequencies.tolist(), strict=True)
+    )
+    return f"{{{entries}}}/{TERM_SPACE}"
 
 
 def _entries(element_oid: int, values: Sequence[bytes | None]) -> bytes:

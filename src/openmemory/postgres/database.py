@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, errors, sql
 from psycopg.pq import Escaping, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -182,15 +182,42 @@ class Database:
     async def _transaction(self, opening: bytes, tenant: str | None) -> AsyncIterator[Connection]:
         # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         with translated():
-            async with asyncio.timeout(self._patience_s), self._pool.connection() as connection:
+            async with asyncio.timeout(self._patience_s):
+                connection = await self._begun(opening, tenant)
                 try:
-                    begin = opening if tenant is None else opening + _literal(connection, tenant)
-                    await connection.execute(begin, prepare=False)
                     yield connection
                     await connection.execute("COMMIT", prepare=False)
                 finally:
-                    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
-                        await _abandon(connection)
+                    await self._give_back(connection)
+
+    async def _begun(self, opening: bytes, tenant: str | None) -> Connection:
+        """Return a connection with its transaction open.
+
+        After PostgreSQL was restarted those in the pool are dead, which shows when a transaction opens. Nothing was
+        done by then, so another connection is taken; a pool has no more dead ones than connections.
+        """
+        for dead in range(self._pool.max_size + 1):
+            connection = await self._pool.getconn()
+            try:
+                begin = opening if tenant is None else opening + _literal(connection, tenant)
+                await connection.execute(begin, prepare=False)
+            except BaseException as error:
+                ended = isinstance(error, psycopg.OperationalError) and (connection.broken or _ends_session(error))
+                await self._give_back(connection, close=ended)
+                if not ended or dead == self._pool.max_size:
+                    raise
+            else:
+                return connection
+        raise AssertionError("unreachable")
+
+    async def _give_back(self, connection: Connection, *, close: bool = False) -> None:
+        try:
+            if close:
+                await connection.close()
+            elif connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                await _abandon(connection)
+        finally:
+            await self._pool.putconn(connection)
 
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)
@@ -236,6 +263,11 @@ async def _openings(connection: Connection, names: Names, settings: tuple[str, .
 def _literal(connection: Connection, text: str) -> bytes:
     """Return `text` quoted by libpq for this connection."""
     return Escaping(connection.pgconn).escape_literal(text.encode())
+
+
+def _ends_session(error: psycopg.Error) -> bool:
+    """Return whether PostgreSQL said goodbye: it stops, or somebody ended the session."""
+    return isinstance(error, errors.AdminShutdown | errors.CrashShutdown)
 
 
 async def _abandon(connection: Connection) -> None:

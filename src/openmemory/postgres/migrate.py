@@ -99,8 +99,8 @@ def migrate(
         current = _status(connection, names, known)
         if current.is_foreign:
             raise ConfigurationError(
-                f"schema {names.schema} holds tables of an older OpenMemory; this version cannot lift them yet, so"
-                " nothing was changed. Choose another OM_PG_SCHEMA or database"
+                f"schema {names.schema} holds tables of an older OpenMemory, which `openmemory migrate` moves; nothing"
+                " was changed"
             )
         if not current.applied:
             _create_history(connection, names)

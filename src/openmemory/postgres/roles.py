@@ -19,6 +19,11 @@ OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 8, 0)
 SOUND_PGVECTOR = (0, 8, 4)
 _MEMBERSHIPS_HAVE_OPTIONS = 160000
+# As the migrations make it, and as PostgreSQL then writes it.
+_POLICY = "tenant_isolation"
+_OWN_ROWS = "(tenant_id = current_setting('app.current_tenant', true))"
+_OWN_ROWS_SHOWN = "(tenant_id = current_setting('app.current_tenant'::text, true))"
+_EVERY_COMMAND = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,16 @@ class _Unprotected:
 
 
 @dataclass(frozen=True, slots=True)
+class _Policy:
+    table_name: str
+    name: str | None
+    command: str | None
+    roles: Sequence[str]
+    seen: str | None
+    written: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _MayUse:
     may_use: bool
 
@@ -59,6 +74,7 @@ class _Name:
 
 _ROLE = statement("roles.role", _Role)
 _UNPROTECTED = statement("roles.unprotected", _Unprotected)
+_POLICIES = statement("roles.policies", _Policy)
 _VERSIONS = statement("roles.versions", Versions)
 _MAY_USE = statement("roles.may_use", _MayUse)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
@@ -122,6 +138,7 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
                 f" Run: ALTER ROLE {sql.Identifier(role.name).as_string()} NOSUPERUSER NOBYPASSRLS"
             )
         _check_tables(connection, names)
+        _check_policies(connection, names)
         login = versions.login if versions else ""
         return [*warnings, *_check_login(connection, names, login, owner_serves=owner_serves)]
 
@@ -192,6 +209,27 @@ def _check_tables(connection: Connection, names: Names) -> None:
             f"row-level security of table {table.name} is off. Run: ALTER TABLE {names.table(table.name)}"
             " ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
         )
+
+
+def _check_policies(connection: Connection, names: Names) -> None:
+    """Raise ConfigurationError unless each tenant table has the one policy that the migrations made, and as it was."""
+    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
+    role, own = sql.Identifier(names.app_role).as_string(), sql.Identifier(_POLICY).as_string()
+    for policy in _all(connection, _POLICIES, params):
+        table = names.table(policy.table_name)
+        if policy.name not in (None, _POLICY):
+            raise ConfigurationError(
+                f"table {policy.table_name} has a policy of its own, {policy.name}, which adds to what the role"
+                f" {names.app_role} may reach. Make it another role's, or run:"
+                f" DROP POLICY {sql.Identifier(str(policy.name)).as_string()} ON {table}"
+            )
+        found = (policy.command, list(policy.roles), policy.seen, policy.written)
+        if found != (_EVERY_COMMAND, [names.app_role], _OWN_ROWS_SHOWN, _OWN_ROWS_SHOWN):
+            raise ConfigurationError(
+                f"the policy {_POLICY} of table {policy.table_name} is not the one that keeps tenants apart. Run:"
+                f" DROP POLICY IF EXISTS {own} ON {table}; CREATE POLICY {own} ON {table} TO {role}"
+                f" USING {_OWN_ROWS} WITH CHECK {_OWN_ROWS};"
+            )
 
 
 def _ask_for_role(connection: Connection, names: Names) -> str:

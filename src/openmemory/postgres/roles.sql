@@ -21,6 +21,24 @@ SELECT wanted.name,
     OR NOT (c.relrowsecurity AND c.relforcerowsecurity)
     OR pg_has_role(%(role)s, c.relowner, 'MEMBER');
 
+-- name: policies
+-- The tenant tables with each policy that lets the role, or one it may act as, see or write rows; null where none does.
+SELECT c.relname AS table_name, p.polname AS name, p.polcmd::text AS command,
+       ARRAY(SELECT CASE r.oid WHEN 0 THEN 'public' ELSE pg_get_userbyid(r.oid)::text END
+               FROM unnest(p.polroles) AS r (oid)) AS roles,
+       pg_get_expr(p.polqual, p.polrelid) AS seen, pg_get_expr(p.polwithcheck, p.polrelid) AS written
+  FROM pg_class c
+  LEFT JOIN pg_policy p
+    ON p.polrelid = c.oid
+   AND p.polpermissive
+   AND EXISTS (SELECT
+                 FROM unnest(p.polroles) AS r (oid)
+                WHERE r.oid = 0
+                   OR pg_has_role(%(role)s, r.oid, 'MEMBER'))
+ WHERE c.relname = ANY (%(tables)s)
+   AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+ ORDER BY c.relname, p.polname;
+
 -- name: may_use
 SELECT has_schema_privilege(%(role)s, %(schema)s, 'USAGE') AS may_use;
 

@@ -24,7 +24,7 @@ SIMILARITY: Mapping[Distance, str] = {
 }
 
 _BLOCK = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z]\w*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def statement(name: str, row: type[Row]) -> Statement[Row]:
     Raises KeyError if there is no such block, so a misspelt name fails at import.
     """
     file, block = name.split(".")
-    return Statement(name, _blocks(file)[block], row, rows_of(row))
+    return Statement(name, blocks(file)[block], row, rows_of(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,12 @@ class Names:
     dimension: int = 256
     distance: Distance = "cosine"
 
-    def render(self, template: str) -> str:
-        """Return `template` with each `{name}` replaced by a quoted identifier; KeyError for an unknown name."""
-        known = self._substitutes()
+    def render(self, template: str, more: Mapping[str, str] | None = None) -> str:
+        """Return `template` with each `{name}` replaced by a quoted identifier; KeyError for an unknown name.
+
+        `more` are further substitutes, which come before these names' own.
+        """
+        known = {**self._substitutes(), **(more or {})}
         return _PLACEHOLDER.sub(lambda found: known[found[1]], template)
 
     def render_with_params(self, template: str) -> bytes:
@@ -116,7 +119,8 @@ def _identifier(table: str, part: str) -> str:
 
 
 @cache
-def _blocks(file: str) -> dict[str, str]:
+def blocks(file: str) -> dict[str, str]:
+    """Return the named blocks of a `.sql` file, in order."""
     text = (files("openmemory.postgres") / f"{file}.sql").read_text(encoding="utf-8")
     _, *parts = _BLOCK.split(text)
     return dict(zip(parts[::2], parts[1::2], strict=True))

@@ -13,13 +13,17 @@ from psycopg.types.json import Jsonb
 from openmemory.core.candidates import TERMS_PER_COLUMN, Candidates
 from openmemory.core.memory import Embedding, Filters, NewMemory
 from openmemory.core.ranking import estimate
-from openmemory.core.text import session_key, speaker_key
+from openmemory.core.text import TermVector, session_key, speaker_key
 from openmemory.postgres.adaptation import TERM_SPACE, TermLists, Vectors
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import statement
 
 Entry = TypeVar("Entry", bound=np.generic)
 
+_INDEX_ROW_BYTES = 2704
+_INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and headers
+_TERM_BYTES = 8
+_TERMS_AT_MOST = 250
 _EPOCH_2000_S = 946_684_800
 
 
@@ -79,10 +83,23 @@ def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
     return {
         "session_keys": [session_key(memory.user_id, memory.session_id) for memory in memories],
         "speaker_keys": [speaker_key(memory.speaker) if memory.speaker else 0 for memory in memories],
-        "traits": [memory.marks << _LENGTH_BITS | min(memory.terms.length, _LENGTHS) for memory in memories],
+        "traits": [traits(memory.terms, memory.marks) for memory in memories],
         "terms": TermLists([memory.terms for memory in memories]),
         "embeddings": Vectors([memory.embedding for memory in memories]),
     }
+
+
+def traits(terms: TermVector, marks: int) -> int:
+    """Return what a text is like as it is stored: the count of its terms below, its marks above."""
+    return marks << _LENGTH_BITS | min(terms.length, _LENGTHS)
+
+
+def term_cap(dimension: int) -> int:
+    """Return how many distinct terms a search row may have.
+
+    An index row must fit a third of a page, with the code of one bit a dimension beside the terms.
+    """
+    return min(_TERMS_AT_MOST, (_INDEX_ROW_BYTES - _INDEX_KEY_BYTES - dimension // 8) // _TERM_BYTES)
 
 
 async def delete(tx: TenantTx, memory_id: UUID) -> int:

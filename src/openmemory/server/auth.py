@@ -10,7 +10,7 @@ from typing import Self
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from openmemory.core.scope import name_problem
+from openmemory.core.scope import tenant_problem
 from openmemory.errors import CredentialsInvalid, CredentialsMissing, Malformed, TenantForbidden
 
 _PROXY_HEADERS = frozenset({"forwarded", "x-real-ip", "via"})
@@ -82,7 +82,7 @@ class HeaderAuth:
             tenant = values[0].decode()
         except UnicodeDecodeError as error:
             raise Malformed.at(self.header, "is not UTF-8") from error
-        if problem := name_problem(tenant):
+        if problem := tenant_problem(tenant):
             raise Malformed.at(self.header, problem)
         return tenant
 

@@ -18,12 +18,12 @@ from openmemory.core.memory import JsonValue
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed, MemoryNotFound, OpenMemoryError
 from openmemory.server.auth import Asker, HeaderAuth
-from openmemory.server.limits import Shares
 from openmemory.server.problems import answer
 from openmemory.service.clock import Clock
 from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
 from openmemory.service.search import Search
+from openmemory.service.shares import Shares
 from openmemory.service.tenants import Tenants
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -104,6 +104,8 @@ async def write(request: Request, who: Caller, key: str | None, action: Callable
     """Run a write and answer it; with an Idempotency-Key, once."""
     if key is None:
         return shown(await action())
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Malformed.at("Idempotency-Key", "is given more than once")
     if not key or len(key.encode()) > _KEY_MAX_BYTES:
         raise Malformed.at("Idempotency-Key", f"has {len(key.encode())} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
 

@@ -3,6 +3,7 @@
 from array import array
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -11,7 +12,8 @@ from openmemory import wire
 from openmemory.core.memory import Asked, Change, Embedding, Filters, JsonObject, Memory, Place, Told
 from openmemory.core.ranking import Explanation
 from openmemory.core.sectors import Sector, mask, unmask
-from openmemory.errors import Malformed, OpenMemoryError
+from openmemory.errors import FieldError, Malformed, OpenMemoryError, Unprocessable
+from openmemory.server.problems import STATUS
 from openmemory.service.memories import Added, Page
 from openmemory.service.search import Found, Match, Trace
 
@@ -24,7 +26,7 @@ _MS = timedelta(milliseconds=1)
 
 
 def told(request: wire.AddRequest) -> Told:
-    """Return the memory that a request tells; `metadata.sector` counts where `sector` is absent."""
+    """Return the memory that a request tells; a `metadata.sector` that names one counts where `sector` is absent."""
     metadata = request.metadata or {}
     return Told(
         content=request.content,
@@ -34,7 +36,7 @@ def told(request: wire.AddRequest) -> Told:
         session_id=request.session_id,
         speaker=request.speaker,
         occurred_at=request.occurred_at,
-        sector=request.sector or _sector_of(metadata.get("sector")),
+        sector=request.sector or _sector_of(metadata),
         tags=tuple(request.tags or ()),
         metadata=metadata,
         salience=request.salience,
@@ -44,16 +46,36 @@ def told(request: wire.AddRequest) -> Told:
 
 def asked(request: wire.QueryRequest) -> Asked:
     """Return the question that a request asks."""
-    if not request.query and request.embedding is None:
-        raise Malformed.at("query", "is missing; give `query`, `embedding` or both")
+    text = (request.query or "").strip()
+    if request.embedding is None:
+        if not request.query:
+            raise Malformed.at("query", "is missing; give `query`, `embedding` or both")
+        if not text:
+            raise Unprocessable("query: is blank; ask something, or give an `embedding`")
+    k = agreed(request, "k", "top_k", "limit")
     return Asked(
-        text=request.query or None,
+        text=request.query if text else None,
         embedding=_embedding(request.embedding),
-        k=request.k,
+        k=request.k if k is None else k,
         filters=_filters(request),
-        min_score=request.narrowing("min_score"),
+        min_score=agreed(request, "min_score"),
         explain=request.explain,
     )
+
+
+def agreed(request: wire.QueryRequest, *names: str) -> Any:  # noqa: ANN401 -- the caller knows the field's type
+    """Return what a question says under `names`, wherever it stands; raises Malformed if it says two things."""
+    given = list(request.given(*names).items())
+    for other, value in given[1:]:
+        if value != given[0][1]:
+            raise contradiction(given[0][0], other)
+    return given[0][1] if given else None
+
+
+def contradiction(one: str, other: str) -> Malformed:
+    """Return the error of two fields that mean the same and say different things."""
+    fields = (FieldError(one, f"differs from {other}"), FieldError(other, f"differs from {one}"))
+    return Malformed(f"{one} and {other} mean the same and differ; send one of them", fields)
 
 
 def place(cursor: str | None) -> Place | None:
@@ -91,9 +113,17 @@ def added(result: Added) -> wire.AddAnswer:
 
 def added_or_refused(result: Added | OpenMemoryError) -> wire.AddAnswer | wire.ItemError:
     """Return the answer for one item of a partial batch."""
-    if isinstance(result, OpenMemoryError):
-        return wire.ItemError(error=result.detail, title=result.title, type=f"/problems/{result.code}")
-    return added(result)
+    if not isinstance(result, OpenMemoryError):
+        return added(result)
+    fields = result.fields if isinstance(result, Malformed) else ()
+    return wire.ItemError(
+        error=result.detail,
+        title=result.title,
+        type=f"/problems/{result.code}",
+        status=STATUS[type(result)],
+        code=result.code,
+        errors=[wire.FieldProblem(field=one.field, message=one.message) for one in fields] or None,
+    )
 
 
 def memory(value: Memory, now: datetime) -> wire.MemoryAnswer:
@@ -164,18 +194,18 @@ def _shown(value: Memory, salience: float) -> _Shown:
 
 
 def _filters(request: wire.QueryRequest) -> Filters:
-    sectors = list(request.narrowing("sectors") or ())
-    if (one := request.narrowing("sector")) is not None:
+    sectors = list(agreed(request, "sectors") or ())
+    if (one := agreed(request, "sector")) is not None:
         sectors.append(one)
     return Filters(
-        session_id=request.narrowing("session_id"),
+        session_id=agreed(request, "session_id"),
         sectors=mask(sectors) if sectors else None,
-        tags=tuple(request.narrowing("tags") or ()),
-        tags_any=tuple(request.narrowing("tags_any") or ()),
-        metadata=request.narrowing("metadata"),
-        since=request.narrowing("since") or request.narrowing("startTime"),
-        until=request.narrowing("until") or request.narrowing("endTime"),
-        include_shared=bool(request.narrowing("include_shared")),
+        tags=tuple(agreed(request, "tags") or ()),
+        tags_any=tuple(agreed(request, "tags_any") or ()),
+        metadata=agreed(request, "metadata"),
+        since=agreed(request, "since", "startTime"),
+        until=agreed(request, "until", "endTime"),
+        include_shared=bool(agreed(request, "include_shared")),
     )
 
 
@@ -187,8 +217,10 @@ def _embedding(values: list[float] | None) -> Embedding | None:
     return np.frombuffer(array("f", values), np.float32)
 
 
-def _sector_of(value: object) -> Sector | None:
-    return Sector(value) if isinstance(value, str) and value in set(Sector) else None
+def _sector_of(metadata: JsonObject) -> Sector | None:
+    """Return the sector that a client's metadata names; any other word there is the client's own."""
+    named = metadata.get("sector")
+    return Sector(named) if isinstance(named, str) and named in set(Sector) else None
 
 
 @cache

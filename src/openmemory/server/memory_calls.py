@@ -1,5 +1,6 @@
 """The calls on memories, under upstream's paths."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -31,6 +32,10 @@ memory_calls = APIRouter(tags=["memories"])
 direct_calls = APIRouter(tags=["memories"], route_class=DirectRoute)
 
 _OFFSET_MOST = 10_000_000
+_TAG = r'(W/)?"([!#-~\x80-\xff]*)"|([0-9]+)'  # a bare number is no entity tag, but what people send
+_ENTITY_TAG = re.compile(_TAG)
+_IF_MATCH = re.compile(rf"(?:{_TAG})(?:[ \t]*,[ \t]*(?:{_TAG}))*")
+_VERSION = re.compile("0|[1-9][0-9]{0,8}")
 
 UserId = Annotated[wire.Name | None, Query()]
 ProjectId = Annotated[wire.Name | None, Query()]
@@ -73,7 +78,7 @@ async def add_batch(
 @direct_calls.post("/memory/query", response_model=wire.QueryAnswer)
 async def query(body: wire.QueryRequest, who: Called, parts: Parts) -> Response:
     """Find the memories that answer a question, best first."""
-    scope = narrowed(who, body.narrowing("user_id"), body.narrowing("project_id"))
+    scope = narrowed(who, encoding.agreed(body, "user_id"), encoding.agreed(body, "project_id"))
     return shown(encoding.found(body.query, await parts.search.find(scope, encoding.asked(body))))
 
 
@@ -94,8 +99,8 @@ async def listing(
     """List memories, the newest first."""
     page = await parts.memories.listing(
         narrowed(who, user_id, project_id),
-        limit=limit or l or 100,
-        offset=offset or u or 0,
+        limit=_either("limit", limit, "l", l, 100),
+        offset=_either("offset", offset, "u", u, 0),
         before=encoding.place(cursor),
         filters=Filters(session_id=session_id, sectors=sector.bit if sector else None),
     )
@@ -119,15 +124,17 @@ async def patch(
     who: Called,
     parts: Parts,
     user_id: UserId = None,
-    if_match: Annotated[str | None, Header(description='Change only this version, as in "3".')] = None,
+    if_match: Annotated[str | None, Header(description='Change only these versions, as in "3".')] = None,
     key: IdempotencyKey = None,
 ) -> Response:
     """Change a memory; a new content is classified and embedded again."""
-    version = _version(if_match)
+    versions = _versions(request.headers.getlist("if-match"))
+    if None not in (body.user_id, user_id) and body.user_id != user_id:
+        raise encoding.contradiction("user_id", "query.user_id")
 
     async def action() -> wire.PatchAnswer:
         scope = narrowed(who, body.user_id or user_id)
-        changed = await parts.memories.change(scope, memory_id(id), encoding.change(body), version)
+        changed = await parts.memories.change(scope, memory_id(id), encoding.change(body), versions)
         return wire.PatchAnswer(id=changed.id, version=changed.version)
 
     return await write(request, who, key, action)
@@ -179,7 +186,11 @@ async def of_user(
     """List a user's memories, the newest first."""
     scope = narrowed(who, user_id)
     page = await parts.memories.listing(
-        scope, limit=limit or l or 100, offset=offset or u or 0, before=encoding.place(cursor), filters=Filters()
+        scope,
+        limit=_either("limit", limit, "l", l, 100),
+        offset=_either("offset", offset, "u", u, 0),
+        before=encoding.place(cursor),
+        filters=Filters(),
     )
     answer = encoding.page(page, parts.clock())
     return shown(wire.UserPageAnswer(answer.items, answer.next_cursor, user_id))
@@ -197,16 +208,33 @@ async def delete_of_user(
     return await write(request, who, key, action)
 
 
-async def _add_each(parts: Services, who: Caller, told: Sequence[Told | Malformed]) -> wire.AddBatchAnswer:
-    results = iter(await parts.memories.add_each(who.scope, [one for one in told if isinstance(one, Told)]))
-    outcomes: list[Added | OpenMemoryError] = [next(results) if isinstance(one, Told) else one for one in told]
+async def _add_each(parts: Services, who: Caller, told: Sequence[Told | OpenMemoryError]) -> wire.AddBatchAnswer:
+    kept = iter(await parts.memories.add_each(who.scope, [one for one in told if isinstance(one, Told)]))
+    outcomes: list[Added | OpenMemoryError] = []
+    for place, one in enumerate(told):
+        outcome = next(kept) if isinstance(one, Told) else one
+        if outcome is not one and isinstance(outcome, Malformed):
+            outcome = outcome.inside(f"items[{place}]")
+        outcomes.append(outcome)
     return wire.AddBatchAnswer(results=[encoding.added_or_refused(one) for one in outcomes])
 
 
-def _version(if_match: str | None) -> int | None:
-    if if_match is None or if_match.strip() == "*":
+def _either(name: str, value: int | None, other: str, other_value: int | None, otherwise: int) -> int:
+    """Return the value of a parameter with two names; raises Malformed if both are given and differ."""
+    if value is not None and other_value is not None and value != other_value:
+        raise encoding.contradiction(name, other)
+    return next((one for one in (value, other_value) if one is not None), otherwise)
+
+
+def _versions(if_match: Sequence[str]) -> frozenset[int] | None:
+    """Return the versions that If-Match names, or None where any will do.
+
+    Tags are compared strongly (RFC 9110, 13.1.1): a weak one matches no version, nor does what is no number.
+    """
+    text = ", ".join(if_match).strip()
+    if not if_match or text == "*":
         return None
-    text = if_match.strip().removeprefix("W/").strip('"')
-    if not text.isascii() or not text.isdecimal() or len(text) > 9:
-        raise Malformed.at("If-Match", 'must be the version in quotes, as in "3"')
-    return int(text)
+    if not _IF_MATCH.fullmatch(text):
+        raise Malformed.at("If-Match", 'must be versions in quotes, as in "3", or *')
+    tags = [quoted or bare for weak, quoted, bare in _ENTITY_TAG.findall(text) if not weak]
+    return frozenset(int(tag) for tag in tags if _VERSION.fullmatch(tag))

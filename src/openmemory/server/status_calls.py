@@ -24,6 +24,7 @@ class About:
     tier: str
 
 
+@status_calls.head("/health", include_in_schema=False)
 @status_calls.get("/health", response_model=wire.HealthAnswer)
 async def health(request: Request) -> Response:
     """Say that the process is alive; the database is not asked."""
@@ -46,6 +47,7 @@ async def health(request: Request) -> Response:
     )
 
 
+@status_calls.head("/ready", include_in_schema=False)
 @status_calls.get("/ready", response_model=wire.ReadyAnswer)
 async def ready(parts: Parts) -> Response:
     """Say that the database answers; 503 when it does not."""

@@ -13,12 +13,9 @@ from openmemory.core import salience, sectors, text
 from openmemory.core.ids import new_ids
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed
+from openmemory.postgres.vectors import term_cap
 
 _INLINE_AT_MOST = 8
-_INDEX_ROW_BYTES = 2704
-_INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and headers
-_TERM_BYTES = 8
-_TERMS_AT_MOST = 250
 _QUESTIONS_KEPT = 2_000
 
 
@@ -28,9 +25,7 @@ class Encoder:
     def __init__(self, embedder: Embedder, dimension: int) -> None:
         self.embedder = embedder
         self.dimension = dimension
-        # An index row must fit a third of a page, with the code of one bit a dimension beside the terms.
-        room = (_INDEX_ROW_BYTES - _INDEX_KEY_BYTES - dimension // 8) // _TERM_BYTES
-        self._term_cap = min(_TERMS_AT_MOST, room)
+        self._term_cap = term_cap(dimension)
         self._questions: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
 
     async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
@@ -74,6 +69,14 @@ class Encoder:
             raise Malformed.at("embedding", "has a number that a float4 cannot hold")
         if not embedding.any():
             raise Malformed.at("embedding", "is all zeros, which is near to nothing")
+
+    def refusal(self, told: Told) -> Malformed | None:
+        """Return why `told` cannot be kept, or None if it can."""
+        try:
+            self._check(told)
+        except Malformed as refused:
+            return refused
+        return None
 
     def _check(self, told: Told) -> None:
         _check_content(told.content)

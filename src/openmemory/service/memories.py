@@ -1,18 +1,18 @@
 """What can be done with memories, one method a use case."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from openmemory.core import salience
-from openmemory.core.memory import Change, Filters, Memory, NewMemory, Place, Told
+from openmemory.core.memory import Change, Filters, JsonObject, Memory, NewMemory, Place, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import Sector, classify
 from openmemory.errors import (
     AnotherUsersMemory,
     DatabaseConflict,
-    Malformed,
     MemoryExists,
     MemoryNotFound,
     OpenMemoryError,
@@ -68,14 +68,12 @@ class Memories:
         return await self._add(scope, told, in_batch=True)
 
     async def add_each(self, scope: Scope, told: Sequence[Told]) -> list[Added | OpenMemoryError]:
-        """Keep what can be kept of `told` and return what became of each, in order."""
-        try:
-            return list(await self._add(scope, told))
-        except (Malformed, MemoryExists, Unprocessable) as refused:
-            if len(told) == 1:
-                return [refused]
-            middle = len(told) // 2
-            return [*await self.add_each(scope, told[:middle]), *await self.add_each(scope, told[middle:])]
+        """Keep what can be kept of `told` and return what became of each, in order. Each is embedded once."""
+        now = self._clock()
+        refusals = [self._encoder.refusal(one) for one in told]
+        good = [_within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
+        outcomes = iter(await self._keep_each(scope, await self._encoder.encode(good, now), now) if good else ())
+        return [next(outcomes) if refusal is None else refusal for refusal in refusals]
 
     async def get(self, scope: Scope, memory_id: UUID) -> Memory:
         """Return a memory; raises MemoryNotFound, and AnotherUsersMemory where the scope names a user."""
@@ -93,10 +91,13 @@ class Memories:
         more = len(items) > limit
         return Page(items[:limit], _place(items[limit - 1]) if more and limit else None)
 
-    async def change(self, scope: Scope, memory_id: UUID, change: Change, version: int | None = None) -> Memory:
+    async def change(
+        self, scope: Scope, memory_id: UUID, change: Change, versions: Collection[int] | None = None
+    ) -> Memory:
         """Change a memory and return it as it is now; a new content is classified and embedded again.
 
-        `version`: only if it is still that one, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory, and
+        What changes nothing leaves the version as it is.
+        `versions`: only if it is one of them, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory, and
         MemoryExists if the new content is what another memory says.
         """
         memory = await self.get(scope, memory_id)
@@ -108,8 +109,10 @@ class Memories:
             (encoded,) = await self._encoder.encode([_retold(memory, change, change.content)], now)
         async with self._database.tenant(scope) as tx:
             current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
-            if version is not None and version != current.version:
-                raise VersionChanged(f"the memory is at version {current.version}, not {version}; read it again")
+            if versions is not None and current.version not in versions:
+                raise VersionChanged(f"the memory is at version {current.version} now, and not at what was asked for")
+            if encoded is None and _changes_nothing(current, change, now):
+                return current
             changed = _changed(current, change, encoded, current.salience_now(now))
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
             if encoded is not None:
@@ -152,13 +155,32 @@ class Memories:
     async def _add(self, scope: Scope, told: Sequence[Told], *, in_batch: bool = False) -> list[Added]:
         now = self._clock()
         new = await self._encoder.encode([_within(scope, one) for one in told], now, in_batch=in_batch)
+        try:
+            return await self._kept(scope, new, now)
+        except MemoryExists as error:
+            ids = [one.id for one in told]
+            raise await self._naming_the_taken(scope, ids, in_batch=in_batch) from error
+
+    async def _keep_each(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added | OpenMemoryError]:
+        """Keep what can be kept: all in one transaction or, where something is refused, each half by itself."""
+        try:
+            return list(await self._kept(scope, new, now))
+        except (MemoryExists, Unprocessable) as refused:
+            if len(new) > 1:
+                middle = len(new) // 2
+                halves = (new[:middle], new[middle:])
+                return [outcome for half in halves for outcome in await self._keep_each(scope, half, now)]
+            if isinstance(refused, MemoryExists):
+                return [await self._naming_the_taken(scope, [new[0].id])]
+            return [refused]
+
+    async def _kept(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
+        """Keep memories, all or none; raises MemoryExists if an id is taken."""
         for attempt in range(_TRIES):
             try:
                 async with self._database.tenant(scope) as tx:
                     known = await self._keep(tx, new, now)
                 break
-            except MemoryExists as error:
-                raise await self._naming_the_taken(scope, told, in_batch=in_batch) from error
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
                 if attempt == _TRIES - 1:
@@ -166,16 +188,18 @@ class Memories:
         self._vocabularies.note_write(scope)
         return _answers(new, known)
 
-    async def _naming_the_taken(self, scope: Scope, told: Sequence[Told], *, in_batch: bool) -> MemoryExists:
+    async def _naming_the_taken(
+        self, scope: Scope, ids: Sequence[UUID | None], *, in_batch: bool = False
+    ) -> MemoryExists:
         """Return the error that says which id is taken: PostgreSQL does not tell under row-level security."""
         async with self._database.tenant(scope, read_only=True) as tx:
-            seen = await memories.taken(tx, [one.id for one in told if one.id is not None])
-        for place, one in enumerate(told):
-            if one.id in seen:
+            seen = await memories.taken(tx, [one for one in ids if one is not None])
+        for place, one in enumerate(ids):
+            if one in seen:
                 where = f"items[{place}].id" if in_batch else "id"
-                return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
-            if one.id is not None:
-                seen.add(one.id)
+                return MemoryExists(f"{where}: {one} is taken by another memory of this tenant")
+            if one is not None:
+                seen.add(one)
         return MemoryExists("an id was taken by another memory of this tenant meanwhile")
 
     async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
@@ -234,6 +258,20 @@ def _retold(memory: Memory, change: Change, content: str) -> Told:
         # Without an instant of its own it happened when it was told, and is the same as what is told without one.
         occurred_at=None if memory.occurred_at == memory.created_at else memory.occurred_at,
     )
+
+
+def _changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
+    """Return whether `change`, its content aside, asks for what is there already."""
+    return (
+        (change.tags is None or list(change.tags) == memory.tags)
+        # As text, since 1 and true are equal to Python.
+        and (change.metadata is None or _sorted(change.metadata) == _sorted(memory.metadata))
+        and change.salience in (None, memory.salience_now(now))
+    )
+
+
+def _sorted(metadata: JsonObject) -> str:
+    return json.dumps(metadata, sort_keys=True)
 
 
 def _changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_now: float) -> Memory:

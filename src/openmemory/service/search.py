@@ -19,6 +19,7 @@ from openmemory.postgres.memories import Near
 from openmemory.service.clock import Clock
 from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
+from openmemory.service.shares import SearchTurns
 from openmemory.service.vocabularies import Vocabularies
 
 # Candidates scored again with the exact similarity. With words and context, 100 rank as well as 400 do on LoCoMo and in
@@ -26,6 +27,7 @@ from openmemory.service.vocabularies import Vocabularies
 RERANKED = 100
 RERANKED_WITHOUT_TEXT = 500
 _INLINE_ROWS = 20_000
+_AT_ONCE, _WAIT_S = 8, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Search:
         vocabularies: Vocabularies,
         recalls: Recalls,
         clock: Clock,
-        at_once: int = 4,
+        turns: SearchTurns | None = None,
     ) -> None:
         self._database = database
         self._encoder = encoder
@@ -74,17 +76,18 @@ class Search:
         self._recalls = recalls
         self._clock = clock
         # More searches at once than PostgreSQL has processors only wait for each other there.
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = turns or SearchTurns(_AT_ONCE, _WAIT_S)
 
     async def find(self, scope: Scope, asked: Asked) -> Found:
         """Return the `asked.k` memories that answer best.
 
         Every visible row is scored by its terms, its context and an estimate of its similarity; the best few hundred
-        are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit.
+        are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit,
+        RateLimited or DatabaseUnavailable if too much is searched at once.
         """
         question, embedding = await self._understood(scope, asked)
         wanted = _wanted(question, embedding)
-        async with self._turns, self._database.tenant(scope, read_only=True) as tx:
+        async with self._turns.turn(scope.tenant), self._database.tenant(scope, read_only=True) as tx:
             visible = await vectors.scan(tx, wanted, asked.filters)
             scored = await _scored(visible.candidates, question)
             reranked = RERANKED if question else RERANKED_WITHOUT_TEXT
@@ -110,10 +113,7 @@ class Search:
     def _matches(self, near: list[Near], scored: Scored, rows: npt.NDArray[np.intp], *, explain: bool) -> list[Match]:
         now = self._clock()
         matches = []
-        first = {found.id: found.place for found in reversed(near)}
         for found in near:
-            if found.place != first[found.id]:
-                continue
             parts = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
             salience = found.salience_now(now)
             match = Match(found, scale.shown(parts.score), salience, parts if explain else None)

@@ -104,6 +104,12 @@ class DatabaseSettings(Section):
         validation_alias="OM_PG_DIRECT_DSN",
         description="The owner's way to the same database past a transaction pooler, for migrations and index builds.",
     )
+    pg_dump: Annotated[Text, Unset("`pg_dump` of the `PATH`, else the embedded server's")] | None = Field(
+        None,
+        validation_alias="OM_PG_DUMP",
+        description="Path of the `pg_dump` that backups are made with, `pg_restore` beside it. It must be as new as the"
+        " server, or newer.",
+    )
     pool_max: int = Field(
         20,
         ge=1,

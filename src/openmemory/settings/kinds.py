@@ -145,6 +145,8 @@ def _secret(value: SecretStr) -> SecretStr:
 
 
 def _key(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value():
+        raise ValueError("is empty, which protects nothing: give it a value or leave it out")
     if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
         raise ValueError("has a space, a line end or another character that no header can carry")
     return value

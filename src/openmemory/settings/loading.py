@@ -30,6 +30,9 @@ class Found:
     source: Source
 
 
+_KEYS: Final = frozenset({"OM_API_KEY", "OM_ADMIN_KEY"})
+
+
 def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment, and for what it leaves open those of `config`, a dotenv file.
 
@@ -41,6 +44,8 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
     given = [*_read(file), *_ours(environment.items(), Source.ENVIRONMENT)]
     known = catalogue()
     found = {name: value for name, value in given if name in known and (value.text or not known[name].optional)}
+    # A key that is empty is a secret that did not arrive; taken for none, it would leave the door open.
+    found = {name: value for name, value in given if name in _KEYS} | found
     settings = _checked(found, file)
     warnings = (
         *(_unknown(name, value) for name, value in given if name not in known and name not in KNOWN_ELSEWHERE),

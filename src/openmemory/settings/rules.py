@@ -105,15 +105,12 @@ def vector_conflicts(embeddings: EmbeddingSettings, vectors: VectorSettings) -> 
 
 def _index_conflicts(vectors: VectorSettings) -> Iterator[Conflict]:
     most = INDEXABLE_DIMENSIONS[vectors.type]
-    if vectors.index_type in {"hnsw", "ivfflat"}:
+    if vectors.index_type in {"hnsw", "ivfflat"} and vectors.dim is not None and vectors.dim > most:
         chosen = f"OM_PGVECTOR_INDEX_TYPE={vectors.index_type}"
         yield Conflict(
             ("OM_PGVECTOR_INDEX_TYPE", "OM_VEC_DIM", "OM_VEC_TYPE"),
             f"{chosen} takes at most {most} dimensions with OM_VEC_TYPE={vectors.type}, and OM_VEC_DIM is"
-            f" {vectors.dim}: OM_PGVECTOR_INDEX_TYPE=auto has no such bound"
-            if vectors.dim is not None and vectors.dim > most
-            else f"{chosen} is not in this version yet: use OM_PGVECTOR_INDEX_TYPE=auto, whose cost depends on"
-            " the size of the tenant and whose answers are exact",
+            f" {vectors.dim}: OM_PGVECTOR_INDEX_TYPE=auto has no such bound",
         )
     if vectors.hnsw_ef_construction < 2 * vectors.hnsw_m:
         yield Conflict(

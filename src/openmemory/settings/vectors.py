@@ -97,7 +97,8 @@ class VectorSettings(Section):
         validation_alias="OM_PGVECTOR_INDEX_TYPE",
         description="How vectors are indexed. `auto`: the tenant index, by which a question reads its own tenant's rows"
         " and no others. `none`: the same, and no approximate index ever, also when later versions would give a large"
-        " tenant one. The shared indexes `hnsw` and `ivfflat` are not in this version yet.",
+        " tenant one. `hnsw`, `ivfflat`: `openmemory migrate` also builds the upgrade guide's indexes over all tenants,"
+        " one a sector, for SQL of your own; `/memory/query` reads the tenant index all the same.",
     )
     hnsw_m: int = Field(16, ge=2, le=100, validation_alias="OM_HNSW_M", description="Links of a node in an HNSW index.")
     hnsw_ef_construction: int = Field(

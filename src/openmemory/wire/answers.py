@@ -21,12 +21,22 @@ class AddAnswer(_Answer):
     deduplicated: bool
 
 
+class FieldProblem(_Answer):
+    """A field and what is wrong with it."""
+
+    field: str
+    message: str
+
+
 class ItemError(_Answer):
     """Why one item of a partial batch was not kept."""
 
     error: str
     title: str
     type: str
+    status: int
+    code: str
+    errors: list[FieldProblem] | None = None
 
 
 class AddBatchAnswer(_Answer):
@@ -207,13 +217,6 @@ class HealthAnswer(_Answer):
 
 class ReadyAnswer(OkAnswer):
     """The database answers."""
-
-
-class FieldProblem(_Answer):
-    """A field and what is wrong with it."""
-
-    field: str
-    message: str
 
 
 class Problem(_Answer):

@@ -116,5 +116,5 @@ Instant = Annotated[
 Metadata = Annotated[
     dict[str, JsonValue], AfterValidator(_metadata), Field(description="At most 16 KiB of JSON, 16 levels deep.")
 ]
-Vector = Annotated[list[float], Field(min_length=1, max_length=EMBEDDING_MOST)]
+Vector = Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=EMBEDDING_MOST)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from openmemory.core.sectors import Sector
 from openmemory.wire.fields import (
@@ -72,22 +72,23 @@ class QueryRequest(QueryFilters):
 
     query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
     embedding: Vector | None = None
-    k: int = Field(
-        8,
-        ge=1,
-        le=MATCHES_MOST,
-        validation_alias=AliasChoices("k", "top_k", "limit"),
-        description="How many at most; also `top_k` or `limit`.",
-    )
+    k: int = Field(8, ge=1, le=MATCHES_MOST, description="How many at most.")
+    top_k: int = Field(8, ge=1, le=MATCHES_MOST, description="Another name of `k`.")
+    limit: int = Field(8, ge=1, le=MATCHES_MOST, description="Another name of `k`.")
     explain: bool = False
-    filters: QueryFilters | None = Field(
-        None, validation_alias=AliasChoices("filters", "filter"), description="Also `filter`."
-    )
+    filters: QueryFilters | None = None
+    filter: QueryFilters | None = Field(None, description="Another name of `filters`.")
 
-    def narrowing(self, name: str) -> Any:  # noqa: ANN401 -- the caller knows the field's type
-        """Return a filter from the top level or, failing that, from `filters`."""
-        own = getattr(self, name)
-        return own if own is not None or self.filters is None else getattr(self.filters, name)
+    def given(self, *names: str) -> dict[str, Any]:
+        """Return what was said under any of `names`, by where it stands: at the top level or among the filters."""
+        holders = (("", self), ("filters.", self.filters), ("filter.", self.filter))
+        return {
+            place + name: value
+            for place, holder in holders
+            if holder is not None
+            for name in names
+            if name in holder.model_fields_set and (value := getattr(holder, name)) is not None
+        }
 
 
 class PatchRequest(_Request):

@@ -1,0 +1,155 @@
+"""What an old database is, what an upgrade does to it and what came of it, for a person at a terminal."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from openmemory.cli.printing import console, count_of, print_facts, size, warn
+
+if TYPE_CHECKING:
+    from openmemory.postgres.upgrade.found import Estimate, Found, Session
+    from openmemory.postgres.upgrade.look import Aside
+    from openmemory.postgres.upgrade.plan import Plan, Progress, Report
+
+_MINUTE_S, _HOUR_S = 60, 3600
+
+
+def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int | None) -> None:
+    """Print what is there, what will be done, and what it takes."""
+    estimate = found.estimate(vector_type, plan.dimension)
+    console().print("Found", style="bold")
+    print_facts(_there(found))
+    console().print("To do", style="bold")
+    print_facts(_to_do(found, plan, vector_type, estimate, free_bytes))
+    console().print("Set aside in quarantine tables, with the reason", style="bold")
+    print_facts(_aside(found, plan))
+    if vector_type == "halfvec":
+        warn("OM_VEC_TYPE=halfvec rounds the old vectors to 16 bits; OM_VEC_TYPE=vector keeps each bit")
+    if found.extension_installed is None and found.extension_available is None:
+        warn("pgvector is not on this server: install 0.8.0 or newer before going on")
+    if found.hidden_sessions:
+        warn(
+            f"this login may not see what {count_of(found.hidden_sessions, 'other session')} last did (that takes"
+            " pg_read_all_stats), so an old server that writes may be missed: make sure that it is stopped"
+        )
+
+
+def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None:
+    """Print what came of an upgrade, and what is left to the owner."""
+    for step in report.steps:
+        console().print(f"done  {step}", soft_wrap=True)
+    print_facts({name: count_of(count, "row") for name, count in report.rows.items()})
+    print_facts({f"set aside: {what}": count_of(count, "row") for what, count in report.set_aside.items()})
+    if report.left_alone:
+        console().print(f"left as they are: {', '.join(report.left_alone)}")
+    if kept:
+        console().print(
+            f"The old tables are kept in schema {schema} ({size(sum(kept.values()))}) until"
+            " `openmemory migrate --drop-bytea`; `openmemory migrate --down` goes back to them."
+        )
+
+
+def print_aside(found: "Sequence[Aside]") -> None:
+    """Print what was set aside, by reason, with the first ids."""
+    for one in found:
+        console().print(f"set aside  {one.source}: {one.reason}  {count_of(one.count, 'row')}", soft_wrap=True)
+        console().print(f"           {', '.join(one.first_ids)}{' ...' if one.count > len(one.first_ids) else ''}")
+
+
+def told(sessions: "Sequence[Session]") -> str:
+    """Return sessions as an error names them."""
+    return "; ".join(
+        f"pid {one.pid} ({', '.join(filter(None, (one.application, one.address or 'local', one.user, one.state)))})"
+        for one in sessions
+    )
+
+
+@contextmanager
+def bar(*, stderr: bool) -> "Iterator[Callable[[Progress], None]]":
+    """Show how far each step is: a bar on a terminal, else a line for each thing that is begun."""
+    shown = console(stderr=stderr)
+    if not shown.is_terminal:
+        yield _lines(stderr=stderr)
+        return
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=None),
+        progress.TextColumn("{task.percentage:>3.0f}% {task.fields[pace]}"),
+        progress.TimeRemainingColumn(compact=True),
+    )
+    with progress.Progress(*columns, console=shown, expand=True) as live:
+        tasks: dict[tuple[str, str], progress.TaskID] = {}
+
+        def show(now: "Progress") -> None:
+            key = (now.step, now.doing)
+            if key not in tasks:
+                tasks[key] = live.add_task(f"{now.step[:3]} {now.doing}", total=now.total or None, pace="")
+            live.update(tasks[key], completed=now.done, total=now.total or None)
+            task = next(task for task in live.tasks if task.id == tasks[key])
+            live.update(tasks[key], pace=f"{now.done:,} {f'{task.speed:,.0f}/s' if task.speed else ''}")
+
+        yield show
+
+
+def _lines(*, stderr: bool) -> "Callable[[Progress], None]":
+    begun: set[tuple[str, str]] = set()
+
+    def show(now: "Progress") -> None:
+        if (now.step, now.doing) not in begun:
+            begun.add((now.step, now.doing))
+            console(stderr=stderr).print(f"{now.step}: {now.doing}", soft_wrap=True)
+
+    return show
+
+
+def _there(found: "Found") -> dict[str, str]:
+    dimensions = ", ".join(f"{size}: {count:,}" for size, count in found.dimensions.items())
+    installed = f"pgvector {found.extension_installed}" if found.extension_installed else "pgvector not installed"
+    offered = f" ({found.extension_available} on the server)" if found.extension_available else " (nor on the server)"
+    return {
+        "database": found.shape,
+        "schema": found.schema,
+        "server": f"PostgreSQL {found.server_version}, {installed}{offered}",
+        **{name: count_of(count, "row") for name, count in found.rows.items()},
+        "dimensions": dimensions or "no vectors",
+        "disk": size(found.bytes),
+        "left as they are": ", ".join(found.left_alone),
+        "begun": _begun(found.upgrade),
+        "writing now": told(found.writers),
+    }
+
+
+def _to_do(
+    found: "Found", plan: "Plan", vector_type: str, estimate: "Estimate", free_bytes: int | None
+) -> dict[str, str]:
+    each = "each user becomes a tenant; rows without one go to " if plan.tenant_from_user else "every row goes to "
+    free = f"; {size(free_bytes)} are free" if free_bytes is not None else ""
+    return {
+        "tenant": each + plan.tenant,
+        "vectors": f"{vector_type}({plan.dimension}), beside the old ones",
+        "free disk needed": f"about {size(estimate.bytes)} for the new tables beside the old, and room for the"
+        f" write-ahead log ({size(estimate.wal_bytes)} in all, recycled unless it is archived){free}",
+        "time": f"about {_span(estimate.seconds)}, by the measured pace of one core; an estimate",
+        "old tables": "kept until `openmemory migrate --drop-bytea`; `--down` goes back. They take no writes meanwhile",
+    }
+
+
+def _aside(found: "Found", plan: "Plan") -> dict[str, str]:
+    counted = found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user)
+    rows = {what: count_of(count, "row") for what, count in counted.items()}
+    later = {} if found.checked_finite else {"vectors: holds NaN or infinity": "found while they are converted"}
+    return {**rows, **later} or {"nothing": "every row has a place in the new tables"}
+
+
+def _begun(recorded: Mapping[str, str]) -> str:
+    if not recorded:
+        return ""
+    return f"an upgrade, and step {recorded['step']} is done" if "step" in recorded else "an upgrade, in its first step"
+
+
+def _span(seconds: float) -> str:
+    if seconds < _MINUTE_S:
+        return "a minute"
+    return f"{seconds / _MINUTE_S:.0f} minutes" if seconds < _HOUR_S else f"{seconds / _HOUR_S:.1f} hours"

@@ -1,0 +1,48 @@
+"""`openmemory migrate sql STEP`: a step of an upgrade as SQL, for owners who may only use psql."""
+
+from typing import Annotated
+
+import typer
+
+from openmemory.cli.naming import index_choice, names_of
+from openmemory.cli.options import ConfigOption, read_settings
+
+_ROWS_A_BATCH = 10_000
+
+
+def sql(
+    context: typer.Context,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="Its number, 1 to 5, or its name.")],
+    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Tenant of the old rows.")] = "default",
+    tenant_from: Annotated[
+        str | None, typer.Option("--tenant-from", metavar="user_id", help="Make each old user a tenant.")
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option("--dim", min=1, max=8192, help="Dimensions; the most frequent ones if absent.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows a transaction.")] = _ROWS_A_BATCH,
+    config: ConfigOption = None,
+) -> None:
+    """Print a step of an upgrade as SQL for psql, with this database's names in it; changes nothing."""
+    from dataclasses import replace
+
+    from openmemory import app
+    from openmemory.cli.migrating import step_of, tenant_from_of, tenant_of
+    from openmemory.postgres.upgrade.look import look
+    from openmemory.postgres.upgrade.plan import Plan
+    from openmemory.postgres.upgrade.script import script
+
+    chosen, owner = step_of(step), tenant_of(tenant)
+    settings = read_settings(context, config)
+    names = names_of(settings)
+    with app.reached(settings) as logins:
+        plan = Plan(
+            dimension=dim or look(logins.owner, names).dimension,
+            tenant=owner or "default",
+            tenant_from_user=tenant_from_of(tenant_from) is not None,
+            batch_size=batch_size,
+        )
+        text = script(
+            logins.owner, replace(names, dimension=plan.dimension), plan, chosen or step, index_choice(settings)
+        )
+    typer.echo(text, nl=False)

@@ -1,0 +1,289 @@
+"""`openmemory migrate` on a database of an older OpenMemory: look, ask, back up, lift; and the ways back."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from openmemory.cli.naming import index_choice
+from openmemory.cli.printing import Declined, agree, console, print_json, progress, safe, size
+from openmemory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openmemory.app import Logins
+    from openmemory.postgres.statements import Names
+    from openmemory.postgres.upgrade.found import Found
+    from openmemory.postgres.upgrade.plan import Plan
+    from openmemory.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks of an upgrade; what is None was not said."""
+
+    yes: bool = False
+    as_json: bool = False
+    dry_run: bool = False
+    tenant: str | None = None
+    tenant_from: str | None = None
+    dim: int | None = None
+    embedding_model: str | None = None
+    batch_size: int | None = None
+    backup: Path | None = None
+    backup_tables: bool = False
+    step: str | None = None
+    drop_bytea: bool = False
+    down: bool = False
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where options contradict each other."""
+        if self.down and self.drop_bytea:
+            raise typer.BadParameter("goes back to the old tables, which --drop-bytea drops", param_hint="--down")
+        for way in ("down", "drop_bytea"):
+            others = [flag for flag in self.of_an_upgrade if flag != "--yes"]
+            if getattr(self, way) and others:
+                flag = f"--{way.replace('_', '-')}"
+                raise typer.BadParameter(f"is for an upgrade; leave it out with {flag}", param_hint=others[0])
+        if self.backup_tables and self.backup is None:
+            raise typer.BadParameter("says what goes into a backup; add --backup FILE", param_hint="--backup-tables")
+
+    @property
+    def of_an_upgrade(self) -> list[str]:
+        """Return the options that were said and mean something to an upgrade only."""
+        names = ("dry_run", "tenant", "tenant_from", "dim", "embedding_model", "batch_size", "backup", "step")
+        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A database that an upgrade has to do with."""
+
+    settings: "Settings"
+    logins: "Logins"
+    names: "Names"
+    recorded: Mapping[str, str]
+
+
+def run(old: Old, wanted: Wanted) -> None:
+    """Look at an old database, print that, ask, and lift it."""
+    from openmemory.cli.finding import print_found
+    from openmemory.postgres.upgrade.look import look
+
+    with progress("looking at the database"):
+        found = look(old.logins.owner, old.names)
+    plan = _plan(old, found, wanted)
+    if not wanted.as_json:
+        print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
+    if wanted.dry_run:
+        if wanted.as_json:
+            print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
+        return
+    _refuse_writers(found)
+    plan = replace(plan, embedding_model=_model(old, plan, wanted))
+    _agree(old, found, wanted)
+    _back_up(old, wanted)
+    _refuse_writers(look(old.logins.owner, old.names))
+    _lift(old, found, plan, wanted)
+
+
+def go_back(old: Old, wanted: Wanted) -> None:
+    """Go back to the old tables, after a question."""
+    from openmemory.postgres.upgrade.way_back import down
+
+    _refuse_without_upgrade(old, "--down")
+    agree(
+        "The old tables come back as they were and the new ones are dropped; it is refused where something newer would"
+        " be lost. Go back?",
+        yes=wanted.yes,
+    )
+    down(old.logins.owner, _own_names(old))
+    _say(wanted, {"down": True}, "the old tables are back")
+
+
+def drop_old(old: Old, wanted: Wanted) -> None:
+    """Drop the old tables for good, after a question."""
+    from openmemory.postgres.upgrade.look import kept_bytes
+    from openmemory.postgres.upgrade.way_back import drop_bytea
+
+    _refuse_without_upgrade(old, "--drop-bytea")
+    kept = kept_bytes(old.logins.owner, old.names)
+    if kept:
+        agree(
+            f"The old tables ({', '.join(kept)}; {size(sum(kept.values()))}) are dropped for good: the old bytes in v"
+            " and every old column are lost, and `openmemory migrate --down` is possible no more. What was set aside"
+            " stays in its quarantine tables. Drop them?",
+            yes=wanted.yes,
+        )
+    constraints = drop_bytea(old.logins.owner, _own_names(old))
+    for constraint in constraints if not wanted.as_json else ():
+        console().print(f"dropped with them: {constraint}", soft_wrap=True)
+    said = {"dropped": kept, "constraints": constraints}
+    _say(wanted, said, f"dropped, {size(sum(kept.values()))} freed" if kept else "there are no old tables any more")
+
+
+def name_model(old: Old, wanted: Wanted) -> None:
+    """Record which model made the vectors, where that is not known."""
+    from openmemory.postgres.upgrade.look import name_model as write
+
+    model = wanted.embedding_model or ""
+    write(old.logins.owner, old.names, model)
+    _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
+
+
+def check_against(recorded: Mapping[str, str], wanted: Wanted) -> None:
+    """Raise ConfigurationError if options differ from the decisions that an upgrade began with."""
+    if "tenant" not in recorded:
+        return
+    for flag, said, name in (
+        ("--tenant", wanted.tenant, "tenant"),
+        ("--tenant-from", wanted.tenant_from, "tenant_from"),
+        ("--dim", None if wanted.dim is None else str(wanted.dim), "dimension"),
+    ):
+        if said is not None and said != recorded[name]:
+            raise ConfigurationError(
+                f"{flag} {said}: the upgrade was begun with {recorded[name] or 'none'}; leave {flag} out to keep to"
+                " that, or begin anew after `openmemory migrate --down`"
+            )
+
+
+def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
+    from openmemory.postgres.upgrade import record
+    from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
+
+    check_against(old.recorded, wanted)
+    if wanted.dim and found.dimensions and wanted.dim not in found.dimensions:
+        listed = ", ".join(map(str, found.dimensions))
+        raise ConfigurationError(f"--dim {wanted.dim}: no vector in the database has that many; there are {listed}")
+    plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
+    plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
+    return record.begun_with(old.recorded, plan)
+
+
+def _model(old: Old, plan: "Plan", wanted: Wanted) -> str:
+    """Return which model made the old vectors: as begun with, as said, as answered, or as the settings prove."""
+    if "embedding_model" in old.recorded:
+        return old.recorded["embedding_model"]
+    if wanted.embedding_model:
+        return wanted.embedding_model
+    likely = _configured_model(old.settings, plan)
+    if wanted.yes:
+        return likely
+    console(stderr=True).print(
+        f"Which model made the old vectors, such as openai:text-embedding-3-small? It may be named later. [{likely}] ",
+        end="",
+    )
+    answer = sys.stdin.readline()
+    if not answer:
+        raise Declined("nothing was changed: nobody is there to ask; say --yes")
+    return answer.strip() or likely
+
+
+def _configured_model(settings: "Settings", plan: "Plan") -> str:
+    """Return the provider's model of the settings where its dimension is the vectors'; it is not called for that."""
+    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+
+    chosen = settings.embeddings
+    if chosen.embedder == "openai" and chosen.model and settings.vectors.dim == plan.dimension:
+        return f"openai:{chosen.model}"
+    return UNKNOWN_MODEL
+
+
+def _refuse_writers(found: "Found") -> None:
+    from openmemory.cli.finding import told
+
+    if found.writers:
+        raise ConfigurationError(
+            f"an old server still writes to this database: {told(found.writers)}. Nothing was changed. Stop it, and"
+            " run this again"
+        )
+
+
+def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
+    if old.recorded:
+        question = "Go on with the upgrade?"
+    elif wanted.backup:
+        what = "OpenMemory's tables" if wanted.backup_tables else "the whole database"
+        question = f"Back up {what} to {wanted.backup}, then upgrade?"
+    else:
+        question = (
+            "There is NO BACKUP of this database from here (--backup FILE makes one first). The old tables are kept,"
+            " but a disk may fail. Upgrade without a backup?"
+        )
+    rows = sum(found.rows.values())
+    agree(f"{rows:,} rows will be moved. {question}", yes=wanted.yes)
+
+
+def _back_up(old: Old, wanted: Wanted) -> None:
+    if wanted.backup is None:
+        return
+    from openmemory.postgres.backup import dump, our_tables
+
+    only = our_tables(old.logins.owner, old.names) if wanted.backup_tables else None
+    with progress("backing up") as on_event:
+        rows = dump(old.logins.owner, wanted.backup, old.settings.database.pg_dump, only, on_event)
+    held = size(wanted.backup.stat().st_size)
+    console(stderr=wanted.as_json).print(
+        f"{wanted.backup} holds {sum(rows.values()):,} rows of {len(rows)} tables ({held}), counted", soft_wrap=True
+    )
+
+
+def _lift(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:
+    from openmemory.cli.finding import bar, print_report
+    from openmemory.postgres.upgrade.layout import Layout
+    from openmemory.postgres.upgrade.look import kept_bytes
+    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+    from openmemory.postgres.upgrade.steps import upgrade
+
+    names = replace(old.names, dimension=plan.dimension)
+    index, login = index_choice(old.settings), old.logins.server_user
+    with bar(stderr=wanted.as_json) as show:
+        report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
+    if wanted.as_json:
+        print_json({"found": _document(found, plan, names.vector_type), "report": asdict(report)})
+        return
+    print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
+    if plan.embedding_model == UNKNOWN_MODEL and report.rows:
+        console().print(
+            "Which model made the vectors is not recorded, so only OM_EMBEDDINGS=none serves yet. Name it"
+            " (`openmemory migrate --embedding-model NAME`), or move to the settings' own (`openmemory reembed`)."
+        )
+
+
+def _document(found: "Found", plan: "Plan", vector_type: str) -> dict[str, object]:
+    """Return what was found as JSON has it, with what it comes to for this plan."""
+    return {
+        **asdict(found),
+        "estimate": asdict(found.estimate(vector_type, plan.dimension)),
+        "set_aside": found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user),
+        "plan": asdict(plan),
+    }
+
+
+def _free_bytes(settings: "Settings") -> int | None:
+    """Return the free disk where PostgreSQL lies on this machine, or None where it is another's."""
+    if not settings.database.embedded:
+        return None
+    import shutil
+
+    from openmemory import app
+
+    return shutil.disk_usage(app.data_folder(settings)).free
+
+
+def _refuse_without_upgrade(old: Old, flag: str) -> None:
+    if not old.recorded:
+        raise ConfigurationError(f"{flag}: no upgrade was begun in schema {old.names.schema}; there is nothing to do")
+
+
+def _own_names(old: Old) -> "Names":
+    return replace(old.names, dimension=int(old.recorded.get("dimension", old.names.dimension)))
+
+
+def _say(wanted: Wanted, document: Mapping[str, object], line: str) -> None:
+    if wanted.as_json:
+        print_json(dict(document))
+    else:
+        console().print(line, soft_wrap=True)

@@ -1,0 +1,44 @@
+-- name: tables
+-- The tables whose rows a dump holds: not PostgreSQL's own, not those that an extension brings along.
+-- `is_hidden` says that row-level security would keep rows from this login.
+SELECT n.nspname::text AS schema, c.relname::text AS name, row_security_active(c.oid) AS is_hidden,
+       has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AS may_read
+  FROM pg_class c
+  JOIN pg_namespace n
+    ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r'
+   AND c.relpersistence <> 't'
+   AND n.nspname !~ '^pg_'
+   AND n.nspname <> 'information_schema'
+   AND NOT EXISTS (SELECT
+                     FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid
+                      AND d.deptype = 'e')
+ ORDER BY n.nspname, c.relname;
+
+-- name: unhurried
+-- A dump takes as long as it takes; these would end the transaction that holds its snapshot.
+SELECT set_config(name, '0', true) AS set
+  FROM pg_settings
+ WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');
+
+-- name: snapshot
+SELECT pg_export_snapshot() AS id;
+
+-- name: here
+-- What a restore must know of the database it goes into, beside its tables.
+SELECT current_user::text AS login,
+       ARRAY(SELECT nspname::text FROM pg_namespace) AS schemas,
+       ARRAY(SELECT extname::text FROM pg_extension) AS extensions,
+       ARRAY(SELECT rolname::text FROM pg_roles) AS roles,
+       ARRAY(SELECT rolname::text FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')) AS memberships;
+
+-- name: drop_beside
+-- What an upgrade keeps beside the tables: the new ones while it runs, the old ones after it.
+DROP SCHEMA IF EXISTS {new_schema}, {old_schema} CASCADE;
+
+-- name: drop_helpers
+-- What the tables of a migrated database stand on; the dump brings its own, or an older one none.
+DROP FUNCTION IF EXISTS {faded};
+DROP TYPE IF EXISTS {textrange};

@@ -1,0 +1,279 @@
+"""A backup brought back: all of it in one transaction, counted before it is committed."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from psycopg import Connection, errors, sql
+from psycopg.rows import class_row
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.backup.archive import (
+    Archive,
+    chosen,
+    ensure_whole,
+    owners,
+    read,
+    rows_of_copy,
+    table_of,
+)
+from openmemory.postgres.backup.programs import running
+from openmemory.postgres.backup.tables import Table, count, is_ours, label, tables_of
+from openmemory.postgres.direct import alone, connected
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import Names, statement
+
+_PATIENCE = "10s"
+_PIECE_BYTES = 1 << 20
+_ROLE = rb'(?:"((?:[^"]|"")+)"|([^"\s;]+))'
+_RIGHTS = re.compile(rb"^(?:GRANT|REVOKE) .* (?:TO|FROM) " + _ROLE + rb"(?: WITH [^;]*)?;$", re.MULTILINE)
+_META_COMMANDS = (b"\\restrict ", b"\\unrestrict ")
+_TRANSACTION_TIMEOUT = 170_000
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a restore would take away: rows of each table (None where they cannot be counted), and whole schemas."""
+
+    tables: dict[str, int | None]
+    schemas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    login: str
+    schemas: list[str]
+    extensions: list[str]
+    roles: list[str]
+    memberships: list[str]
+
+
+_HERE = statement("backup.here", _Here)
+_DROP_BESIDE = statement("backup.drop_beside", type(None))
+_DROP_HELPERS = statement("backup.drop_helpers", type(None))
+_UNHURRIED = statement("backup.unhurried", tuple)
+
+
+def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Replaced:
+    """Return what is there that bringing `archive` back would replace or drop; changes nothing."""
+    _ensure_ours(archive, names)
+    with connected(conninfo) as connection, connection.transaction():
+        going = _going(connection, archive, names)
+        beside = set(_beside(names)) & set(_here(connection).schemas)
+        return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)))
+
+
+def restore(
+    conninfo: Mapping[str, str],
+    file: Path,
+    program: str | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
+    *,
+    names: Names | None = None,
+    replace: bool = False,
+    archive: Archive | None = None,
+) -> Mapping[str, int]:
+    """Bring `file` back into the database and return the rows of each table, which equal those in the file.
+
+    Tables that are there already are replaced if `replace` says so, together with whatever an upgrade has made of
+    them; ConfigurationError else. A failure leaves everything as it was. `conninfo` must reach PostgreSQL directly,
+    as the owner of the tables; the tenants' role must be there, and gets its rights from `roles.grant` afterwards.
+    `archive` is what `read` said of the file, where it was asked already.
+    """
+    own = names or Names()
+    archive = archive or read(file, program, on_progress)
+    _ensure_ours(archive, own)
+    with connected(conninfo) as connection, alone(connection), _explained():
+        with connection.transaction():
+            _make_room(connection, archive, own, replace=replace)
+            loaded = _load(connection, archive, file, on_progress)
+            _compare(connection, archive.rows, loaded)
+            on_progress("committing")
+        connection.execute("RESET ALL")
+        for table in tables_of(connection):
+            if table.label in loaded:
+                on_progress(f"gathering statistics of {table.label}")
+                connection.execute(f"ANALYZE {table.quoted}".encode())
+    return loaded
+
+
+def _ensure_ours(archive: Archive, names: Names) -> None:
+    memories = label(names.schema, names.memories)
+    if memories not in archive.rows:
+        raise ConfigurationError(
+            f"the file holds no table {memories}, so it is no backup of this OpenMemory (OM_PG_SCHEMA, OM_PG_TABLE)"
+        )
+
+
+def _make_room(connection: Connection, archive: Archive, names: Names, *, replace: bool) -> None:
+    connection.execute(_UNHURRIED.template.encode())
+    going = _going(connection, archive, names)
+    schemas = set(_here(connection).schemas)
+    beside = [name for name in _beside(names) if name in schemas]
+    if (going or beside) and not replace:
+        there = ", ".join([*(table.label for table in going), *beside])
+        raise ConfigurationError(f"nothing was restored: the database holds {there} already. Say --yes to replace them")
+    if going:
+        connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'".encode())
+        connection.execute(f"LOCK TABLE {', '.join(table.quoted for table in going)} IN ACCESS EXCLUSIVE MODE".encode())
+    new, old = (sql.Identifier(name).as_string() for name in _beside(names))
+    connection.execute(_DROP_BESIDE.template.format(new_schema=new, old_schema=old).encode())
+    if ours := [table for table in going if is_ours(table, names) and table.schema == names.schema]:
+        # In one statement, for they refer to each other; without CASCADE, for a view may be somebody's.
+        connection.execute(f"DROP TABLE {', '.join(table.quoted for table in ours)}".encode())
+    if not _takes_helpers_for_granted(archive, names):
+        connection.execute(names.render(_DROP_HELPERS.template).encode())
+
+
+def _takes_helpers_for_granted(archive: Archive, names: Names) -> bool:
+    """Return whether the dump has a migrated database's tables without what they stand on, as one of tables does."""
+    is_migrated = label(names.schema, "openmemory_migrations") in archive.rows
+    return is_migrated and not any(f" TYPE {names.schema} openmemory_textrange " in line for line in archive.contents)
+
+
+def _load(connection: Connection, archive: Archive, file: Path, on_progress: Callable[[str], None]) -> dict[str, int]:
+    """Run the dump's script, without psql: so that it is this connection's transaction, TLS and password."""
+    here = _here(connection)
+    contents = chosen(archive.contents, here.extensions, here.schemas)
+    has_owners = owners(contents) <= set(here.memberships)
+    loaded: dict[str, int] = {}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".list") as listed:
+        listed.write("\n".join(contents) + "\n")
+        listed.flush()
+        options = ["--clean", "--if-exists", "--file=-", f"--use-list={listed.name}"]
+        options += [] if has_owners else ["--no-owner"]
+        options += [] if _rights_apply(archive, file, here) else ["--no-privileges"]
+        _create_schemas(connection, archive, contents, here)
+        with running([archive.program.restore, *options, file]) as process:
+            assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
+            _play(connection, process.stdout, loaded, on_progress)
+            ensure_whole(process, file)
+    return loaded
+
+
+def _play(
+    connection: Connection, script: IO[bytes], loaded: dict[str, int], on_progress: Callable[[str], None]
+) -> None:
+    pending: list[bytes] = []
+    size = 0
+
+    def flush() -> None:
+        nonlocal size
+        if any(line.strip() for line in pending):
+            connection.execute(b"".join(pending))
+        pending.clear()
+        size = 0
+
+    on_progress("making the tables")
+    for line in script:
+        if named := table_of(line):
+            table = label(*named)
+            flush()
+            on_progress(f"filling {table}")
+            loaded[table] = loaded.get(table, 0) + _copy(connection, line, script)
+            on_progress("making indexes and keys")
+            continue
+        if line.startswith(_META_COMMANDS) or _is_of_newer_server(line, connection):
+            continue
+        if size > _PIECE_BYTES and line.startswith(b"SELECT pg_catalog.lo"):
+            flush()  # large objects, which need not fit into memory
+        pending.append(line)
+        size += len(line)
+    flush()
+
+
+def _copy(connection: Connection, command: bytes, script: IO[bytes]) -> int:
+    """Send the rows of a table and return how many PostgreSQL took."""
+    cursor = connection.cursor()
+    with cursor.copy(command.rstrip().rstrip(b";")) as copy:
+        for piece in _pieces(rows_of_copy(script)):
+            copy.write(piece)
+    return cursor.rowcount
+
+
+def _pieces(rows: Iterator[bytes]) -> Iterator[bytes]:
+    piece: list[bytes] = []
+    size = 0
+    for row in rows:
+        piece.append(row)
+        size += len(row)
+        if size >= _PIECE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+    yield b"".join(piece)
+
+
+def _compare(connection: Connection, wanted: Mapping[str, int], loaded: Mapping[str, int]) -> None:
+    """Raise ConfigurationError if a table has not the rows that the file has; a count under RLS is COPY's own."""
+    there = {table.label: table for table in tables_of(connection)}
+    for name, rows in wanted.items():
+        table = there.get(name)
+        found = loaded.get(name, 0)
+        if table is not None and not table.is_hidden:
+            found = count(connection, table)
+        if found != rows:
+            raise ConfigurationError(f"nothing was restored: {name} got {found} of {rows} rows")
+
+
+def _going(connection: Connection, archive: Archive, names: Names) -> list[Table]:
+    return [table for table in tables_of(connection) if table.label in archive.rows or is_ours(table, names)]
+
+
+def _counted(connection: Connection, table: Table) -> int | None:
+    return None if table.is_hidden or not table.may_read else count(connection, table)
+
+
+def _beside(names: Names) -> tuple[str, str]:
+    return f"openmemory_new_{names.schema}", f"openmemory_old_{names.schema}"
+
+
+def _here(connection: Connection) -> _Here:
+    with connection.cursor(row_factory=class_row(_Here)) as cursor:
+        found = cursor.execute(_HERE.template.encode()).fetchone()
+    assert found is not None  # noqa: S101 -- a SELECT without FROM
+    return found
+
+
+def _create_schemas(connection: Connection, archive: Archive, contents: Sequence[str], here: _Here) -> None:
+    """Make the schemas that a dump of chosen tables takes for granted."""
+    made = {line.split(" - ", 1)[1].rsplit(" ", 1)[0] for line in contents if " SCHEMA - " in line}
+    for name in sorted(archive.schemas - made - set(here.schemas)):
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+
+
+def _rights_apply(archive: Archive, file: Path, here: _Here) -> bool:
+    """Return whether all roles that the dump grants to are here."""
+    with running([archive.program.restore, "--schema-only", "--no-owner", "--file=-", file]) as process:
+        script, _ = process.communicate()
+    named = {(quoted or plain).decode().replace('""', '"') for quoted, plain in _RIGHTS.findall(script)}
+    return {name for name in named if name not in {"PUBLIC", "SESSION_USER", "CURRENT_USER"}} <= set(here.roles)
+
+
+def _is_of_newer_server(line: bytes, connection: Connection) -> bool:
+    """Return whether a line sets what only PostgreSQL 17 and newer know, as their programs do unasked."""
+    return line.startswith(b"SET transaction_timeout") and connection.info.server_version < _TRANSACTION_TIMEOUT
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except errors.LockNotAvailable as error:
+        raise ConfigurationError(
+            "nothing was restored: other sessions use the tables. Stop the servers on this database, and try again"
+        ) from error
+    except errors.DependentObjectsStillExist as error:
+        raise ConfigurationError(
+            f"nothing was restored: {first_line(error)}. {(error.diag.message_detail or '').partition(chr(10))[0]};"
+            " drop what depends on it first"
+        ) from error
+    except errors.DiskFull as error:
+        raise ConfigurationError(f"nothing was restored: the server's disk is full: {first_line(error)}") from error
+    except errors.Error as error:
+        raise ConfigurationError(
+            f"nothing was restored: {first_line(error)} (SQLSTATE {error.sqlstate or 'none'})"
+        ) from error

@@ -1,0 +1,137 @@
+"""A backup: pg_dump of one snapshot, which counts only when the rows in it are those of the snapshot."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from psycopg import Connection, errors
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.backup.archive import rows_in
+from openmemory.postgres.backup.programs import Program, Way, candidates, choose, complaint, running, way_of
+from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
+from openmemory.postgres.direct import connected
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import Names, statement
+
+_UNHURRIED = statement("backup.unhurried", tuple)
+_SNAPSHOT = statement("backup.snapshot", tuple)
+
+
+def our_tables(conninfo: Mapping[str, str], names: Names) -> list[str]:
+    """Return the tables of OpenMemory that are there, as `dump` wants them: quoted, with their schema."""
+    with connected(conninfo) as connection:
+        return [table.quoted for table in tables_of(connection) if is_ours(table, names)]
+
+
+def dump(
+    conninfo: Mapping[str, str],
+    file: Path,
+    program: str | None = None,
+    tables: Sequence[str] | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Mapping[str, int]:
+    """Write the database, or only `tables` of it, to `file`, and return the rows of each table in it.
+
+    They are counted in the file and equal those of the snapshot that was dumped; else there is no file and
+    ConfigurationError tells why. `conninfo` must reach PostgreSQL directly.
+    """
+    programs = candidates(program)
+    with _explained(), connected(conninfo) as connection, _partial(file) as partial:
+        way = way_of(conninfo, connection)
+        chosen = choose(programs, way, connection.info.server_version // 10_000)
+        with _snapshot(connection) as snapshot:
+            wanted = _wanted(connection, tables)
+            there = {}
+            for table in wanted:
+                on_progress(f"counting {table.label}")
+                there[table.label] = count(connection, table)
+            on_progress(f"writing {file}")
+            _run(chosen, way, partial, snapshot, tables)
+        written = rows_in(partial, chosen, on_progress)
+        _compare(there, {label(*table): number for table, number in written.items()})
+        _publish(partial, file)
+    return there
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except errors.Error as error:
+        raise ConfigurationError(f"no backup was made: {first_line(error)}") from error
+
+
+@contextmanager
+def _partial(file: Path) -> Iterator[Path]:
+    """Yield a place beside `file` that only we can read; what is still there at the end goes."""
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already, and a backup is never written over; name another file")
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{partial} exists: another backup is writing it, or one was cut off; remove it if none is running"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(f"{partial} cannot be written: {error.strerror}") from error
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _snapshot(connection: Connection) -> Iterator[str]:
+    """Yield the name of a snapshot, under which this connection and pg_dump see the same rows."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute(_UNHURRIED.template.encode())
+        try:
+            row = connection.execute(_SNAPSHOT.template.encode()).fetchone()
+        except errors.Error as error:
+            raise ConfigurationError(f"the server exports no snapshot: {first_line(error)}") from error
+        yield str(row[0]) if row else ""
+
+
+def _wanted(connection: Connection, tables: Sequence[str] | None) -> list[Table]:
+    there = tables_of(connection)
+    if tables is not None:
+        if missing := set(tables) - {table.quoted for table in there}:
+            raise ConfigurationError(f"there is no table {', '.join(sorted(missing))} to back up")
+        there = [table for table in there if table.quoted in tables]
+    if not there:
+        raise ConfigurationError(f"the database {connection.info.dbname} has no tables to back up")
+    refuse_hidden(connection, there)
+    return there
+
+
+def _run(program: Program, way: Way, partial: Path, snapshot: str, tables: Sequence[str] | None) -> None:
+    options = ["--format=custom", "--compress=1", "--no-password", f"--snapshot={snapshot}", f"--file={partial}"]
+    only = [f"--table={table}" for table in tables or ()]
+    with running([program.dump, *options, *only, f"--dbname={way.dsn}"], way.environment) as process:
+        _, stderr = process.communicate()
+    if process.returncode != 0:
+        raise ConfigurationError(f"pg_dump gave up, and no file was written: {complaint(stderr, process.returncode)}")
+
+
+def _compare(there: Mapping[str, int], written: Mapping[str, int]) -> None:
+    different = [name for name in sorted({*there, *written}) if there.get(name, 0) != written.get(name)]
+    different = [name for name in different if name in there]  # what an extension keeps in its tables is its own
+    if different:
+        told = "; ".join(f"{name}: {written.get(name, 'none')} of {there[name]} rows" for name in different[:5])
+        raise ConfigurationError(f"the dump is not whole, and was thrown away: {told}")
+
+
+def _publish(partial: Path, file: Path) -> None:
+    """Give the file its name, and have both survive a loss of power: pg_dump has synced what is in it."""
+    if file.exists():
+        raise ConfigurationError(f"{file} appeared meanwhile, and a backup is never written over")
+    partial.rename(file)
+    folder = os.open(file.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

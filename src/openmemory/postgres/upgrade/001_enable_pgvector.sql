@@ -1,0 +1,80 @@
+-- 001: what the other steps stand on. Nothing of the old tables is changed in this step, and nothing ever is until the
+-- last block of 005, which moves them aside as they are.
+--
+-- New tables are filled beside the old ones and take their names in the end. To add the columns to the old tables
+-- instead would rewrite each of them under an exclusive lock, old vectors and all, and could not be undone.
+
+-- name: extension
+-- The type `vector`; fails here, before anything else, where pgvector is not installed or may not be created.
+CREATE EXTENSION IF NOT EXISTS vector;
+
+-- name: record
+-- Where the upgrade is: its decisions, the last step that was finished, and the heap block that each table was read to.
+-- Written in the same transaction as the rows, so that a kill at any moment loses no row and doubles none.
+CREATE TABLE IF NOT EXISTS {upgrade} (
+    name text PRIMARY KEY,
+    value text NOT NULL
+);
+
+-- name: quarantine
+-- What has no place in the new tables is set aside whole, never dropped.
+CREATE TABLE IF NOT EXISTS {vector_quarantine} (
+    tenant_id text NOT NULL,
+    id uuid NOT NULL,
+    sector text NOT NULL,
+    user_id text,
+    dim integer,
+    v bytea,
+    reason text NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS {row_quarantine} (
+    tenant_id text NOT NULL,
+    source text NOT NULL,
+    id text NOT NULL,
+    sector text,
+    reason text NOT NULL,
+    original jsonb NOT NULL
+);
+
+-- Rows of all tenants are in them, so they are the owner's alone, like the record itself: also where a hosted platform
+-- grants its roles every new table, for row-level security without a policy shows them nothing.
+REVOKE ALL ON {upgrade}, {vector_quarantine}, {row_quarantine} FROM PUBLIC, {app_role};
+ALTER TABLE {upgrade} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {vector_quarantine} ENABLE ROW LEVEL SECURITY;
+ALTER TABLE {row_quarantine} ENABLE ROW LEVEL SECURITY;
+
+-- name: unkey
+-- The new tables, made by the ordinary migrations, are filled without keys and indexes: 004 and 005 build those in one
+-- pass each, which is several times faster than keeping them up row by row. Row-level security binds the owner who
+-- fills them, so it is lifted until 005; no other role may read this schema meanwhile.
+BEGIN;
+
+ALTER TABLE {vectors} DROP CONSTRAINT IF EXISTS {vectors_memory_fkey};
+ALTER TABLE {waypoints} DROP CONSTRAINT IF EXISTS waypoint_source, DROP CONSTRAINT IF EXISTS waypoint_target;
+ALTER TABLE {vectors} DROP CONSTRAINT IF EXISTS {vectors_pkey};
+ALTER TABLE {memories} DROP CONSTRAINT IF EXISTS {memories_pkey}, DROP CONSTRAINT IF EXISTS {memories_said_once};
+DROP INDEX IF EXISTS {staging}.{vectors_search}, {staging}.{memories_listing}, {staging}.{memories_user_listing};
+
+ALTER TABLE {users} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {vectors} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
+
+-- Hundreds of thousands of rows a minute: vacuum is told when, at the end of each step.
+ALTER TABLE {memories} SET (autovacuum_enabled = off);
+ALTER TABLE {vectors} SET (autovacuum_enabled = off);
+
+CREATE OR REPLACE FUNCTION {staging}.refuse_write() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog
+AS $body$
+BEGIN
+    RAISE EXCEPTION 'table % is being upgraded and takes no writes', tg_table_name
+        USING HINT = 'Finish with openmemory migrate, or go back with openmemory migrate --down.',
+              ERRCODE = 'object_not_in_prerequisite_state';
+END
+$body$;
+
+COMMIT;

@@ -1,0 +1,369 @@
+-- 002: every row gets its tenant, and what upstream kept as text and milliseconds gets its type. Memories, users,
+-- waypoints and facts are read from views that give the known shapes of old tables the same columns, and are written
+-- into the new tables, so many heap blocks a transaction.
+--
+-- Where the new tables are tighter, the old value goes into the row's metadata under "openmemory_old".
+
+-- name: conversions
+-- Each is what one old column becomes. They are dropped with the schema they are in.
+BEGIN;
+
+-- The id: a UUID as it is; any other text by its digest, the same in every table.
+CREATE OR REPLACE FUNCTION {staging}.as_id(old text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN old ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+                THEN old::uuid
+                ELSE md5(old)::uuid
+           END;
+
+-- Whether a text may be a tenant's name here.
+CREATE OR REPLACE FUNCTION {staging}.fits_as_tenant(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name) AND name !~ '[[:cntrl:],]', false);
+
+-- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
+CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN {staging}.fits_as_tenant(old_tenant) AND old_tenant <> 'default' THEN old_tenant
+                WHEN {tenant_from_user} AND {staging}.fits_as_tenant(old_user) THEN old_user
+                ELSE {tenant}
+           END;
+
+-- Milliseconds since 1970, exactly: whole seconds and the rest apart, since a float8 of microseconds would round.
+-- Null where no calendar of ours has the year.
+CREATE OR REPLACE FUNCTION {staging}.as_instant(ms bigint) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ms BETWEEN -62135596800000 AND 253402300799999
+                THEN to_timestamp(floor(ms / 1000.0)) + (ms - 1000 * floor(ms / 1000.0)) * interval '1 millisecond'
+           END;
+
+-- JSON, or null where it is none or holds what jsonb cannot. PostgreSQL 15 can only be asked by trying.
+CREATE OR REPLACE FUNCTION {staging}.as_json(old text) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $body$
+BEGIN
+    RETURN old::jsonb;
+EXCEPTION
+    WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex OR program_limit_exceeded
+      OR numeric_value_out_of_range THEN
+        RETURN NULL;
+END
+$body$;
+
+CREATE OR REPLACE FUNCTION {staging}.as_tags(old jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN jsonb_typeof(old) = 'array'
+                THEN ARRAY(SELECT coalesce(tag.value #>> '{}', 'null')
+                             FROM jsonb_array_elements(old) WITH ORDINALITY AS tag (value, place)
+                            ORDER BY tag.place)
+                ELSE '{}'
+           END;
+
+-- A number in [0, 1]; `otherwise` for none at all.
+CREATE OR REPLACE FUNCTION {staging}.as_share(old double precision, otherwise double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN old IS NULL OR old = 'NaN' THEN otherwise ELSE least(1, greatest(0, old)) END;
+
+CREATE OR REPLACE FUNCTION {staging}.as_sector(old text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN old IN ('episodic', 'semantic', 'procedural', 'emotional', 'reflective') THEN old ELSE 'semantic' END;
+
+-- The sector's bit; none for a name that is no sector.
+CREATE OR REPLACE FUNCTION {staging}.sector_bit(sector text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE sector WHEN 'episodic' THEN 1 WHEN 'semantic' THEN 2 WHEN 'procedural' THEN 4 WHEN 'emotional' THEN 8
+                       WHEN 'reflective' THEN 16 ELSE 0 END;
+
+-- How much salience a memory of the sector loses in a day, where the old row does not say.
+CREATE OR REPLACE FUNCTION {staging}.sector_decay(sector text) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE sector WHEN 'episodic' THEN 0.015 WHEN 'procedural' THEN 0.008 WHEN 'emotional' THEN 0.02
+                       WHEN 'reflective' THEN 0.001 ELSE 0.005 END;
+
+CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN jsonb_strip_nulls(old) = '{}' THEN metadata
+                ELSE metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old))
+           END;
+
+COMMIT;
+
+-- name: memories
+-- The old memories of a range of heap blocks; returns how many. `ids` and `fingerprints` come from Python, which folds
+-- text as SQL cannot; without them an old memory is simply not recognised when the same is said again.
+CREATE OR REPLACE FUNCTION {staging}.lift_memories(
+    first_block bigint, end_block bigint, ids text[] DEFAULT '{}', fingerprints uuid[] DEFAULT '{}'
+) RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    lifted bigint;
+BEGIN
+    INSERT INTO {memories} (tenant_id, id, user_id, project_id, content, primary_sector, sectors, tags, metadata,
+                            salience, salience_at, decay_rate, occurred_at, last_seen_at, created_at, updated_at,
+                            version, fingerprint)
+    SELECT {staging}.as_tenant(m.tenant_id, m.user_id),
+           {staging}.as_id(m.id),
+           nullif(m.user_id, ''),
+           nullif(m.project_id, ''),
+           m.content,
+           k.sector,
+           {staging}.sector_bit(k.sector) | coalesce((SELECT bit_or({staging}.sector_bit(v.sector))
+                                                        FROM {old_vectors} v
+                                                       WHERE v.raw_id = m.raw_id), 0),
+           {staging}.as_tags(k.tags),
+           {staging}.noted(
+               CASE WHEN jsonb_typeof(k.meta) = 'object' THEN k.meta ELSE '{}' END,
+               jsonb_build_object(
+                   'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
+                   'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
+                   'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
+                   'tags', CASE WHEN m.tags <> '' AND jsonb_typeof(k.tags) IS DISTINCT FROM 'array' THEN m.tags END,
+                   'meta', CASE WHEN m.meta <> '' AND jsonb_typeof(k.meta) IS DISTINCT FROM 'object' THEN m.meta END,
+                   'salience', CASE WHEN m.salience <> {staging}.as_share(m.salience, -1) THEN m.salience END,
+                   'decay_lambda', CASE WHEN m.decay_lambda <> k.decay_rate THEN m.decay_lambda END,
+                   'version', CASE WHEN m.version < 1 THEN m.version END,
+                   'feedback_score', nullif(m.feedback_score, 0),
+                   'created_at', CASE WHEN k.created_at IS NULL THEN m.created_at END,
+                   'updated_at', CASE WHEN k.updated_at IS NULL THEN m.updated_at END,
+                   'last_seen_at', CASE WHEN k.last_seen_at IS NULL THEN m.last_seen_at END)),
+           {staging}.as_share(m.salience, 0.5),
+           coalesce(k.last_seen_at, k.updated_at, k.created_at, 'epoch'),
+           k.decay_rate,
+           coalesce(k.created_at, k.updated_at, k.last_seen_at, 'epoch'),
+           coalesce(k.last_seen_at, k.updated_at, k.created_at, 'epoch'),
+           coalesce(k.created_at, k.updated_at, k.last_seen_at, 'epoch'),
+           coalesce(k.updated_at, k.created_at, k.last_seen_at, 'epoch'),
+           greatest(1, coalesce(m.version, 1)),
+           f.fingerprint
+      FROM {old_memories} m
+      LEFT JOIN unnest(ids, fingerprints) AS f (id, fingerprint)
+        ON f.id = m.id
+     CROSS JOIN LATERAL (
+            SELECT {staging}.as_sector(m.primary_sector) AS sector,
+                   {staging}.as_json(m.tags) AS tags,
+                   {staging}.as_json(m.meta) AS meta,
+                   {staging}.as_instant(m.created_at) AS created_at,
+                   {staging}.as_instant(m.updated_at) AS updated_at,
+                   {staging}.as_instant(m.last_seen_at) AS last_seen_at,
+                   CASE WHEN m.decay_lambda >= 0 AND m.decay_lambda < 'Infinity'
+                        THEN m.decay_lambda
+                        ELSE {staging}.sector_decay({staging}.as_sector(m.primary_sector)) END AS decay_rate
+            OFFSET 0) AS k
+     WHERE m.place >= format('(%s,0)', first_block)::tid
+       AND m.place < format('(%s,0)', end_block)::tid
+     ORDER BY m.place;
+    GET DIAGNOSTICS lifted = ROW_COUNT;
+    RETURN lifted;
+END
+$body$;
+
+-- name: users
+-- All users that have a row; one without a name is set aside. Those that only memories name get theirs as well.
+CREATE OR REPLACE FUNCTION {staging}.lift_users() RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    lifted bigint;
+BEGIN
+    TRUNCATE {users};
+    DELETE FROM {row_quarantine} WHERE source = 'users';
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u)
+      FROM {old_users} u
+     WHERE coalesce(u.user_id, '') = '';
+    INSERT INTO {users} (tenant_id, user_id, summary, reflection_count, created_at, updated_at)
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id, u.summary, coalesce(u.reflection_count, 0),
+           coalesce({staging}.as_instant(u.created_at), {staging}.as_instant(u.updated_at), 'epoch'),
+           coalesce({staging}.as_instant(u.updated_at), {staging}.as_instant(u.created_at), 'epoch')
+      FROM {old_users} u
+     WHERE u.user_id <> ''
+     ORDER BY u.place;
+    GET DIAGNOSTICS lifted = ROW_COUNT;
+    INSERT INTO {users} (tenant_id, user_id, created_at, updated_at)
+    SELECT tenant_id, user_id, min(created_at), max(created_at)
+      FROM {memories}
+     WHERE user_id IS NOT NULL
+     GROUP BY tenant_id, user_id
+        ON CONFLICT DO NOTHING;
+    INSERT INTO {tenants} (tenant_id)
+    SELECT tenant_id FROM {users}
+     UNION
+    SELECT DISTINCT tenant_id FROM {memories}
+     UNION
+    SELECT {tenant}
+        ON CONFLICT DO NOTHING;
+    RETURN lifted;
+END
+$body$;
+
+-- name: waypoints
+-- The old waypoints of a range of heap blocks; returns how many were read. A link whose memory is gone or of another
+-- tenant, and one that is there already, is set aside; a weight outside [0, 1] is noted there and kept as the nearer end.
+CREATE OR REPLACE FUNCTION {staging}.lift_waypoints(first_block bigint, end_block bigint) RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    seen bigint;
+BEGIN
+    WITH given AS MATERIALIZED (
+        SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
+               {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, nullif(w.user_id, '') AS user_id,
+               {staging}.as_share(w.weight, 0) AS weight, w.weight AS old_weight,
+               {staging}.as_instant(w.created_at) AS created_at, {staging}.as_instant(w.updated_at) AS updated_at,
+               to_jsonb(w) - '{place,raw_src_id,raw_dst_id}'::text[] AS original,
+               CASE WHEN s.id IS NULL THEN 'its source is no memory'
+                    WHEN d.id IS NULL THEN 'its target is no memory'
+                    WHEN {staging}.as_tenant(s.tenant_id, s.user_id) <> {staging}.as_tenant(d.tenant_id, d.user_id)
+                    THEN 'it leads to another tenant'
+               END AS problem,
+               row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
+          FROM {old_waypoints} w
+          LEFT JOIN {old_memories} s
+            ON s.raw_id = w.raw_src_id
+          LEFT JOIN {old_memories} d
+            ON d.raw_id = w.raw_dst_id
+         WHERE w.place >= format('(%s,0)', first_block)::tid
+           AND w.place < format('(%s,0)', end_block)::tid
+    ), kept AS (
+        INSERT INTO {waypoints} (tenant_id, src_id, dst_id, user_id, weight, created_at, updated_at)
+        SELECT tenant_id, src_id, dst_id, user_id, weight, coalesce(created_at, updated_at, 'epoch'),
+               coalesce(updated_at, created_at, 'epoch')
+          FROM given
+         WHERE problem IS NULL
+           AND turn = 1
+            ON CONFLICT DO NOTHING
+        RETURNING src_id, dst_id
+    ), aside AS (
+        INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+        SELECT coalesce(g.tenant_id, {tenant}), 'waypoints', g.old_src_id,
+               CASE WHEN g.problem IS NOT NULL THEN g.problem
+                    WHEN g.turn > 1 OR k.src_id IS NULL THEN 'the same link is there already'
+                    ELSE 'its weight is outside [0, 1]; kept as the nearer end'
+               END,
+               g.original
+          FROM given g
+          LEFT JOIN kept k
+            ON k.src_id = g.src_id
+           AND k.dst_id = g.dst_id
+         WHERE g.problem IS NOT NULL
+            OR g.turn > 1
+            OR k.src_id IS NULL
+            OR g.weight <> g.old_weight
+    )
+    SELECT count(*) INTO seen FROM given;
+    RETURN seen;
+END
+$body$;
+
+-- name: facts
+-- All temporal facts, in one go: each is true until the next one of the same user, subject and predicate. Upstream's
+-- last millisecond is included; a fact without any time of its own keeps a microsecond, and its old times are noted.
+CREATE OR REPLACE FUNCTION {staging}.lift_facts() RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    lifted bigint;
+BEGIN
+    TRUNCATE {temporal_facts};
+    INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
+                                  metadata, created_at, last_updated)
+    SELECT n.tenant_id, {staging}.as_id(n.id), n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid,
+           {staging}.as_share(n.confidence, 1),
+           {staging}.noted(
+               CASE WHEN jsonb_typeof(n.meta) = 'object' THEN n.meta ELSE '{}' END,
+               jsonb_build_object(
+                   'id', CASE WHEN {staging}.as_id(n.id)::text <> n.id THEN n.id END,
+                   'valid_from', CASE WHEN n.begins IS DISTINCT FROM {staging}.as_instant(n.valid_from)
+                                      THEN n.valid_from END,
+                   'valid_to', CASE WHEN n.valid IS DISTINCT FROM n.told THEN n.valid_to END,
+                   'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
+                   'metadata', CASE WHEN n.metadata <> '' AND jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
+                                    THEN n.metadata END)),
+           n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
+      FROM (SELECT o.*,
+                   CASE WHEN o.ends >= o.begins OR o.valid_to IS NULL
+                        THEN tstzrange(o.begins, o.ends, '[]') END AS told,
+                   CASE WHEN coalesce(o.ends, 'infinity') >= o.next_begins
+                        THEN tstzrange(o.begins, o.next_begins, '[)')
+                        WHEN o.ends IS NULL
+                        THEN tstzrange(o.begins, NULL, '[)')
+                        ELSE tstzrange(o.begins, greatest(o.begins, o.ends), '[]')
+                   END AS valid
+              FROM (SELECT p.*,
+                           lead(p.begins) OVER same AS next_begins
+                      FROM (SELECT q.*,
+                                   -- Facts of one instant follow each other by microseconds, the latest written last.
+                                   q.instant + interval '1 microsecond' * (row_number() OVER (
+                                       PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate,
+                                                    q.instant
+                                           ORDER BY q.last_updated NULLS FIRST, q.id) - 1) AS begins
+                              FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
+                                           f.confidence, f.last_updated, f.metadata,
+                                           {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
+                                           nullif(f.user_id, '') AS user_id, nullif(f.project_id, '') AS project_id,
+                                           {staging}.as_json(f.metadata) AS meta,
+                                           {staging}.as_instant(f.valid_to) AS ends,
+                                           coalesce({staging}.as_instant(f.valid_from),
+                                                    {staging}.as_instant(f.last_updated), 'epoch') AS instant
+                                      FROM {old_facts} f) AS q) AS p
+                    WINDOW same AS (PARTITION BY p.tenant_id, p.user_id, p.project_id, p.subject, p.predicate
+                                        ORDER BY p.begins)) AS o) AS n;
+    GET DIAGNOSTICS lifted = ROW_COUNT;
+    RETURN lifted;
+END
+$body$;
+
+-- name: procedure
+-- The loop around the functions, for psql: CALL {staging}.lift_rows(10000); `openmemory migrate` has its own, which
+-- also brings fingerprints. Commits after each range of blocks, so that it can be stopped at any moment and called again.
+CREATE OR REPLACE PROCEDURE {staging}.lift_rows(batch_rows integer DEFAULT 10000)
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    source record;
+    block bigint;
+    step bigint;
+BEGIN
+    FOR source IN
+        SELECT *
+          FROM (VALUES ('memories', to_regclass({old_memories_text})), ('waypoints', to_regclass({old_waypoints_text})))
+               AS s (name, old)
+         WHERE old IS NOT NULL
+    LOOP
+        SELECT coalesce(max(value::bigint), 0) INTO block FROM {upgrade} WHERE name = source.name || '_block';
+        step := {staging}.blocks_per_batch(source.old, batch_rows);
+        WHILE block < pg_relation_size(source.old) / current_setting('block_size')::bigint LOOP
+            IF source.name = 'memories' THEN
+                PERFORM {staging}.lift_memories(block, block + step);
+            ELSE
+                PERFORM {staging}.lift_waypoints(block, block + step);
+            END IF;
+            block := block + step;
+            INSERT INTO {upgrade} (name, value) VALUES (source.name || '_block', block::text)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+            COMMIT;
+            RAISE NOTICE '%: block % of %', source.name, block,
+                         pg_relation_size(source.old) / current_setting('block_size')::bigint;
+        END LOOP;
+    END LOOP;
+    RAISE NOTICE 'users: %', {staging}.lift_users();
+    RAISE NOTICE 'facts: %', {staging}.lift_facts();
+    COMMIT;
+END
+$body$;
+
+-- name: batch
+-- How many heap blocks hold about so many rows.
+CREATE OR REPLACE FUNCTION {staging}.blocks_per_batch(source regclass, batch_rows integer) RETURNS bigint
+    LANGUAGE sql STABLE
+    RETURN (SELECT greatest(1, floor(batch_rows * greatest(1, c.relpages) / greatest(1, c.reltuples)))::bigint
+              FROM pg_class c
+             WHERE c.oid = source);
+
+-- name: find
+-- 003 finds each vector's memory by this index, which 004 makes the key.
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {memories_pkey} ON {memories} (tenant_id, id);
+
+-- name: analyze
+ANALYZE {memories};

@@ -1,0 +1,110 @@
+"""The blocks of steps 002, 004 and 005 that build and prove, with the progress that PostgreSQL shows of them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import psycopg
+from psycopg import Connection, sql
+
+from openmemory.postgres.direct import connected
+from openmemory.postgres.shared_indexes import IndexChoice, statements
+from openmemory.postgres.upgrade import record
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import Progress
+
+OnProgress = Callable[[Progress], None]
+
+_LOOK_EVERY_S = 0.5
+_TRANSACTION = re.compile(r"\bBEGIN;\n(.*)\nCOMMIT;", re.DOTALL)
+_PROGRESS = (
+    "SELECT phase, greatest(blocks_done, tuples_done), greatest(blocks_total, tuples_total)"
+    " FROM pg_stat_progress_create_index WHERE pid = %s"
+)
+_BROKEN = (
+    "SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND NOT i.indisvalid"
+)
+
+
+def build(
+    conninfo: Mapping[str, str],
+    connection: Connection,
+    layout: Layout,
+    step: str,
+    blocks: tuple[str, ...],
+    on_progress: OnProgress,
+    index: IndexChoice | None = None,
+) -> None:
+    """Run the blocks of a step that are not recorded yet, each recorded when it is done.
+
+    What an interrupted CREATE INDEX CONCURRENTLY left behind is dropped first, and built again.
+    """
+    _drop_broken(connection, layout)
+    for name in blocks:
+        if name == "sound":
+            _build_shared(conninfo, connection, layout, step, index or IndexChoice(), on_progress)
+        done = f"{step}.{name}"
+        if done in record.read(connection, layout.names):
+            continue
+        text = layout.block(step, name)
+        with _watched(conninfo, connection, Progress(step, name.replace("_", " "), 0, 0), on_progress):
+            if _TRANSACTION.search(text):
+                with connection.transaction():
+                    connection.execute(body(text).encode())
+                    record.write(connection, layout, {done: record.DONE})
+            else:
+                connection.execute(text.encode())
+                record.write(connection, layout, {done: record.DONE})
+
+
+def body(block: str) -> str:
+    """Return a block without its own BEGIN and COMMIT, for a transaction that holds more."""
+    transaction = _TRANSACTION.search(block)
+    return transaction[1] if transaction else block
+
+
+def _build_shared(
+    conninfo: Mapping[str, str],
+    connection: Connection,
+    layout: Layout,
+    step: str,
+    index: IndexChoice,
+    on_progress: OnProgress,
+) -> None:
+    for name, text in statements(layout.staging, index).items():
+        with _watched(conninfo, connection, Progress(step, name, 0, 0), on_progress):
+            connection.execute(text.encode())
+
+
+def _drop_broken(connection: Connection, layout: Layout) -> None:
+    for schema, name in connection.execute(_BROKEN, [layout.filled]).fetchall():
+        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(str(schema), str(name))))
+
+
+@contextmanager
+def _watched(
+    conninfo: Mapping[str, str], connection: Connection, begun: Progress, on_progress: OnProgress
+) -> Iterator[None]:
+    """Report what PostgreSQL says of an index while it is built, from a connection beside the builder's."""
+    on_progress(begun)
+    over = Event()
+    pid = connection.info.backend_pid
+
+    def look() -> None:
+        try:
+            with connected(conninfo) as watcher:
+                while not over.wait(_LOOK_EVERY_S):
+                    for phase, done, total in watcher.execute(_PROGRESS, [pid]):
+                        on_progress(Progress(begun.step, f"{begun.doing}: {phase}", int(done or 0), int(total or 0)))
+        except psycopg.Error:
+            return  # the builder says what is wrong with the server
+
+    watching = Thread(target=look, name="index-progress", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()

@@ -1,0 +1,104 @@
+-- The way back, and the end of the way back.
+
+-- name: unguard
+DROP SCHEMA IF EXISTS {staging} CASCADE;
+
+-- name: forget
+DROP TABLE IF EXISTS {vector_quarantine}, {row_quarantine}, {upgrade};
+
+-- name: exchange_back
+-- As before the exchange of 005: the new tables in the schema they were filled in, the old ones in their place.
+CREATE SCHEMA {staging};
+
+ALTER TABLE {lifted_memories} SET SCHEMA {staging};
+ALTER TABLE {lifted_vectors} SET SCHEMA {staging};
+ALTER TABLE {lifted_waypoints} SET SCHEMA {staging};
+ALTER TABLE {lifted_users} SET SCHEMA {staging};
+ALTER TABLE {lifted_temporal_facts} SET SCHEMA {staging};
+ALTER TABLE {lifted_idempotency} SET SCHEMA {staging};
+ALTER TABLE {lifted_tenants} SET SCHEMA {staging};
+ALTER TABLE {lifted_meta} SET SCHEMA {staging};
+ALTER TABLE {lifted_migrations} SET SCHEMA {staging};
+ALTER FUNCTION {lifted_faded} SET SCHEMA {staging};
+-- A range type's functions and its multirange do not come with it.
+ALTER FUNCTION {lifted_textrange}(text, text) SET SCHEMA {staging};
+ALTER FUNCTION {lifted_textrange}(text, text, text) SET SCHEMA {staging};
+ALTER FUNCTION {final}.openmemory_textmultirange() SET SCHEMA {staging};
+ALTER FUNCTION {final}.openmemory_textmultirange({lifted_textrange}) SET SCHEMA {staging};
+ALTER FUNCTION {final}.openmemory_textmultirange({lifted_textrange}[]) SET SCHEMA {staging};
+ALTER TYPE {final}.openmemory_textmultirange SET SCHEMA {staging};
+ALTER TYPE {lifted_textrange} SET SCHEMA {staging};
+
+ALTER TABLE IF EXISTS {kept_memories} SET SCHEMA {final};
+ALTER TABLE IF EXISTS {kept_vectors} SET SCHEMA {final};
+ALTER TABLE IF EXISTS {kept_waypoints} SET SCHEMA {final};
+ALTER TABLE IF EXISTS {kept_users} SET SCHEMA {final};
+ALTER TABLE IF EXISTS {kept_facts} SET SCHEMA {final};
+DROP SCHEMA {kept};
+
+ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
+
+-- name: newer
+-- What the old tables do not have: going back would lose it.
+SELECT what, count
+  FROM (SELECT 'memories added' AS what, count(*) AS count
+          FROM (SELECT tenant_id, id
+                  FROM {memories}
+                EXCEPT
+                SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id)
+                  FROM {old_memories}) AS added
+        UNION ALL
+        SELECT 'memories deleted', count(*)
+          FROM (SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id)
+                  FROM {old_memories}
+                EXCEPT
+                SELECT tenant_id, id
+                  FROM {memories}) AS deleted
+        UNION ALL
+        SELECT 'memories changed', count(*)
+          FROM {memories}
+         WHERE updated_at > {exchanged_at}::timestamptz
+        UNION ALL
+        SELECT 'waypoints added or deleted', abs(count(*) - {rows_waypoints})
+          FROM {waypoints}
+        UNION ALL
+        SELECT 'waypoints changed', count(*)
+          FROM {waypoints}
+         WHERE updated_at > {exchanged_at}::timestamptz
+        UNION ALL
+        SELECT 'facts added or deleted', abs(count(*) - {rows_temporal_facts})
+          FROM {temporal_facts}
+        UNION ALL
+        SELECT 'facts changed', count(*)
+          FROM {temporal_facts}
+         WHERE last_updated > {exchanged_at}::timestamptz) AS newer
+ WHERE count > 0;
+
+-- name: write_back
+-- What recall did since is no loss: salience and the time of the last recall have their columns in the old table.
+UPDATE {old_memories_table} o
+   SET salience = m.salience,
+       last_seen_at = floor(extract(epoch FROM m.last_seen_at) * 1000)
+  FROM {memories} m
+ WHERE m.id = {staging}.as_id(o.id::text)
+   AND m.last_seen_at > {exchanged_at}::timestamptz;
+
+-- name: references
+-- Constraints of tables that are left alone, such as upstream's temporal_edges, to tables that are about to go.
+SELECT c.conrelid::regclass::text AS referring, quote_ident(c.conname) AS name
+  FROM pg_constraint c
+  JOIN pg_class referred
+    ON referred.oid = c.confrelid
+  JOIN pg_class referring
+    ON referring.oid = c.conrelid
+  JOIN pg_namespace n
+    ON n.oid = referred.relnamespace
+ WHERE c.contype = 'f'
+   AND n.nspname = {kept_text}
+   AND referring.relnamespace <> referred.relnamespace;
+
+-- name: drop_kept
+DROP TABLE IF EXISTS {kept_vectors}, {kept_waypoints}, {kept_memories}, {kept_users}, {kept_facts};
+DROP SCHEMA {kept};

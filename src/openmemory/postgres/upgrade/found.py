@@ -1,0 +1,81 @@
+"""What was found in an old database, and what it will take to lift it: plain values and estimates, no SQL."""
+
+from dataclasses import dataclass
+
+_ROWS_PER_S = 20_000
+_VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
+_FLOAT_BYTES = {"vector": 4, "halfvec": 2}
+# Measured: keys, names, terms and index entries of a row beside its numbers; and a memory's row with its indexes.
+_VECTOR_ROW_BYTES, _MEMORY_ROW_BYTES, _TOASTED = 900, 700, 1.07
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session of another client that writes to the old tables."""
+
+    pid: int
+    application: str
+    address: str
+    user: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the new tables will take, by rule of thumb."""
+
+    bytes: int
+    """New tables with their indexes; the old ones stay beside them until `--drop-bytea`."""
+    wal_bytes: int
+    """Written to the log in all; the server recycles it unless an archive or a replica keeps it."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What `look` found."""
+
+    shape: str
+    schema: str
+    server_version: str
+    extension_installed: str | None
+    extension_available: str | None
+    rows: dict[str, int]
+    """Rows of each old table that is there, counted."""
+    bytes: int
+    """Disk of the old tables with indexes and long values."""
+    dimensions: dict[int, int]
+    """Old vectors by their dimensions, the most frequent first; those of another length are in `set_aside`."""
+    dimension: int
+    """The database's own: what its upgrade began with, else the most frequent, else the settings'."""
+    set_aside: dict[str, int]
+    """Rows that cannot come across as they are, by what and why; counted without reading each vector's bytes."""
+    across_users: int
+    """Waypoints between two users' memories, which --tenant-from user_id sets aside."""
+    checked_finite: bool
+    """Whether NaN and infinity were looked for; in a large table they are found while it is converted."""
+    left_alone: tuple[str, ...]
+    upgrade: dict[str, str]
+    """The record of an upgrade that was begun, {} where none was."""
+    writers: tuple[Session, ...]
+    hidden_sessions: int
+    """Other sessions whose statements this login may not see."""
+
+    def estimate(self, vector_type: str, dimension: int) -> Estimate:
+        """Return what the new tables will take."""
+        vectors, memories = self.rows.get("vectors", 0), sum(self.rows.values()) - self.rows.get("vectors", 0)
+        # The numbers, and a bit of each in the code, which the tenant index holds once more.
+        numbers = dimension * (_FLOAT_BYTES[vector_type] + 2 / 8)
+        size = int(vectors * (numbers * _TOASTED + _VECTOR_ROW_BYTES) + memories * _MEMORY_ROW_BYTES)
+        pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
+        return Estimate(size, int(size * 1.1), vectors / pace + memories / _ROWS_PER_S)
+
+    def kept_back(self, dimension: int, *, tenant_from_user: bool) -> dict[str, int]:
+        """Return what will be set aside when the database's vectors have `dimension`."""
+        other = {
+            f"vectors: {size} dimensions, not {dimension}": count
+            for size, count in self.dimensions.items()
+            if size != dimension
+        }
+        across = {"waypoints: it leads to another tenant": self.across_users if tenant_from_user else 0}
+        return {what: count for what, count in {**self.set_aside, **other, **across}.items() if count}

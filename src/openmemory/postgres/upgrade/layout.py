@@ -1,0 +1,110 @@
+"""Where the old tables, the new ones and the record of an upgrade lie, and how that is written into its SQL."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+
+from psycopg import sql
+
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade.plan import Plan
+
+LOCK_TIMEOUT = "10s"
+_IDENTIFIER_MAX_BYTES = 63
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The schemas of an upgrade: the settings' own, one that is filled, and one that keeps the old tables."""
+
+    names: Names
+    plan: Plan
+
+    @property
+    def filled(self) -> str:
+        """Return the schema in which the new tables are filled."""
+        return _schema("openmemory_new", self.names.schema)
+
+    @property
+    def kept(self) -> str:
+        """Return the schema that keeps the old tables after the exchange."""
+        return _schema("openmemory_old", self.names.schema)
+
+    @property
+    def staging(self) -> Names:
+        """Return the names of the new tables while they are filled."""
+        return replace(self.names, schema=self.filled, dimension=self.plan.dimension)
+
+    @property
+    def lifted(self) -> Names:
+        """Return the names of the new tables after the exchange."""
+        return replace(self.names, dimension=self.plan.dimension)
+
+    @property
+    def old_tables(self) -> dict[str, str]:
+        """Return the old tables by what they hold."""
+        return {
+            "memories": self.names.memories,
+            "vectors": self.names.vectors,
+            "waypoints": "openmemory_waypoints",
+            "users": "openmemory_users",
+            "facts": "temporal_facts",
+        }
+
+    def block(self, step: str, name: str) -> str:
+        """Return one block of a step's file, ready to run."""
+        return self.render(blocks(f"upgrade/{step}")[name])
+
+    def blocks(self, step: str) -> dict[str, str]:
+        """Return the blocks of a step's file in order, ready to run."""
+        return {name: self.render(template) for name, template in blocks(f"upgrade/{step}").items()}
+
+    def render(self, template: str) -> str:
+        """Return `template` with the names and the plan's decisions in it."""
+        return self.staging.render(template, self._substitutes)
+
+    @staticmethod
+    def literal(value: str) -> str:
+        """Return a text as SQL writes it."""
+        return _literal(value)
+
+    @cached_property
+    def _substitutes(self) -> dict[str, str]:
+        places = {"final": self.names.schema, "staging": self.filled, "kept": self.kept}
+        return {
+            **{name: sql.Identifier(schema).as_string() for name, schema in places.items()},
+            **{f"{name}_text": _literal(schema) for name, schema in places.items()},
+            **{f"old_{what}": sql.Identifier(self.filled, f"old_{what}").as_string() for what in self.old_tables},
+            **{f"old_{what}_table": self.names.table(table) for what, table in self.old_tables.items()},
+            **{f"old_{what}_text": _literal(self.names.table(table)) for what, table in self.old_tables.items()},
+            **{f"kept_{what}": sql.Identifier(self.kept, table).as_string() for what, table in self.old_tables.items()},
+            **self._lifted,
+            "upgrade": self.names.table("openmemory_upgrade"),
+            "vector_quarantine": self.names.table("openmemory_vector_quarantine"),
+            "row_quarantine": self.names.table("openmemory_row_quarantine"),
+            "tenant": _literal(self.plan.tenant),
+            "tenant_from_user": str(self.plan.tenant_from_user).lower(),
+            "embedding_model": _literal(self.plan.embedding_model),
+            "memories_text": _literal(self.names.memories),
+            "vectors_text": _literal(self.names.vectors),
+            "lock_timeout": _literal(LOCK_TIMEOUT),
+        }
+
+    @property
+    def _lifted(self) -> dict[str, str]:
+        """Return the names of what 005 moved into place."""
+        own = ("memories", "vectors", "waypoints", "users", "temporal_facts", "idempotency", "tenants", "meta",
+               "migrations", "faded", "textrange")  # fmt: skip
+        return {f"lifted_{name}": self.names.render(f"{{{name}}}") for name in own}
+
+
+def _schema(prefix: str, schema: str) -> str:
+    """Return the name of a schema beside `schema`; its end becomes a hash where it would pass 63 bytes."""
+    name = f"{prefix}_{schema}"
+    if len(name.encode()) <= _IDENTIFIER_MAX_BYTES:
+        return name
+    return f"{prefix}_{blake2b(schema.encode(), digest_size=8).hexdigest()}"
+
+
+def _literal(text: str) -> str:
+    return sql.Literal(text).as_string()

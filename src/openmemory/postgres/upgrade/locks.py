@@ -1,0 +1,38 @@
+"""The upgrade's lock, and the types that its sessions must see."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import LiteralString
+
+from psycopg import Connection, sql
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import extension_schema
+from openmemory.postgres.upgrade.layout import Layout
+
+# What a hosted platform limits for every session of a role would end a step of hours.
+PATIENT: LiteralString = (
+    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET jit = off"
+)
+_LOCK = 7_234_190_855_120_551_003
+
+
+@contextmanager
+def the_only_one(connection: Connection) -> Iterator[None]:
+    """Hold the upgrade's lock; raises ConfigurationError where another process has it."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
+    if row != (True,):
+        raise ConfigurationError(
+            "another `openmemory migrate` is at work on this database; let it finish, or stop it and run this again"
+        )
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+def find_types(connection: Connection, layout: Layout) -> None:
+    """Have the session see pgvector's types and operators, in whichever schema they are."""
+    schemas = [layout.filled, *filter(None, [extension_schema(connection)])]
+    connection.execute(sql.SQL("SET search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas))))

@@ -1,0 +1,267 @@
+"""Look at an old database before anything is done to it: its shape from the catalogue, its rows, who writes to it."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from psycopg import Connection, errors
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import connected, permitted
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.found import Found, Session
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
+from openmemory.postgres.upgrade.sources import Columns
+
+__all__ = [
+    "Aside",
+    "Found",
+    "Session",
+    "aside",
+    "kept_bytes",
+    "look",
+    "name_model",
+    "parts_done",
+    "refuse_half_done",
+]
+
+_READ_AT_MOST_BYTES = 256 << 20
+_OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
+
+Rows = list[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Rows that were set aside for one reason."""
+
+    source: str
+    reason: str
+    count: int
+    first_ids: tuple[str, ...]
+
+
+def look(conninfo: Mapping[str, str], names: Names) -> Found:
+    """Return what there is and what lifting it takes; reads, and changes nothing."""
+    with connected(conninfo) as connection, permitted():
+        return _Look(connection, names).found()
+
+
+def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
+    """Return what an upgrade set aside, by table and reason."""
+    with connected(conninfo) as connection, permitted():
+        if not record.read(connection, names):
+            return []
+        found = _Look(connection, names).rows("aside")
+    return [Aside(str(source), str(why), _int(count), tuple(ids)) for source, why, count, ids in found]  # type: ignore[arg-type]  # an array of text
+
+
+def kept_bytes(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
+    """Return the disk that the old tables hold which an upgrade put aside, {} where there are none."""
+    with connected(conninfo) as connection, permitted():
+        return {str(name): _int(size) for name, size in _Look(connection, names).rows("kept")}
+
+
+def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str, str]) -> dict[str, float]:
+    """Return which part of each old table an unfinished upgrade has read, of 0 to 1."""
+    with connected(conninfo) as connection, permitted():
+        blocks_of = {str(what): _int(count) for what, count in _Look(connection, names).rows("blocks")}
+    return {
+        what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
+        for what, count in blocks_of.items()
+    }
+
+
+def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
+    """Raise ConfigurationError where the new tables are in place, but the upgrade's last step is not over.
+
+    Its record is the owner's to read. A login that may not serves on what the owner has granted it, in that last step.
+    """
+    with connected(conninfo) as connection, suppress(errors.InsufficientPrivilege):
+        recorded = record.read(connection, names)
+        if recorded and recorded.get("step") != record.DONE:
+            raise ConfigurationError(
+                f"the upgrade of schema {names.schema} was begun and is not finished; `openmemory migrate` goes on"
+            )
+
+
+def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
+    """Record which model made the vectors of a lifted database, while that is not known.
+
+    Raises ConfigurationError where another is recorded.
+    """
+    with connected(conninfo) as connection, permitted():
+        asking = _Look(connection, names)
+        asking.rows("name_model", name_text=Layout.literal(model), unknown_text=Layout.literal(UNKNOWN_MODEL))
+        ((recorded,),) = asking.rows("model") or [(None,)]
+    if recorded != model:
+        raise ConfigurationError(
+            f"--embedding-model {model}: the vectors are recorded as made by {recorded}, and only what is recorded as"
+            f" {UNKNOWN_MODEL} can be named. To move to another model: openmemory reembed"
+        )
+
+
+class _Look:
+    """Questions on one connection."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self.connection = connection
+        self.layout = Layout(names, Plan(names.dimension))
+        self.columns: dict[str, Columns] = {}
+
+    def rows(self, block: str, **more: str) -> Rows:
+        """Return the rows of a block of look.sql, none where it returns nothing."""
+        template = blocks("upgrade/look")[block]
+        for name, value in more.items():
+            template = template.replace(f"{{{name}}}", value)
+        done = self.connection.execute(self.layout.render(template).encode())
+        return done.fetchall() if done.description else []
+
+    def found(self) -> Found:
+        """Return all that is to be said."""
+        old = self.layout.old_tables
+        self.columns = {what: sources.columns(self.connection, self.layout, table) for what, table in old.items()}
+        upgrade = record.read(self.connection, self.layout.names)
+        counted = {what: self._counted(what) for what, columns in self.columns.items() if columns}
+        values, odd = self._values()
+        dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
+        dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
+        not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
+        waypoints, across_users = self._waypoints()
+        ((server, installed, available),) = self.rows("server")
+        return Found(
+            shape=shape_of(self.columns),
+            schema=self.layout.names.schema,
+            server_version=str(server),
+            extension_installed=None if installed is None else str(installed),
+            extension_available=None if available is None else str(available),
+            rows={_TITLES.get(what, what): count for what, (count, _) in counted.items()},
+            bytes=sum(size for _, size in counted.values()),
+            dimensions=dimensions,
+            dimension=dimension,
+            set_aside={what: count for what, count in {**odd, **not_finite, **waypoints}.items() if count},
+            across_users=across_users,
+            checked_finite=checked,
+            left_alone=self._left_alone(),
+            upgrade=upgrade,
+            writers=self._writers(),
+            hidden_sessions=_int(self.rows("hidden")[0][0]),
+        )
+
+    def _counted(self, what: str) -> tuple[int, int]:
+        table = self.layout.names.table(self.layout.old_tables[what])
+        ((count, size),) = self.rows("rows", table=table, table_text=Layout.literal(table))
+        return _int(count), _int(size)
+
+    def _values(self) -> tuple[dict[int, int], dict[str, int]]:
+        """Return the vectors of each dimension, and those without one by the reason; orphans count as such only."""
+        memories, vectors = self.columns["memories"], self.columns["vectors"]
+        if not vectors:
+            return {}, {"vectors: no value": sum(count for count, _ in self._memories())}
+        same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
+        there = f"EXISTS (SELECT FROM {{old_memories_table}} AS m WHERE {same})" if memories else "false"
+        sizes: dict[int, int] = {}
+        odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, "vectors: wrong length": 0}
+        for length, has_memory, count in self.rows("vectors", bytes=self._length(), has_memory=there):
+            if not has_memory:
+                odd["vectors: no memory has this id"] += _int(count)
+            elif length is None:
+                odd["vectors: no value"] += _int(count)
+            elif _int(length) == 0 or _int(length) % 4:
+                odd["vectors: wrong length"] += _int(count)
+            else:
+                sizes[_int(length) // 4] = sizes.get(_int(length) // 4, 0) + _int(count)
+        if memories:
+            odd["vectors: no value"] += _int(self.rows("without_vector", same_id=same)[0][0])
+        return sizes, odd
+
+    def _memories(self) -> list[tuple[int, int]]:
+        return [self._counted("memories")] if self.columns["memories"] else []
+
+    @property
+    def _value(self) -> str:
+        """Return the column that holds the vectors: upstream's own bytes before anything else."""
+        vectors = self.columns["vectors"]
+        return "v.v" if "v" in vectors else "v.embedding" if "embedding" in vectors else "NULL::bytea"
+
+    def _length(self) -> str:
+        kind = sources.vector_source(self.columns["vectors"])
+        if kind != "vector":
+            return f"octet_length({self._value})"
+        fixed = re.search(r"\((\d+)\)", self.columns["vectors"][self._value.removeprefix("v.")])
+        size = fixed[1] if fixed else "v.dim" if "dim" in self.columns["vectors"] else None
+        if size is None:
+            return f"(array_length({self._value}::real[], 1) * 4)"
+        return f"(CASE WHEN {self._value} IS NOT NULL THEN {size} * 4 END)"
+
+    def _not_finite(self, dimension: int, count: int) -> tuple[dict[str, int], bool]:
+        if sources.vector_source(self.columns["vectors"]) != "bytes":
+            return {}, True  # pgvector lets no such number in
+        if count * dimension * 4 > _READ_AT_MOST_BYTES:
+            return {}, False
+        ((odd,),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
+        return {"vectors: holds NaN or infinity": _int(odd)}, True
+
+    def _waypoints(self) -> tuple[dict[str, int], int]:
+        if not self.columns["waypoints"] or not self.columns["memories"]:
+            return {}, 0
+        has_users = "user_id" in self.columns["memories"]
+        crosses = "coalesce(s.user_id, '') <> coalesce(d.user_id, '')" if has_users else "false"
+        ((source, target, across),) = self.rows(
+            "waypoints", crosses=f"s.id IS NOT NULL AND d.id IS NOT NULL AND {crosses}"
+        )
+        gone = {"waypoints: its source is no memory": _int(source), "waypoints: its target is no memory": _int(target)}
+        return gone, _int(across)
+
+    def _left_alone(self) -> tuple[str, ...]:
+        ours = _OWN | set(self.layout.old_tables.values())
+        return tuple(str(name) for (name,) in self.rows("tables") if name not in ours)
+
+    def _writers(self) -> tuple[Session, ...]:
+        """Return who writes to tables that are there."""
+        there = [table for what, table in self.layout.old_tables.items() if self.columns[what]]
+        if not there:
+            return ()
+        tables = "|".join(re.escape(table) for table in there)
+        schema = re.escape(self.layout.names.schema)
+        named = rf'("?{schema}"?\.)?"?({tables})\M'
+        verbs = (
+            r"insert\s+into|update(\s+only)?|delete\s+from(\s+only)?|merge\s+into|truncate(\s+table)?"
+            r"|alter\s+table(\s+if\s+exists)?(\s+only)?"
+        )
+        writes = rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
+        found = self.rows("writers", writes=Layout.literal(writes))
+        return tuple(
+            Session(_int(pid), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in found
+        )
+
+
+_TITLES = {"facts": "temporal_facts"}
+
+
+def shape_of(columns: Mapping[str, Columns]) -> str:
+    """Return which of the shapes that upstream left this is, worked out from columns alone."""
+    memories, vectors = columns["memories"], columns["vectors"]
+    facts = ", with temporal facts" if columns["facts"] else ""
+    missing = [what for what in ("memories", "vectors") if not columns[what]]
+    if missing:
+        return f"incomplete: no table of {' and '.join(missing)}{facts}"
+    kind = sources.vector_source(vectors)
+    touched = "tenant_id" in memories or "tenant_id" in vectors or "embedding" in vectors
+    if kind == "vector":
+        where = "v" if "v" in vectors else "embedding"
+        return f"after upstream's own migration: {where} is {vectors[where]}{facts}"
+    if touched:
+        return f"upstream's own migration died half way: read from the bytes in v, never from embedding{facts}"
+    if "user_id" not in memories:
+        return f"OpenMemory 1.1: {len(memories)} columns of memories, no users{facts}"
+    if "user_id" not in vectors:
+        return f"OpenMemory 1.2.0: vectors and waypoints without users{facts}"
+    return f"OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes{facts}"
+
+
+def _int(value: object) -> int:
+    return int(str(value))

@@ -1,0 +1,117 @@
+-- What `openmemory migrate` reads before it asks. Nothing is changed here.
+
+-- name: server
+-- The versions that an owner is asked for first. pg_available_extensions says what the server's disk holds.
+SELECT current_setting('server_version'),
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector');
+
+-- name: tables
+SELECT tablename
+  FROM pg_tables
+ WHERE schemaname = {final_text}
+ ORDER BY tablename;
+
+-- name: rows
+-- Exact, for the owner compares it with the rows of the new tables.
+SELECT count(*), pg_total_relation_size({table_text}::regclass)
+  FROM {table};
+
+-- name: vectors
+-- One pass over the old vectors: bytes of a value without reading it (its length stands beside a TOAST pointer), and
+-- whether its memory is there.
+SELECT {bytes}::bigint, {has_memory}, count(*)
+  FROM {old_vectors_table} AS v
+ GROUP BY 1, 2;
+
+-- name: without_vector
+SELECT count(*)
+  FROM {old_memories_table} AS m
+ WHERE NOT EXISTS (SELECT FROM {old_vectors_table} AS v WHERE {same_id});
+
+-- name: not_finite
+-- NaN and infinity have an exponent of ones: in the hexadecimal digits of a little-endian float32, the first bit of the
+-- third byte and the last seven of the fourth. Reads every byte, so only asked of small tables.
+SELECT count(*)
+  FROM {old_vectors_table} AS v
+ WHERE octet_length({value}) = {own_bytes}
+   AND encode({value}, 'hex') ~ '^(?:.{8})*.{4}[89a-f].[7f]f';
+
+-- name: waypoints
+-- Links whose source is gone, whose target is gone, and those between two users' memories.
+SELECT count(*) FILTER (WHERE s.id IS NULL),
+       count(*) FILTER (WHERE s.id IS NOT NULL AND d.id IS NULL),
+       count(*) FILTER (WHERE {crosses})
+  FROM {old_waypoints_table} AS w
+  LEFT JOIN {old_memories_table} AS s
+    ON s.id::text = w.src_id::text
+  LEFT JOIN {old_memories_table} AS d
+    ON d.id::text = w.dst_id::text;
+
+-- name: writers
+-- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one. A
+-- session that only read, such as a backup's or a DBA's, is none.
+SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
+       coalesce(a.state, '')
+  FROM pg_stat_activity AS a
+ WHERE a.datname = current_database()
+   AND a.pid <> pg_backend_pid()
+   AND a.backend_type = 'client backend'
+   AND (a.query ~* {writes}
+        OR EXISTS (
+            SELECT FROM pg_locks AS l
+             WHERE l.pid = a.pid
+               AND l.granted
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+               AND l.relation IN (to_regclass({old_memories_text}), to_regclass({old_vectors_text}),
+                                  to_regclass({old_waypoints_text}), to_regclass({old_users_text}),
+                                  to_regclass({old_facts_text}))
+               AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
+                              'ExclusiveLock', 'AccessExclusiveLock')))
+ ORDER BY a.pid;
+
+-- name: hidden
+-- Sessions whose statements PostgreSQL shows only to their own role and to members of pg_read_all_stats.
+SELECT count(*)
+  FROM pg_stat_activity
+ WHERE (datname = current_database() OR datname IS NULL)
+   AND pid <> pg_backend_pid()
+   AND query = '<insufficient privilege>';
+
+-- name: aside
+-- What was set aside: what of, why, how many, and the first ids.
+SELECT 'vectors', reason, count(*), (array_agg(id::text ORDER BY id))[1:3]
+  FROM {vector_quarantine}
+ GROUP BY reason
+ UNION ALL
+SELECT source, reason, count(*), (array_agg(id ORDER BY id))[1:3]
+  FROM {row_quarantine}
+ GROUP BY source, reason
+ ORDER BY 1, 2;
+
+-- name: kept
+-- The old tables that are kept beside the new ones, and the disk they hold.
+SELECT relname, pg_total_relation_size(oid)
+  FROM pg_class
+ WHERE relnamespace = to_regnamespace(quote_ident({kept_text}))
+   AND relkind = 'r'
+ ORDER BY relname;
+
+-- name: blocks
+-- How long the old tables are that are read block by block; an upgrade records the block it was at.
+SELECT what, pg_relation_size(to_regclass(name)) / current_setting('block_size')::bigint
+  FROM (VALUES ('memories', {old_memories_text}), ('waypoints', {old_waypoints_text}),
+               ('vectors', {old_vectors_text})) AS old (what, name)
+ WHERE to_regclass(name) IS NOT NULL;
+
+-- name: model
+SELECT value
+  FROM {lifted_meta}
+ WHERE name = 'embedding_model';
+
+-- name: name_model
+-- Only while it is not known: to name another would mix two models' vectors.
+UPDATE {lifted_meta}
+   SET value = {name_text}
+ WHERE name = 'embedding_model'
+   AND value = {unknown_text};

@@ -1,0 +1,52 @@
+"""The record that an upgrade keeps in the database: its decisions, and how far it is."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from psycopg import Connection
+
+from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import Plan
+
+DONE = "done"
+
+
+def read(connection: Connection, names: Names) -> dict[str, str]:
+    """Return what is recorded, nothing where no upgrade was begun."""
+    table = names.table("openmemory_upgrade")
+    if connection.execute("SELECT to_regclass(%s) IS NULL", [table]).fetchone() == (True,):
+        return {}
+    return {str(name): str(value) for name, value in connection.execute(f"SELECT name, value FROM {table}".encode())}
+
+
+def write(connection: Connection, layout: Layout, values: Mapping[str, object]) -> None:
+    """Record `values`, in the transaction that is open."""
+    query = layout.render(
+        "INSERT INTO {upgrade} (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    ).encode()
+    for name, value in values.items():
+        connection.execute(query, [name, str(value)])
+
+
+def begun_with(recorded: Mapping[str, str], plan: Plan) -> Plan:
+    """Return the decisions that an upgrade began with, which `plan` may not change; its batch size may."""
+    if "tenant" not in recorded:
+        return plan
+    return replace(
+        plan,
+        tenant=recorded["tenant"],
+        tenant_from_user=recorded["tenant_from"] == "user_id",
+        dimension=int(recorded["dimension"]),
+        embedding_model=recorded["embedding_model"],
+    )
+
+
+def decisions(plan: Plan) -> dict[str, object]:
+    """Return `plan` as it is recorded."""
+    return {
+        "tenant": plan.tenant,
+        "tenant_from": "user_id" if plan.tenant_from_user else "",
+        "dimension": plan.dimension,
+        "embedding_model": plan.embedding_model,
+    }

@@ -1,0 +1,138 @@
+"""What PostgreSQL refuses during an upgrade, as what the owner can do about it; never a value of a row."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import LiteralString
+
+import psycopg
+from psycopg import Connection, errors, sql
+from psycopg.rows import class_row
+
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres import roles
+from openmemory.postgres.direct import connected
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import Names, statement
+
+_KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
+_NEVER = "Not SUPERUSER, which would switch row-level security off"
+_CUT = ("08", "57P")
+_VERSIONS = statement("roles.versions", roles.Versions)
+_TABLES: LiteralString = (
+    "SELECT array_agg(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p') AND c.relname = ANY (%(tables)s)"
+)
+_LACKS: LiteralString = (
+    "SELECT current_database(), current_user,"
+    " has_database_privilege(current_database(), 'CREATE'), has_schema_privilege(%(schema)s, 'CREATE'),"
+    " EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'),"
+    " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s),"
+    " (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user),"
+    " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s AND pg_has_role(oid,"
+    " CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)),"
+    " ARRAY(SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class"
+    " WHERE oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE'))"
+)
+_HOLDERS: LiteralString = (
+    "SELECT DISTINCT a.pid, coalesce(a.application_name, ''), coalesce(a.state, '') FROM pg_locks l"
+    " JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.granted AND l.relation = ANY (%s) AND a.pid <> pg_backend_pid()"
+)
+
+
+def check_versions(connection: Connection) -> None:
+    """Refuse a PostgreSQL before 15, and a pgvector before 0.8.0 where one is installed, with the remedy."""
+    with connection.cursor(row_factory=class_row(roles.Versions)) as cursor:
+        found = cursor.execute(_VERSIONS.template.encode()).fetchone()
+    if found and (found.pgvector or found.server < roles.OLDEST_SERVER):
+        roles.check_versions(found)
+
+
+@contextmanager
+def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[None]:
+    """Turn the driver's errors into ConfigurationError, or DatabaseUnavailable where the connection is lost."""
+    try:
+        yield
+    except ConfigurationError as error:
+        # The roles and the migrations explain themselves, each for itself; here all that lacks is asked for at once.
+        if not isinstance(error.__cause__, errors.InsufficientPrivilege):
+            raise
+        raise ConfigurationError(_rights(step, error.__cause__, conninfo, names)) from error
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(_rights(step, error, conninfo, names)) from error
+    except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
+        raise ConfigurationError(
+            f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server. {_KEPT}"
+        ) from error
+    except psycopg.Error as error:
+        if _is_cut(error):
+            raise DatabaseUnavailable(f"{step}: the connection was lost: {first_line(error)}. {_KEPT}") from error
+        raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {_KEPT}") from error
+
+
+def _is_cut(error: psycopg.Error) -> bool:
+    """Return whether the session is gone; a refusal has a SQLSTATE of another class."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_CUT)
+
+
+def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:
+    """Return what was refused and what to do about it."""
+    said = first_line(error)
+    match error:
+        case errors.DiskFull():
+            return f"{said}. Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`"
+        case errors.OutOfMemory():
+            return f"{said}. Try a smaller --batch-size, or less maintenance_work_mem on the server"
+        case errors.LockNotAvailable():
+            return f"{said}. A live session holds a lock{_holders(conninfo, names)}; end it, or wait for it"
+        case errors.DataError():
+            # Its message quotes the value; the name of the condition does not.
+            return f"PostgreSQL refuses a value: {type(error).__name__} (SQLSTATE {error.sqlstate})"
+    hint = f". {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
+    return f"{said} (SQLSTATE {error.sqlstate}){hint}"
+
+
+def _rights(step: str, error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:
+    """Return the statements that an administrator has to run, all at once."""
+    wanted: list[str] = []
+    with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
+        wanted = _lacking(connection, names)
+    ask = "; ".join(wanted) or "the rights that the owner of the old tables has"
+    return f"{step}: {first_line(error)}. Ask an administrator, in this database, for: {ask}. {_NEVER}. {_KEPT}"
+
+
+def _lacking(connection: Connection, names: Names) -> list[str]:
+    params = {"schema": names.schema, "role": names.app_role, "oids": _old_tables(connection, names)}
+    row = connection.execute(_LACKS, params).fetchone()
+    if row is None:
+        return []
+    database, login, in_database, in_schema, extension, role, may_make_roles, member, owners = row
+    to = sql.Identifier(login)
+    may_become = member or (may_make_roles and not role)
+    app_role, schema = sql.Identifier(names.app_role), sql.Identifier(names.schema)
+    asked = [
+        *(sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in owners),
+        *([] if in_database else [sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), to)]),
+        *([] if in_schema else [sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to)]),
+        *([] if extension else [sql.SQL("CREATE EXTENSION vector")]),
+        *([] if role or may_make_roles else [sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role)]),
+        *([] if may_become else [sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to)]),
+    ]
+    return [statement.as_string() for statement in asked]
+
+
+def _old_tables(connection: Connection, names: Names) -> list[int]:
+    tables = [names.memories, names.vectors, "openmemory_waypoints", "openmemory_users", "temporal_facts"]
+    row = connection.execute(_TABLES, {"schema": names.schema, "tables": tables}).fetchone()
+    return list(row[0] or []) if row else []
+
+
+def _holders(conninfo: Mapping[str, str], names: Names) -> str:
+    with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
+        found = connection.execute(_HOLDERS, [_old_tables(connection, names)]).fetchall()
+        if found:
+            listed = ", ".join(f"pid {pid} {name!r} ({state})" for pid, name, state in found)
+            return f" on the old tables: {listed}"
+    return ""

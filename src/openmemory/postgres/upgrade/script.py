@@ -1,0 +1,89 @@
+"""The steps as SQL for psql, for owners whose database is reached by nothing else."""
+
+from collections.abc import Iterator, Mapping
+
+from openmemory.postgres import migrate
+from openmemory.postgres.direct import connected
+from openmemory.postgres.shared_indexes import IndexChoice, statements
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import STEPS, Plan
+
+_GUARD_TABLES = ("memories", "vectors", "waypoints", "users", "facts")
+
+
+def script(conninfo: Mapping[str, str], names: Names, plan: Plan, step: str, index: IndexChoice | None = None) -> str:
+    """Return one step as a file for psql, with this database's names; reads the catalogue and changes nothing.
+
+    005 wants the terms of the texts, which no SQL can make: `openmemory migrate` fills them and goes on from there.
+    """
+    with connected(conninfo) as connection:
+        layout = Layout(names, record.begun_with(record.read(connection, names), plan))
+        views = sources.view_statements(connection, layout)
+    parts = [
+        f"-- {step}: psql --set=ON_ERROR_STOP=1 --file=THIS",
+        "SET statement_timeout = 0;",
+        "SET lock_timeout = 0;",
+    ]
+    if step == STEPS[0]:
+        parts += _enable(layout, views)
+    else:
+        parts += [_path(layout), *_blocks(layout, step, index or IndexChoice())]
+        if step == STEPS[1]:
+            parts.insert(-2, layout.render(f"CALL {{staging}}.lift_rows({plan.batch_size});"))
+        if step == STEPS[-1]:
+            parts.append(layout.lifted.render(blocks("grants")["app_role"]).strip())
+    parts.append(_record(layout, {"step": f"{STEPS.index(step) + 1:03}"}))
+    return "\n\n".join(parts) + "\n"
+
+
+def guard(layout: Layout, what: str) -> str:
+    """Return the SQL that has an old table refuse writes, where the table is there."""
+    return layout.render(blocks("upgrade/guard")["guard"].replace("WHAT", what)).strip()
+
+
+def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
+    role = layout.render("{app_role}")
+    yield "-- The role of every tenant's work."
+    yield (
+        f"DO $role$\nBEGIN\n    IF to_regrole({layout.literal(role)}) IS NULL THEN\n"
+        f"        CREATE ROLE {role} NOLOGIN NOINHERIT;\n    END IF;\nEND\n$role$;"
+    )
+    yield f"GRANT {role} TO CURRENT_USER;"
+    for name in ("extension", "record", "quarantine"):
+        yield layout.block(STEPS[0], name).strip()
+    yield _record(layout, record.decisions(layout.plan))
+    yield layout.render("CREATE SCHEMA {staging};")
+    yield _path(layout)
+    yield layout.staging.render(blocks("migrate")["create"]).strip()
+    for one in migrate.shipped():
+        yield layout.staging.render(one.template).strip()
+        values = f"({one.number}, '{one.name}', '{one.checksum}')"
+        yield layout.staging.render(f"INSERT INTO {{migrations}} (number, name, checksum) VALUES {values};")
+    yield layout.block(STEPS[0], "unkey").strip()
+    yield from (guard(layout, what) for what in _GUARD_TABLES)
+    yield from (f"{view};" for view in views)
+
+
+def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
+    for name, text in layout.blocks(step).items():
+        if name == "sound":
+            yield from (f"{one};" for one in statements(layout.staging, index).values())
+        yield text.strip()
+
+
+def _path(layout: Layout) -> str:
+    return layout.render(
+        "SELECT set_config('search_path', concat_ws(', ', quote_ident({staging_text}), quote_ident(nspname)), false)\n"
+        "  FROM pg_extension\n  JOIN pg_namespace ON pg_namespace.oid = extnamespace\n WHERE extname = 'vector';"
+    )
+
+
+def _record(layout: Layout, values: Mapping[str, object]) -> str:
+    rows = ", ".join(f"({layout.literal(name)}, {layout.literal(str(value))})" for name, value in values.items())
+    return (
+        layout.render("INSERT INTO {upgrade} (name, value)\nVALUES ")
+        + rows
+        + ("\n    ON CONFLICT (name) DO UPDATE SET value = excluded.value;")
+    )

@@ -1,0 +1,148 @@
+"""Views that give every known shape of the old tables the same columns, so that one SQL reads them all."""
+
+from collections.abc import Mapping
+
+from psycopg import Connection, sql
+
+from openmemory.postgres.upgrade.layout import Layout
+
+Columns = Mapping[str, str]
+
+_MEMORIES = {
+    "tenant_id": "text",
+    "user_id": "text",
+    "project_id": "text",
+    "content": "text",
+    "primary_sector": "text",
+    "tags": "json",
+    "meta": "json",
+    "created_at": "ms",
+    "updated_at": "ms",
+    "last_seen_at": "ms",
+    "salience": "float8",
+    "decay_lambda": "float8",
+    "version": "int4",
+    "feedback_score": "float8",
+}
+_USERS = {
+    "tenant_id": "text",
+    "user_id": "text",
+    "summary": "text",
+    "reflection_count": "int4",
+    "created_at": "ms",
+    "updated_at": "ms",
+}
+_WAYPOINTS = {"user_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
+_FACTS = {
+    "tenant_id": "text",
+    "id": "text",
+    "user_id": "text",
+    "project_id": "text",
+    "subject": "text",
+    "predicate": "text",
+    "object": "text",
+    "valid_from": "ms",
+    "valid_to": "ms",
+    "confidence": "float8",
+    "last_updated": "ms",
+    "metadata": "json",
+}
+
+
+def create_views(connection: Connection, layout: Layout) -> None:
+    """Make the views anew from what the catalogue says of the old tables."""
+    with connection.transaction():
+        for statement in view_statements(connection, layout):
+            connection.execute(statement.encode())
+
+
+def view_statements(connection: Connection, layout: Layout) -> list[str]:
+    """Return the SQL of the views."""
+    found = {what: columns(connection, layout, table) for what, table in layout.old_tables.items()}
+    selects = {
+        "memories": _memories(found["memories"]),
+        "vectors": _vectors(found["vectors"], found["memories"].get("id", "uuid")),
+        "waypoints": _waypoints(found["waypoints"], found["memories"].get("id", "uuid")),
+        "users": _selected(_USERS, found["users"]),
+        "facts": _selected(_FACTS, found["facts"]),
+    }
+    statements = []
+    for what, select in selects.items():
+        view = layout.render(f"{{old_{what}}}")
+        source = layout.render(f"FROM {{old_{what}_table}}") if found[what] else "WHERE false"
+        statements.append(f"DROP VIEW IF EXISTS {view}")
+        statements.append(f"CREATE VIEW {view} AS SELECT {', '.join(select)} {source}")
+    return statements
+
+
+def vector_source(columns: Columns) -> str:
+    """Return which column holds the vector and how: bytes, vector or none.
+
+    Bytes come first: where upstream's own migration died half way, the column `embedding` beside them holds garbage.
+    """
+    for name in ("v", "embedding"):
+        if columns.get(name) == "bytea":
+            return "bytes"
+        if columns.get(name, "").startswith(("vector", "halfvec")):
+            return "vector"
+    return "none"
+
+
+def columns(connection: Connection, layout: Layout, table: str) -> Columns:
+    """Return the types of an old table's columns by name, none where there is no such table."""
+    query = (
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+    )
+    return {str(name): str(kind) for name, kind in connection.execute(query, [layout.names.table(table)])}
+
+
+def _memories(columns: Columns) -> list[str]:
+    own = ["id AS raw_id", "id::text AS id"] if columns else ["NULL::uuid AS raw_id", "NULL::text AS id"]
+    return [*_selected(_MEMORIES, columns), *own]
+
+
+def _vectors(columns: Columns, id_type: str) -> list[str]:
+    if not columns:
+        nulls = {"place": "tid", "raw_id": id_type, "id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
+        return [f"NULL::{kind} AS {name}" for name, kind in {**nulls, "v": "bytea"}.items()]
+    column = "v" if "v" in columns else "embedding" if "embedding" in columns else "NULL::bytea"
+    own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
+    return [*_selected({"sector": "text", "user_id": "text", "dim": "int4"}, columns), *own]
+
+
+def _waypoints(columns: Columns, id_type: str) -> list[str]:
+    ends = []
+    for end in ("src_id", "dst_id"):
+        there = columns.get(end)
+        ends.append(f"{end}::text AS {end}" if there else f"NULL::text AS {end}")
+        ends.append(f"{_raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
+    return [*_selected(_WAYPOINTS, columns), *ends]
+
+
+def _raw(column: str, there: str, id_type: str) -> str:
+    """Return an id in the type that ids of memories have, so that their index finds it; null for what is no UUID."""
+    if there == id_type:
+        return column
+    if id_type != "uuid":
+        return f"{column}::{id_type}"
+    text = f"{column}::text"
+    return f"CASE WHEN {text} ~* '^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$' THEN {text}::uuid END"
+
+
+def _selected(wanted: Mapping[str, str], columns: Columns) -> list[str]:
+    place = "ctid AS place" if columns else "NULL::tid AS place"
+    return [place, *(f"{_read(name, kind, columns.get(name))} AS {name}" for name, kind in wanted.items())]
+
+
+def _read(name: str, kind: str, there: str | None) -> str:
+    """Return the expression that reads an old column as `kind`, or a null where the shape has no such column."""
+    column = sql.Identifier(name).as_string()
+    base = {"ms": "int8", "json": "text"}.get(kind, kind)
+    if there is None:
+        return f"NULL::{base}"
+    if kind == "ms" and there.startswith("timestamp"):
+        return f"(extract(epoch FROM {column}) * 1000)::int8"
+    if kind == "json" and there.endswith("[]"):
+        return f"to_jsonb({column})::text"
+    return f"{column}::{base}"

@@ -1,0 +1,179 @@
+"""The five steps of an upgrade, each resumed where it was; and what was found when they are over."""
+
+from collections.abc import Callable, Mapping
+
+from psycopg import Connection
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres import migrate, roles
+from openmemory.postgres.direct import connected
+from openmemory.postgres.shared_indexes import IndexChoice
+from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.building import build
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.locks import PATIENT, find_types, the_only_one
+from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
+from openmemory.postgres.upgrade.refusals import explained
+from openmemory.postgres.upgrade.rows import lift_rows
+from openmemory.postgres.upgrade.script import guard
+from openmemory.postgres.upgrade.terms import fill_terms
+from openmemory.postgres.upgrade.vectors import convert_vectors
+
+OnProgress = Callable[[Progress], None]
+
+
+def upgrade(
+    conninfo: Mapping[str, str],
+    names: Names,
+    plan: Plan,
+    on_progress: OnProgress = lambda _: None,
+    only: str | None = None,
+    *,
+    login: str | None = None,
+    index: IndexChoice | None = None,
+) -> Report:
+    """Run the steps that are not finished, or `only` one of them, and return what came of it.
+
+    Each goes on where it was stopped. `login` is the role to serve with, None where the owner serves. Raises
+    ConfigurationError with the way out; nothing of the old tables is changed before the end of the last step.
+    """
+    done = []
+    with connected(conninfo) as connection, the_only_one(connection):
+        connection.execute(PATIENT)
+        work = _Work(conninfo, connection, Layout(names, record.begun_with(record.read(connection, names), plan)))
+        work.on_progress, work.login, work.index = on_progress, login, index or IndexChoice()
+        for number, step in enumerate(STEPS, 1):
+            if only in {None, step} and work.finished < number:
+                if work.finished < number - 1:
+                    raise ConfigurationError(f"{step} needs {STEPS[number - 2]}; run that first")
+                with explained(step, conninfo, names):
+                    work.run(number)
+                done.append(step)
+        return work.report(tuple(done))
+
+
+def state(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
+    """Return the record of an upgrade: "step" is the last one finished, "done" after the last; {} where none began."""
+    with connected(conninfo) as connection:
+        return record.read(connection, names)
+
+
+class _Work:
+    """One run of an upgrade on one connection."""
+
+    def __init__(self, conninfo: Mapping[str, str], connection: Connection, layout: Layout) -> None:
+        self.conninfo = conninfo
+        self.connection = connection
+        self.layout = layout
+        self.on_progress: OnProgress = lambda _: None
+        self.login: str | None = None
+        self.index = IndexChoice()
+
+    @property
+    def finished(self) -> int:
+        """Return the number of the last step that is finished."""
+        step = record.read(self.connection, self.layout.names).get("step", "0")
+        return len(STEPS) if step == record.DONE else int(step)
+
+    def run(self, number: int) -> None:
+        """Run a step to its end and record it."""
+        (self._enable, self._add_tenants, self._convert, self._key, self._index)[number - 1](STEPS[number - 1])
+        if number < len(STEPS):
+            record.write(self.connection, self.layout, {"step": f"{number:03}"})
+
+    def report(self, done: tuple[str, ...]) -> Report:
+        """Return the rows of each new table, and what was set aside."""
+        left_alone = _left_alone(self.connection, self.layout)
+        if self.finished < len(STEPS):
+            return Report(done, {}, _set_aside(self.connection, self.layout), left_alone)
+        recorded = record.read(self.connection, self.layout.names)
+        rows = {name[5:]: int(value) for name, value in recorded.items() if name.startswith("rows_")}
+        return Report(done, rows, _set_aside(self.connection, self.layout), left_alone)
+
+    def _enable(self, step: str) -> None:
+        roles.prepare_app_role(self.conninfo, self.layout.names)
+        for name in ("extension", "record", "quarantine"):
+            self._execute(step, name)
+        with self.connection.transaction():
+            record.write(self.connection, self.layout, record.decisions(self.layout.plan))
+        migrate.migrate(self.conninfo, self.layout.staging)
+        self._find_types()
+        self._execute(step, "unkey")
+        with self.connection.transaction():
+            self.connection.execute(self.layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
+            for what in self.layout.old_tables:
+                self.connection.execute(guard(self.layout, what).encode())
+        sources.create_views(self.connection, self.layout)
+
+    def _add_tenants(self, step: str) -> None:
+        self._find_types()
+        for name in ("conversions", "memories", "users", "waypoints", "facts", "batch", "procedure"):
+            self._execute(step, name)
+        lift_rows(self.connection, self.layout, self.on_progress)
+        build(self.conninfo, self.connection, self.layout, step, ("find", "analyze"), self.on_progress)
+
+    def _convert(self, _: str) -> None:
+        self._find_types()
+        source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
+        with connected(self.conninfo) as reader:
+            reader.execute(PATIENT)
+            find_types(reader, self.layout)
+            convert_vectors(self.connection, reader, self.layout, source, self.on_progress)
+
+    def _key(self, step: str) -> None:
+        self._find_types()
+        fill_terms(self.connection, self.layout, self.on_progress)
+        build(self.conninfo, self.connection, self.layout, step, tuple(self.layout.blocks(step)), self.on_progress)
+
+    def _index(self, step: str) -> None:
+        layout = self.layout
+        if "exchanged_at" not in record.read(self.connection, layout.names):
+            self._find_types()
+            fill_terms(self.connection, self.layout, self.on_progress)
+            self._count()
+            names = tuple(name for name in layout.blocks(step) if name != "exchange")
+            build(self.conninfo, self.connection, layout, step, names, self.on_progress, self.index)
+            self._execute(step, "exchange")
+        roles.grant(self.conninfo, layout.lifted, self.login)
+        with self.connection.transaction():
+            finished = {"step": record.DONE, "finished_at": _now(self.connection)}
+            record.write(self.connection, layout, finished)
+
+    def _count(self) -> None:
+        tables = ("memories", "vectors", "users", "waypoints", "temporal_facts")
+        with self.connection.transaction():
+            for table in tables:
+                query = self.layout.render(f"SELECT count(*) FROM {{{table}}}").encode()
+                row = self.connection.execute(query).fetchone()
+                record.write(self.connection, self.layout, {f"rows_{table}": row[0] if row else 0})
+
+    def _execute(self, step: str, name: str) -> None:
+        self.connection.execute(self.layout.block(step, name).encode())
+
+    def _find_types(self) -> None:
+        find_types(self.connection, self.layout)
+
+
+def _set_aside(connection: Connection, layout: Layout) -> dict[str, int]:
+    query = layout.render(
+        "SELECT 'vectors: ' || reason, count(*) FROM {vector_quarantine} GROUP BY reason"
+        " UNION ALL SELECT source || ': ' || reason, count(*) FROM {row_quarantine} GROUP BY source, reason"
+        " ORDER BY 1"
+    )
+    if not record.read(connection, layout.names):
+        return {}
+    return {str(reason): int(count) for reason, count in connection.execute(query.encode())}
+
+
+def _left_alone(connection: Connection, layout: Layout) -> tuple[str, ...]:
+    """Return the tables of the schema that upstream made and we neither use nor touch, and others' tables."""
+    own = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine", "openmemory_meta"}
+    ours = own | set(layout.names.tenant_tables) | {"openmemory_tenants", "openmemory_migrations"}
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
+    return tuple(str(name) for (name,) in connection.execute(query, [layout.names.schema]) if name not in ours)
+
+
+def _now(connection: Connection) -> str:
+    row = connection.execute("SELECT clock_timestamp()::text").fetchone()
+    return str(row[0]) if row else ""

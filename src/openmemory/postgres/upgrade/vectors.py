@@ -1,0 +1,234 @@
+"""Step 003 from Python: little-endian bytes into pgvector's vectors, bit for bit, with the terms of their texts.
+
+Rows pass through here as PostgreSQL's binary COPY sends them: what does not change is never decoded.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from struct import Struct
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection
+
+from openmemory.core import text
+from openmemory.postgres.adaptation import sparsevec_bytes
+from openmemory.postgres.upgrade import record
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import Progress
+from openmemory.postgres.upgrade.rows import Blocks, OnProgress, block_ranges, count_rows
+from openmemory.postgres.vectors import term_cap, traits
+
+STEP = "003_convert_vectors_to_pgvector"
+
+_CHUNK_BYTES = 4 << 20
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_HEADER = _SIGNATURE + bytes(8)
+_TRAILER = b"\xff\xff"
+_LENGTH = Struct(">i")
+_NULL = _LENGTH.pack(-1)
+# What a search row has of its memory, in the order of COPY; old memories have no session and no speaker.
+_PASSED = 9
+_KEYS = _LENGTH.pack(8) + bytes(8) + _LENGTH.pack(4) + bytes(4)
+_COLUMNS = Struct(">h").pack(_PASSED + 5)
+_VECTOR = Struct(">Hh")
+_TEXTS_KEPT = 256
+_NAMES_BYTES, _TERM_BYTES = 400, 8
+
+_TARGET = (
+    "COPY {vectors} (tenant_id, id, sector, user_id, project_id, session_id, occurred_at, seq, sectors, session_key,"
+    " speaker_key, traits, terms, embedding) FROM STDIN (FORMAT binary)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row as it was read: `passed` are the fields that go on as they are; without content there is no memory."""
+
+    passed: bytes
+    id: bytes
+    content: bytes | None
+    value: bytes | None
+    origin: tuple[bytes | None, ...]
+    """The tenant, the old id, sector, user and dimension, for the quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    origin: tuple[bytes | None, ...]
+    value: bytes | None
+    reason: str
+
+
+def convert_vectors(
+    connection: Connection, reader: Connection, layout: Layout, source: str, on_progress: OnProgress
+) -> None:
+    """Fill the new vectors from where the record says; `source` is "bytes", "vector" or "none".
+
+    `reader` is a second connection: rows are read on it while they are written on the first.
+    """
+    reader.execute("SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off")
+    codec = _Codec(layout.plan.dimension, source, layout.names.vector_type)
+    total = count_rows(connection, layout, "vectors")
+    for blocks in block_ranges(connection, layout, "vectors", total):
+        on_progress(Progress(STEP, "vectors", blocks.rows_done, total))
+        with connection.transaction():
+            _convert(connection, reader, layout, codec, _vectors_of(blocks, source))
+            record.write(connection, layout, {"vectors_block": blocks.end})
+    if "without_vector" not in record.read(connection, layout.names):
+        on_progress(Progress(STEP, "memories without a vector", total, total))
+        reader.execute("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan")
+        with connection.transaction():
+            _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
+            record.write(connection, layout, {"without_vector": "done"})
+    on_progress(Progress(STEP, "vectors", total, total))
+
+
+_FIELDS = "m.user_id, m.project_id, m.session_id, m.occurred_at, m.seq, m.sectors"
+_OF = "ON m.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id) AND m.id = {staging}.as_id(o.id)"
+# A memory that upstream kept without any vector is found by its words, and is listed with those to repair.
+_WITHOUT_VECTOR = (
+    f"SELECT m.tenant_id, m.id, m.primary_sector, {_FIELDS}, m.content, NULL::bytea, o.id, m.primary_sector, o.user_id,"
+    f" NULL::text FROM {{old_memories}} o JOIN {{memories}} m {_OF}"
+    " WHERE NOT EXISTS (SELECT FROM {old_vectors} v WHERE v.raw_id = o.raw_id)"
+)
+
+
+def _vectors_of(blocks: Blocks, source: str) -> str:
+    value = {"bytes": "v.v", "vector": "vector_send(v.v::vector)", "none": "NULL::bytea"}[source]
+    return (
+        f"SELECT m.tenant_id, m.id, v.sector, {_FIELDS}, m.content, {value}, v.id, v.sector, v.user_id,"
+        " v.dim::text FROM {old_vectors} v LEFT JOIN {old_memories} o ON o.raw_id = v.raw_id"
+        f" LEFT JOIN {{memories}} m {_OF}"
+        f" WHERE v.place >= '({blocks.first},0)'::tid AND v.place < '({blocks.end},0)'::tid"
+    )
+
+
+def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
+    aside: list[_Aside] = []
+    source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
+    with reader.cursor().copy(source) as given, connection.cursor().copy(layout.render(_TARGET).encode()) as taken:
+        taken.write(_HEADER)
+        rows = _rows(given)
+        while chunk := list(islice(rows, codec.rows_at_once)):
+            written, refused = codec.converted(chunk)
+            taken.write(written)
+            aside += refused
+        taken.write(_TRAILER)
+    _set_aside(connection, layout, aside)
+
+
+def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
+    query = layout.render(
+        "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, reason)"
+        " VALUES (coalesce(%s, {tenant}), {staging}.as_id(%s), %s, %s, %s::int4, %s, %s)"
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            query.encode(),
+            [(*(None if field is None else field.decode() for field in one.origin), one.value, one.reason)
+             for one in aside],
+        )  # fmt: skip
+
+
+def _rows(given: Iterable[bytes | bytearray | memoryview]) -> Iterator[_Row]:
+    """Yield the rows of a binary COPY, of which PostgreSQL sends one a message, the header before the first."""
+    for message in given:
+        data = bytes(message).removeprefix(_HEADER)
+        if data[:2] == _TRAILER or not data:
+            continue
+        fields: list[bytes | None] = []
+        at = 2
+        for place in range(_PASSED + 6):
+            length = _LENGTH.unpack_from(data, at)[0]
+            at += 4
+            fields.append(None if length < 0 else data[at : at + length])
+            at += max(0, length)
+            if place == _PASSED - 1:
+                passed = data[2:at]
+        yield _Row(passed, fields[1] or b"", fields[_PASSED], fields[_PASSED + 1], (fields[0], *fields[_PASSED + 2 :]))
+
+
+class _Codec:
+    """Turns chunks of rows as they are read into rows as they are written."""
+
+    def __init__(self, dimension: int, source: str, vector_type: str) -> None:
+        self.dimension = dimension
+        self.rows_at_once = max(1, _CHUNK_BYTES // (4 * dimension))
+        self._bytes, self._skipped = dimension * 4, 4 if source == "vector" else 0
+        self._from = np.dtype(">f4" if source == "vector" else "<f4")
+        self._to = np.dtype(">f2" if vector_type == "halfvec" else ">f4")
+        self._header = _LENGTH.pack(4 + dimension * self._to.itemsize) + _VECTOR.pack(dimension, 0)
+        self._term_cap = term_cap(dimension)
+        self._texts: dict[bytes, bytes] = {}
+
+    def converted(self, rows: Sequence[_Row]) -> tuple[bytes, list[_Aside]]:
+        """Return the bytes of COPY for the rows that have a memory, and what has to be set aside."""
+        values = [None if row.value is None else row.value[self._skipped :] for row in rows]
+        right = [place for place, value in enumerate(values) if value is not None and len(value) == self._bytes]
+        embeddings, finite = self._embeddings([values[place] or b"" for place in right])
+        good = dict(zip((place for place, fine in zip(right, finite, strict=True) if fine), embeddings, strict=True))
+        out: list[bytes] = []
+        aside: list[_Aside] = []
+        for place, row in enumerate(rows):
+            if row.content is None or place not in good:
+                value = values[place]
+                aside.append(_Aside(row.origin, self._as_it_was(value), self._reason(row, value)))
+            if row.content is not None:
+                out += (_COLUMNS, row.passed, _KEYS, self._text(row))
+                out += (self._header, good[place]) if place in good else (_NULL,)
+        return b"".join(out), aside
+
+    def _embeddings(self, values: Sequence[bytes]) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
+        """Return the finite ones of `values` as pgvector receives them, and which those are."""
+        floats = np.frombuffer(b"".join(values), self._from).reshape(len(values), self.dimension)
+        if self._to.itemsize == 4:
+            # Between byte orders nothing but bytes is swapped: not a bit of a number changes, whatever it is.
+            bits = floats.view(np.uint32)
+            sent = bits if self._from == self._to else bits.byteswap()
+        else:
+            with np.errstate(over="ignore"):
+                sent = floats.astype(self._to)
+        finite = np.asarray(np.isfinite(floats if self._to.itemsize == 4 else sent).all(axis=1))
+        kept = np.ascontiguousarray(sent)[finite]
+        width = self.dimension * self._to.itemsize
+        joined = kept.tobytes()
+        return [joined[start : start + width] for start in range(0, len(joined), width)], finite
+
+    def _reason(self, row: _Row, value: bytes | None) -> str:
+        if row.content is None:
+            return "no memory has this id"
+        if value is None:
+            return "no value"
+        if len(value) % 4:
+            return "length is not a multiple of 4 bytes"
+        if len(value) != self._bytes:
+            return f"{len(value) // 4} dimensions, the database has {self.dimension}"
+        floats = np.frombuffer(value, self._from)
+        if np.isnan(floats).any():
+            return "holds NaN"
+        return "holds infinity" if np.isinf(floats).any() else "holds a number too large for halfvec"
+
+    def _as_it_was(self, value: bytes | None) -> bytes | None:
+        """Return a value as upstream's bytes, whichever type it was read from."""
+        return (
+            value if value is None or self._from == "<f4" else np.frombuffer(value, self._from).astype("<f4").tobytes()
+        )
+
+    def _text(self, row: _Row) -> bytes:
+        """Return traits and terms of a content; the rows of one memory come one after the other, mostly."""
+        known = self._texts.get(row.id)
+        if known is None and row.content is not None:
+            said = row.content.decode()
+            terms = text.term_vector(said, self._room(row))
+            packed = sparsevec_bytes(terms)
+            known = _LENGTH.pack(4) + _LENGTH.pack(traits(terms, text.marks(said))) + _LENGTH.pack(len(packed)) + packed
+            if len(self._texts) >= _TEXTS_KEPT:
+                self._texts.clear()
+            self._texts[row.id] = known
+        return known or b""
+
+    def _room(self, row: _Row) -> int:
+        """Return how many terms fit beside the names, which upstream let grow longer than is allowed now."""
+        return max(1, self._term_cap - max(0, len(row.passed) - _NAMES_BYTES) // _TERM_BYTES)

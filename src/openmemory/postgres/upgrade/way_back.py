@@ -1,0 +1,94 @@
+"""The way back to the old tables, where nothing newer would be lost; and giving that way up, with the old bytes."""
+
+from collections.abc import Mapping
+
+from psycopg import Connection
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import connected
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.building import body
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.locks import find_types, the_only_one
+from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.refusals import explained
+
+_CONVERSIONS = "002_add_tenant_id"
+
+
+def down(conninfo: Mapping[str, str], names: Names) -> None:
+    """Bring the old tables back as they were, and drop the new ones.
+
+    Raises ConfigurationError, and changes nothing, where the new tables hold what the old ones do not, or where the old
+    ones were dropped.
+    """
+    with connected(conninfo) as connection, the_only_one(connection):
+        recorded, layout = _begun(connection, names)
+        if "bytea_dropped_at" in recorded:
+            raise ConfigurationError(
+                "the old tables were dropped by `openmemory migrate --drop-bytea`, so there is no way back but a"
+                " backup: openmemory restore FILE"
+            )
+        with explained("--down", conninfo, names), connection.transaction():
+            connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
+            if "exchanged_at" in recorded:
+                _exchange_back(connection, layout, recorded)
+            _run(connection, layout, "unguard", recorded)
+            _run(connection, layout, "forget", recorded)
+
+
+def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
+    """Drop the old tables with their bytes for good, and return the constraints of others that went with them."""
+    with connected(conninfo) as connection, the_only_one(connection):
+        recorded, layout = _begun(connection, names)
+        if recorded.get("step") != record.DONE:
+            raise ConfigurationError("the upgrade is not finished, so the old tables stay; run `openmemory migrate`")
+        if "bytea_dropped_at" in recorded:
+            return ()
+        with explained("--drop-bytea", conninfo, names), connection.transaction():
+            connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
+            found = connection.execute(_text(layout, "references", recorded)).fetchall()
+            for table, constraint in found:
+                connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}".encode())
+            _run(connection, layout, "drop_kept", recorded)
+            at = connection.execute("SELECT clock_timestamp()::text").fetchone()
+            record.write(connection, layout, {"bytea_dropped_at": at[0] if at else ""})
+        return tuple(f"{constraint} of {table}" for table, constraint in found)
+
+
+def _begun(connection: Connection, names: Names) -> tuple[dict[str, str], Layout]:
+    recorded = record.read(connection, names)
+    if not recorded:
+        raise ConfigurationError(f"no upgrade was begun in schema {names.schema}; there is nothing to do")
+    plan = record.begun_with(recorded, Plan(names.dimension))
+    return recorded, Layout(names, plan)
+
+
+def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str, str]) -> None:
+    _run(connection, layout, "exchange_back", recorded)
+    find_types(connection, layout)
+    connection.execute(body(layout.block(_CONVERSIONS, "conversions")).encode())
+    sources.create_views(connection, layout)
+    newer = connection.execute(_text(layout, "newer", recorded)).fetchall()
+    if newer:
+        listed = ", ".join(f"{count} {what}" for what, count in newer)
+        raise ConfigurationError(
+            f"going back would lose what is newer than the upgrade: {listed}. Nothing was changed. Delete it if it may"
+            " be lost, or stay"
+        )
+    if sources.columns(connection, layout, layout.names.memories).get("last_seen_at") == "bigint":
+        _run(connection, layout, "write_back", recorded)
+
+
+def _run(connection: Connection, layout: Layout, block: str, recorded: Mapping[str, str]) -> None:
+    connection.execute(_text(layout, block, recorded))
+
+
+def _text(layout: Layout, block: str, recorded: Mapping[str, str]) -> bytes:
+    template = blocks("upgrade/down")[block]
+    for name in ("rows_waypoints", "rows_temporal_facts"):
+        template = template.replace(f"{{{name}}}", str(int(recorded.get(name, "0"))))
+    exchanged_at = recorded.get("exchanged_at", "infinity").replace("'", "''")
+    template = template.replace("{exchanged_at}", f"'{exchanged_at}'")
+    return layout.render(template).encode()

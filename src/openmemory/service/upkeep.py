@@ -1,0 +1,28 @@
+"""What runs beside the requests for as long as the server serves."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.service.tenants import Tenants
+
+log = structlog.get_logger()
+
+_LOOK_EVERY_S = 2.0
+
+
+async def keep_alive(tenants: Tenants, revive: Callable[[], None], every_s: float = _LOOK_EVERY_S) -> None:
+    """Look every few seconds whether the embedded server answers, and start it again if it has died."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await tenants.ping()
+        except DatabaseUnavailable as error:
+            log.error("database.away", reason=error.detail)
+            try:
+                await asyncio.to_thread(revive)
+                log.info("database.revived")
+            except ConfigurationError as refused:
+                log.error("database.not_revived", reason=refused.detail)

@@ -1,0 +1,215 @@
+"""`backup` and `restore` as an operator runs them: asked first, counted, and served afterwards."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from openmemory.postgres import roles
+from tests.cli.homes import Home, a_home, a_port
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_place
+from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+from tests.upgrade.old_databases import an_old_place, program
+
+NEW = program("pg_dump")
+PASSWORD = "its-password"  # noqa: S105 -- of a server that lives as long as the test
+
+
+@pytest.fixture
+def place(postgres: Server) -> Iterator[Place]:
+    """Yield an empty database of this test."""
+    with a_place(postgres) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Outside]:
+    """Yield an older PostgreSQL with passwords."""
+    with an_outside_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def recorded(shared: Path) -> Path:
+    """Return the shared folder as a path that holds in every working folder."""
+    return shared.absolute()
+
+
+def at(place: Place, home: Home) -> Home:
+    """Return the settings of a test's database."""
+    return home.with_settings(
+        OM_PG_DSN=make_conninfo("", **place.logins.owner),
+        OM_PG_APP_ROLE=place.names.app_role,
+        OM_EMBEDDINGS="hash",
+        OM_VEC_DIM=str(place.names.dimension),
+    )
+
+
+def test_memories_come_back_and_are_served(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    there = at(place, shared_home)
+    there.run("add", "the spare key lies under the stone", "--json")
+
+    made = there.run("backup", str(tmp_path / "b.dump"), "--json")
+    assert made.status == 0, made.err
+    assert made.json["rows"]["public.openmemory_memories"] == 1
+    there.run("add", "something newer")
+    ran = there.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["rows"] == made.json["rows"]
+    assert ran.json["next"] is None
+    assert [item["content"] for item in there.run("list", "--json").json["items"]] == [
+        "the spare key lies under the stone"
+    ]
+    roles.check(place.logins.owner, place.names, owner_serves=True)
+    assert there.run("add", "and it can be added to").status == 0
+
+
+def test_memories_come_back_into_an_empty_database(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    there = at(place, shared_home)
+    there.run("add", "the spare key lies under the stone")
+    there.run("backup", str(tmp_path / "b.dump"))
+    run_sql(place, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
+    ran = there.run("restore", str(tmp_path / "b.dump"))
+
+    assert ran.status == 0, ran.err
+    assert "are back" in ran.out
+    assert len(there.run("list", "--json").json["items"]) == 1
+
+
+def test_a_backup_of_our_tables_comes_back_where_they_were(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    there = at(place, shared_home)
+    there.run("add", "one")
+    made = there.run("backup", "--tables", str(tmp_path / "b.dump"), "--json")
+    there.run("add", "two")
+
+    ran = there.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["rows"] == made.json["rows"]
+    assert [item["content"] for item in there.run("list", "--json").json["items"]] == ["one"]
+    assert there.run("add", "three").status == 0
+
+
+def test_a_restore_asks_with_what_it_would_replace(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    there = at(place, shared_home)
+    there.run("add", "one")
+    there.run("backup", str(tmp_path / "b.dump"))
+    there.run("add", "two")
+
+    for answer in ("n\n", ""):
+        ran = there.run("restore", str(tmp_path / "b.dump"), stdin=answer)
+        assert ran.status == 1
+        assert "public.openmemory_memories  2 rows" in ran.err
+        assert "nothing was changed" in ran.err
+
+    assert len(there.run("list", "--json").json["items"]) == 2
+
+
+def test_an_old_database_comes_back_over_its_migrated_self(
+    postgres: Server, place: Place, recorded: Path, shared_home: Home, tmp_path: Path
+) -> None:
+    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
+        made = at(old, shared_home).run("backup", str(tmp_path / "b.dump"), "--json").json
+    place.migrate()
+
+    ran = at(place, shared_home).run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["rows"] == made["rows"]
+    assert ran.json["next"] == "openmemory migrate"
+    assert at(place, shared_home).run("migrate", "status", "--json").json["is_foreign"]
+
+
+def test_the_embedded_server_is_backed_up_while_it_serves(tmp_path: Path) -> None:
+    with a_home() as home:
+        own = home.with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64")
+        assert own.run("add", "one").status == 0
+        with own.serving(a_port()):
+            ran = own.run("backup", str(tmp_path / "b.dump"), "--json")
+        back = own.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
+
+        assert ran.status == 0, ran.err
+        assert back.json["rows"] == ran.json["rows"]
+        assert len(own.run("list", "--json").json["items"]) == 1
+
+
+def test_a_full_disk_is_reported_and_leaves_no_file(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    place.migrate()
+    run_sql(place, "CREATE TABLE noise AS SELECT sha512(n::text::bytea) AS n FROM generate_series(1, 20000) AS n")
+
+    with a_small_disk(tmp_path / "small") as folder:
+        ran = at(place, shared_home).run("backup", str(folder / "b.dump"))
+
+        assert ran.status == 1
+        assert "No space left on device" in ran.err
+        assert not list(folder.iterdir())
+
+
+def test_passwords_are_in_no_argument(outside: Outside, shared_home: Home, tmp_path: Path) -> None:
+    site = a_site(outside, "CREATEROLE")
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        (spy / name).write_text(f'#!/bin/sh\necho "$@" >> {spy}/said\nexec {program(name)} "$@"\n')
+        (spy / name).chmod(0o755)
+    site.run("CREATE TABLE openmemory_memories (id int)", f"ALTER TABLE openmemory_memories OWNER TO {site.owner}")
+
+    there = site.home(shared_home).with_settings(OM_PG_DUMP=str(spy / "pg_dump"))
+    ran = there.run("backup", str(tmp_path / "b.dump"))
+
+    assert ran.status == 0, ran.err
+    assert "--snapshot=" in (spy / "said").read_text()
+    assert PASSWORD not in (spy / "said").read_text() + ran.out + ran.err
+
+
+def test_an_owner_under_row_level_security_is_told_how_and_can_restore(
+    outside: Outside, shared_home: Home, tmp_path: Path
+) -> None:
+    site = a_site(outside, "CREATEROLE")
+    owner = site.home(shared_home).with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64", OM_PG_DUMP=NEW)
+    assert owner.run("migrate").status == 0
+    assert owner.run("add", "one").status == 0
+    role = a_backup_role(site)
+
+    refused = owner.run("backup", str(tmp_path / "b.dump"))
+    made = owner.with_settings(OM_PG_DIRECT_DSN=role).run("backup", str(tmp_path / "b.dump"), "--json")
+    assert owner.run("add", "two").status == 0
+    back = owner.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
+
+    assert refused.status == 1
+    assert "BYPASSRLS" in refused.err
+    assert made.status == 0, made.err
+    assert back.status == 0, back.err
+    assert back.json["rows"] == made.json["rows"]
+    assert [item["content"] for item in owner.run("list", "--json").json["items"]] == ["one"]
+
+
+def a_backup_role(site: Site) -> str:
+    name = f"backup_{site.mark}"
+    site.run(f"CREATE ROLE {name} LOGIN BYPASSRLS PASSWORD '{PASSWORD}'", f"GRANT pg_read_all_data TO {name}")
+    return f"host={site.server.folder} dbname={site.database} user={name} password={PASSWORD}"
+
+
+def run_sql(place: Place, *statements: str) -> None:
+    with place.owner() as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def a_small_disk(folder: Path) -> Iterator[Path]:
+    """Yield a folder with room for 256 KiB; skips where nothing may be mounted."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)

@@ -1,0 +1,195 @@
+"""`migrate` on an old database, as its owner at a terminal has it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.homes import Home, Ran
+from tests.conftest import Server
+from tests.postgres.databases import Place
+from tests.upgrade.old_databases import an_old_place, dsn, verify
+
+NAME, MIXED = "legacy-pre-pgvector", "legacy-pre-pgvector-mixed-dims"
+
+
+@pytest.fixture
+def old(postgres: Server, shared: Path) -> Iterator[Place]:
+    """Yield the recorded database of upstream's last version before pgvector."""
+    with an_old_place(postgres, shared, NAME, 1536) as place:
+        yield place
+
+
+@pytest.fixture
+def owner(old: Place, shared_home: Home) -> Home:
+    """Return the settings of its owner."""
+    return shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)
+
+
+def words(ran: Ran) -> str:
+    """Return what was said on either channel, without its line breaks."""
+    return " ".join((ran.out + ran.err).split())
+
+
+def test_a_dry_run_says_everything_and_changes_nothing(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        tables = connection.execute("SELECT relname, relnamespace FROM pg_class ORDER BY oid").fetchall()
+        ran = owner.run("migrate", "--dry-run")
+        assert connection.execute("SELECT relname, relnamespace FROM pg_class ORDER BY oid").fetchall() == tables
+
+    assert ran.status == 0, ran.err
+    for said in ("before pgvector", "715 rows", "1536: 715", "openmemory_embed_logs, stats", "goes to default", "MiB"):
+        assert said in words(ran)
+    found = owner.run("migrate", "--dry-run", "--json").json["found"]
+    assert (found["rows"]["memories"], found["dimension"]) == (568, 1536)
+
+
+@pytest.mark.parametrize("answers", ["\nn\n", "", "\n"])
+def test_without_a_yes_nothing_is_changed_and_the_missing_backup_is_named(
+    owner: Home, old: Place, answers: str
+) -> None:
+    ran = owner.run("migrate", stdin=answers)
+
+    assert ran.status == 1
+    assert "nothing was changed" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+    if answers.endswith("n\n"):
+        assert "NO BACKUP" in words(ran)
+
+
+def test_asked_for_the_model_and_agreed_to_it_is_lifted(owner: Home, old: Place, shared: Path) -> None:
+    ran = owner.run("migrate", stdin="openai:text-embedding-3-small\ny\n")
+
+    assert ran.status == 0, ran.err
+    assert verify(old, shared, NAME)["identical"] == 715
+    with old.owner() as connection:
+        rows = connection.execute("SELECT value FROM openmemory_meta WHERE name = 'embedding_model'").fetchall()
+    assert rows == [("openai:text-embedding-3-small",)]
+
+
+def test_a_backup_is_made_and_counted_first(owner: Home, tmp_path: Path) -> None:
+    ran = owner.run("migrate", "--yes", "--backup", str(tmp_path / "old.dump"))
+
+    assert ran.status == 0, ran.err
+    assert "old.dump holds 2,645 rows of 6 tables" in words(ran)
+    assert (tmp_path / "old.dump").stat().st_size > 1_000_000
+
+
+def test_a_backup_that_cannot_be_made_stops_everything(owner: Home, old: Place, tmp_path: Path) -> None:
+    (tmp_path / "old.dump").touch()
+
+    ran = owner.run("migrate", "--yes", "--backup", str(tmp_path / "old.dump"))
+
+    assert ran.status == 1
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "8099"), ("list",), ("add", "a text"), ("query", "a text")])
+def test_other_commands_refuse_and_name_this_one(owner: Home, command: tuple[str, ...]) -> None:
+    ran = owner.spawn(*command)  # as a process of its own, for `serve` sets up logging
+
+    assert ran.status == 1
+    assert "`openmemory migrate`" in words(ran)
+
+
+def test_a_half_done_upgrade_is_told_refused_elsewhere_and_goes_on(owner: Home, old: Place, shared: Path) -> None:
+    assert owner.run("migrate", "--yes", "--step", "1").status == 0
+    assert owner.run("migrate", "--yes", "--step", "002_add_tenant_id").status == 0
+
+    said = owner.run("migrate", "status", "--json").json
+    assert (said["upgrade"]["step"], said["parts"]["memories"], said["parts"]["vectors"]) == ("002", 1.0, 0.0)
+    assert "step 002" in owner.run("migrate", "status").out
+    assert owner.spawn("serve", "--port", "8099").status == 1
+    again = owner.run("migrate", "--yes", "--tenant", "other")
+    assert again.status == 1
+    assert "--tenant other: the upgrade was begun with default" in words(again)
+    assert owner.run("migrate", "--yes").status == 0
+    assert verify(old, shared, NAME)["identical"] == 715
+    assert owner.run("migrate", "--yes").out == "nothing is pending\n"
+
+
+def test_an_old_server_that_still_writes_is_named(owner: Home, old: Place) -> None:
+    with psycopg.connect(**old.logins.owner, application_name="old-server") as live:  # type: ignore[arg-type]
+        live.execute("UPDATE openmemory_memories SET salience = 1")
+        ran = owner.run("migrate", "--yes")
+        live.rollback()
+
+    assert ran.status == 1
+    assert "still writes" in words(ran)
+    assert "old-server" in words(ran)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--tenant", "a\nb"), "--tenant"),
+        (("--tenant-from", "project_id"), "user_id"),
+        (("--dim", "0"), "--dim"),
+        (("--dim", "77"), "no vector in the database has that many; there are 1536"),
+        (("--batch-size", "0"), "--batch-size"),
+        (("--step", "6"), "must be 1 to 5"),
+        (("--backup-tables",), "--backup FILE"),
+        (("--down", "--drop-bytea"), "--down"),
+        (("--down",), "no upgrade was begun"),
+        (("--drop-bytea",), "no upgrade was begun"),
+    ],
+)
+def test_a_bad_option_is_named_before_anything_is_done(
+    owner: Home, old: Place, options: tuple[str, ...], said: str
+) -> None:
+    ran = owner.run("migrate", "--yes", *options)
+
+    assert ran.status != 0
+    assert said in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+def test_what_was_set_aside_is_listed_with_its_reason(postgres: Server, shared: Path, shared_home: Home) -> None:
+    with an_old_place(postgres, shared, MIXED, 64) as old:
+        owner = shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)
+        before = owner.run("migrate", "--dry-run")
+        assert owner.run("migrate", "--yes").status == 0
+        said = owner.run("migrate", "status")
+        listed = owner.run("migrate", "status", "--json").json["set_aside"]
+
+    assert "1536 dimensions, not 256" in words(before)
+    assert "1536 dimensions, the database has 256" in words(said)
+    assert sum(one["count"] for one in listed if "dimensions" in one["reason"]) == 263
+
+
+def test_going_back_and_dropping_ask_first(owner: Home, old: Place) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+
+    assert owner.run("migrate", "--drop-bytea").status == 1
+    assert owner.run("migrate", "--down").status == 1
+    with old.owner() as connection:
+        assert connection.execute("SELECT count(v) FROM openmemory_old_public.openmemory_vectors").fetchone() == (715,)
+    assert owner.run("migrate", "--down", "--yes").status == 0
+    assert owner.run("migrate", "--dry-run").status == 0
+
+
+def test_the_model_can_be_named_later_and_a_server_without_an_embedder_may_serve_any(owner: Home, old: Place) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+    refused = owner.run("list")
+    assert "--embedding-model NAME" in words(refused)
+    assert "openmemory reembed" in words(refused)
+
+    bare = owner.with_settings(OM_EMBEDDINGS="none", OM_VEC_DIM="1536")
+    assert bare.run("list", "--tenant", "default").status == 0
+    assert owner.run("migrate", "--embedding-model", "openai:text-embedding-3-small").status == 0
+    assert "text-embedding-3-small" in words(owner.run("list"))
+
+
+def test_a_step_is_printed_as_sql_and_nothing_is_changed(owner: Home, old: Place) -> None:
+    ran = owner.run("migrate", "sql", "1", "--tenant", "acme")
+
+    assert ran.status == 0, ran.err
+    assert "CREATE SCHEMA" in ran.out
+    assert "'acme'" in ran.out
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+    assert "must be 1 to 5" in words(owner.run("migrate", "sql", "9"))

@@ -1,0 +1,55 @@
+"""A lifted old database has a search row for each sector of a memory; the memory is found once."""
+
+import numpy as np
+import pytest
+
+from openmemory.core.memory import Asked, Embedding, Told
+from openmemory.core.sectors import Sector
+from openmemory.postgres.database import Database
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Statement
+from tests.factories import a_scope
+from tests.service.conftest import Rooms
+
+SECTORS = {"episodic": -0.02, "emotional": 0.01, "reflective": -0.01}
+
+_COPY = Statement(
+    "sector_rows.copy",
+    "INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at, seq,"
+    " sectors, speaker_key, traits, terms, embedding)"
+    " SELECT tenant_id, id, %(sector)s, user_id, project_id, session_id, session_key, occurred_at, seq, sectors,"
+    " speaker_key, traits, terms, %(embedding)s FROM {vectors} WHERE tenant_id = %(tenant)s AND sector = 'semantic'"
+    " AND id = %(id)s",
+    type(None),
+    rows_of(type(None)),
+)
+
+
+def _near(share: float) -> Embedding:
+    """Return a vector whose cosine to the first axis is `share`."""
+    vector = np.zeros(256, np.float32)
+    vector[:2] = share, np.sqrt(1 - share**2)
+    return vector
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 8, 20])
+async def test_memories_with_a_row_for_each_sector_are_found_once_and_as_many_as_asked(
+    rooms: Rooms, database: Database, k: int
+) -> None:
+    scope = a_scope()
+    told = [
+        Told(f"number {place}", embedding=_near(0.1 + place / 20), sector=Sector.SEMANTIC, salience=0.5)
+        for place in range(8)
+    ]
+    added = await rooms.memories.add_all(scope, told)
+    async with database.tenant(scope) as tx:
+        for place, one in enumerate(added):
+            for sector, nearer in SECTORS.items():
+                embedding = _near(0.1 + place / 20 + nearer)
+                assert await tx.run(_COPY, id=one.id, sector=sector, embedding=embedding) == 1
+
+    matches = (await rooms.search.find(scope, Asked(None, _near(1.0), k=k, explain=True))).matches
+
+    assert [match.memory.content for match in matches] == [f"number {7 - place}" for place in range(min(k, 8))]
+    similarities = [match.explanation.score for match in matches if match.explanation]
+    assert similarities == pytest.approx([0.46 - place / 20 for place in range(len(matches))], abs=1e-3)

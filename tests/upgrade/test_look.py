@@ -1,0 +1,189 @@
+"""What is seen of an old database before anything is done to it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade.look import aside, kept_bytes, look, name_model
+from openmemory.postgres.upgrade.plan import STEPS, Plan
+from openmemory.postgres.upgrade.steps import upgrade
+from tests.conftest import Server
+from tests.postgres.databases import Place
+from tests.upgrade.old_databases import an_old_place
+from tests.upgrade.test_shapes import SHAPES
+
+NAME = "legacy-pre-pgvector"
+SAID = {
+    "v1.1": "OpenMemory 1.1: 13 columns of memories, no users",
+    "upstream's runner": "upstream's own migration died half way: read from the bytes in v, never from embedding",
+    "v is a vector": "after upstream's own migration: v is vector(1536)",
+    "ids are text": "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes",
+    "ids of vectors": "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes",
+    "temporal facts": "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes, with temporal facts",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "dimensions"),
+    [
+        (NAME, "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes", {1536: 715}),
+        ("legacy-v1.2.0", "OpenMemory 1.2.0: vectors and waypoints without users", {256: 265}),
+    ],
+)
+def test_a_recorded_database_is_known_by_its_catalogue_and_its_rows_are_counted(
+    postgres: Server, shared: Path, name: str, shape: str, dimensions: dict[int, int]
+) -> None:
+    with an_old_place(postgres, shared, name, 64) as old:
+        found = look(old.logins.owner, old.names)
+        report = upgrade(old.logins.owner, replace(old.names, dimension=found.dimension), Plan(found.dimension))
+    assert found.shape == shape
+    assert found.dimensions == dimensions
+    assert [found.dimension] == list(dimensions)
+    assert "openmemory_embed_logs" in found.left_alone
+    assert (found.upgrade, found.writers) == ({}, ())
+    assert found.rows["memories"] == report.rows["memories"]
+    assert found.kept_back(found.dimension, tenant_from_user=False) == without_duplicates(report.set_aside)
+
+
+def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shared: Path) -> None:
+    with an_old_place(postgres, shared, "legacy-pre-pgvector-mixed-dims", 64) as old:
+        found = look(old.logins.owner, old.names)
+    assert found.dimension == 256
+    assert sum(count for size, count in found.dimensions.items() if size != 256) == 263
+    assert sum(found.kept_back(256, tenant_from_user=False).values()) >= 263
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_shape_is_named(old: Place, shape: str) -> None:
+    with old.owner() as connection:
+        connection.execute(SHAPES[shape].encode())
+    found = look(old.logins.owner, old.names)
+    assert found.shape == next(said for known, said in SAID.items() if shape.startswith(known))
+    assert found.dimensions == {1536: 715}
+
+
+def test_an_embedding_without_bytes_is_read_from_there(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(SHAPES["v is a vector already, with tenants and projects"].encode())
+        connection.execute("ALTER TABLE openmemory_vectors RENAME v TO embedding")
+    assert look(old.logins.owner, old.names).shape == "after upstream's own migration: embedding is vector(1536)"
+
+
+def test_tables_are_looked_for_under_the_names_of_the_settings(old: Place) -> None:
+    names = replace(old.names, schema="Agent's %", memories="Erinnerungen", vectors="mem.vectors")
+    with old.owner() as connection:
+        connection.execute('CREATE SCHEMA "Agent\'s %"')
+        for table, name in (("memories", "Erinnerungen"), ("vectors", "mem.vectors"), ("waypoints", None)):
+            source = sql.Identifier(f"openmemory_{table}")
+            connection.execute(sql.SQL('ALTER TABLE {} SET SCHEMA "Agent\'s %"').format(source))
+            if name:
+                moved = sql.Identifier(names.schema, f"openmemory_{table}")
+                connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(moved, sql.Identifier(name)))
+    found = look(old.logins.owner, names)
+    assert (found.rows["memories"], found.rows["vectors"], "users" in found.rows) == (568, 715, False)
+
+
+def test_what_cannot_come_across_is_counted_beforehand(old: Place) -> None:
+    with old.owner() as connection:
+        for value, sector in (
+            ("'\\x00'", "odd"),
+            ("'\\x0000807f' || substr(v, 5)", "infinite"),
+            ("substr(v, 1, 6140) || '\\x0100c0ff'", "nan"),
+            ("NULL", "null"),
+            ("substr(v, 1, 64)", "short"),
+        ):
+            connection.execute(
+                f"INSERT INTO openmemory_vectors (id, sector, user_id, v, dim) SELECT id, '{sector}', user_id, {value},"
+                " dim FROM openmemory_vectors LIMIT 1".encode()
+            )
+        connection.execute("INSERT INTO openmemory_vectors SELECT gen_random_uuid(), sector, user_id, v, dim"
+                           " FROM openmemory_vectors WHERE octet_length(v) = 6144 LIMIT 2")  # fmt: skip
+    found = look(old.logins.owner, old.names)
+    wanted = {
+        "vectors: no memory has this id": 2,
+        "vectors: no value": 1,
+        "vectors: wrong length": 1,
+        "vectors: holds NaN or infinity": 2,
+        "vectors: 16 dimensions, not 1536": 1,
+    }
+    said = found.kept_back(1536, tenant_from_user=False)
+    assert {what: count for what, count in said.items() if what.startswith("vectors")} == wanted
+
+
+def test_a_server_that_writes_is_named_and_a_reader_is_not(old: Place) -> None:
+    with old.owner() as writer, old.owner() as reader, old.owner() as holder:
+        writer.execute("SET application_name = 'old-server'")
+        writer.execute('UPDATE "public"."openmemory_memories" SET salience = salience WHERE false')
+        reader.execute("SELECT id FROM openmemory_memories FOR UPDATE")
+        reader.execute("COPY openmemory_users TO PROGRAM 'true'")
+        with holder.transaction():
+            holder.execute("LOCK TABLE openmemory_vectors IN ROW EXCLUSIVE MODE")
+            holder.execute("SELECT 1")
+            found = look(old.logins.owner, old.names)
+        pids = {writer.info.backend_pid, holder.info.backend_pid}
+    assert {session.pid for session in found.writers} == pids
+    assert {(session.application, session.state) for session in found.writers} >= {("old-server", "idle")}
+    assert look(old.logins.owner, old.names).writers == ()
+
+
+def test_it_is_said_when_statements_of_others_are_hidden(old: Place) -> None:
+    role = old.with_role()
+    with old.owner() as other:
+        for table in ("memories", "vectors", "waypoints", "users"):
+            other.execute(f'GRANT SELECT ON openmemory_{table} TO "{role}"'.encode())
+        assert look(old.as_role(role), old.names).hidden_sessions >= 1
+    assert look(old.logins.owner, old.names).hidden_sessions == 0
+
+
+def test_an_upgrade_that_was_begun_is_told_with_its_dimension(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536, tenant="acme"), only=STEPS[0])
+    found = look(old.logins.owner, replace(old.names, dimension=64))
+    assert (found.upgrade["tenant"], found.upgrade["step"], found.dimension) == ("acme", "001", 1536)
+    assert "openmemory_upgrade" not in found.left_alone
+
+
+def test_nothing_is_changed_by_looking(old: Place) -> None:
+    reading = {**old.logins.owner, "options": "-c default_transaction_read_only=on"}
+    assert look(reading, old.names).rows == {"memories": 568, "vectors": 715, "waypoints": 568, "users": 9}
+
+
+def test_an_empty_database_of_upstreams_has_the_dimension_of_the_settings(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("TRUNCATE openmemory_memories, openmemory_vectors, openmemory_waypoints")
+    found = look(old.logins.owner, replace(old.names, dimension=64))
+    assert (found.dimension, found.dimensions, found.rows["vectors"]) == (64, {}, 0)
+
+
+def test_what_was_set_aside_and_kept_is_listed(postgres: Server, shared: Path) -> None:
+    with an_old_place(postgres, shared, "legacy-pre-pgvector-mixed-dims", 256) as old:
+        upgrade(old.logins.owner, old.names, Plan(256))
+        listed = [one for one in aside(old.logins.owner, old.names) if "dimensions" in one.reason]
+        kept = kept_bytes(old.logins.owner, old.names)
+    assert sum(one.count for one in listed) == 263
+    assert all(0 < len(one.first_ids) <= 3 for one in listed)
+    assert kept["openmemory_vectors"] > 0
+
+
+def test_a_model_is_named_once_and_only_where_it_was_unknown(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    for _ in range(2):
+        name_model(old.logins.owner, old.names, "openai:it's %s")
+    with pytest.raises(ConfigurationError, match=r"made by openai:it's %s.*openmemory reembed"):
+        name_model(old.logins.owner, old.names, "other")
+
+
+def test_a_login_that_may_not_read_is_told_so(old: Place) -> None:
+    role = old.with_role()
+    with pytest.raises(ConfigurationError, match="permission denied for table"):
+        look(old.as_role(role), old.names)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), psycopg.connect(**old.as_role(role)) as connection:  # type: ignore[arg-type]
+        connection.execute("SELECT 1 FROM openmemory_memories")
+
+
+def without_duplicates(set_aside: dict[str, int]) -> dict[str, int]:
+    """Return what could be known before: neither repeated links nor clamped weights are looked for."""
+    return {what: count for what, count in set_aside.items() if "same link" not in what and "weight" not in what}

@@ -1,0 +1,93 @@
+"""Back to the old tables as they were, but never over something newer."""
+
+from pathlib import Path
+
+import pytest
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade.plan import STEPS, Plan
+from openmemory.postgres.upgrade.steps import state, upgrade
+from openmemory.postgres.upgrade.way_back import down, drop_bytea
+from tests.postgres.databases import Place
+from tests.upgrade.catalogues import catalogue
+from tests.upgrade.old_databases import verify
+
+TABLES = ("openmemory_memories", "openmemory_vectors", "openmemory_waypoints", "openmemory_users", "stats")
+
+
+def contents(place: Place) -> dict[str, str]:
+    """Return a digest of every row of the old tables."""
+    said = {}
+    with place.owner() as connection:
+        for table in TABLES:
+            query = f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"
+            row = connection.execute(query.encode()).fetchone()
+            said[table] = str(row[0]) if row else ""
+    return said
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_old_database_comes_back_as_it_was_from_every_step(old: Place, step: str) -> None:
+    before = contents(old)
+    with old.owner() as connection:
+        catalogued = catalogue(connection, old.names)
+        for one in STEPS[: STEPS.index(step) + 1]:
+            upgrade(old.logins.owner, old.names, Plan(1536), only=one)
+        down(old.logins.owner, old.names)
+        assert catalogue(connection, old.names) == catalogued
+        assert connection.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^openmemory_'").fetchall() == []
+    assert contents(old) == before
+    assert state(old.logins.owner, old.names) == {}
+
+
+def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path) -> None:
+    for _ in range(2):
+        upgrade(old.logins.owner, old.names, Plan(1536))
+        assert verify(old, shared, "legacy-pre-pgvector")["identical"] == 715
+        down(old.logins.owner, old.names)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("DELETE FROM openmemory_memories WHERE content = 'true'", "memories deleted"),
+        ("UPDATE openmemory_memories SET updated_at = now(), content = 'new'", "568 memories changed"),
+        ("DELETE FROM openmemory_waypoints WHERE weight < 0.1", "waypoints added or deleted"),
+    ],
+)
+def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, what: str) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    with old.owner() as connection:
+        connection.execute(change.encode())
+        with pytest.raises(ConfigurationError, match=what):
+            down(old.logins.owner, old.names)
+    assert state(old.logins.owner, old.names)["step"] == "done"
+
+
+def test_what_recall_did_is_written_back(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET salience = 0.125, last_seen_at = now() WHERE version = 1")
+        down(old.logins.owner, old.names)
+        row = connection.execute(
+            "SELECT DISTINCT salience, abs(last_seen_at / 1000 - extract(epoch FROM now())) < 60"
+            " FROM openmemory_memories WHERE version = 1"
+        ).fetchall()
+    assert row == [(0.125, True)]
+
+
+def test_the_old_bytes_are_dropped_only_on_demand_and_there_is_no_way_back_then(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    with old.owner() as connection:
+        assert connection.execute("SELECT count(v) FROM openmemory_old_public.openmemory_vectors").fetchone() == (715,)
+        assert drop_bytea(old.logins.owner, old.names) == ()
+        assert connection.execute("SELECT to_regnamespace('openmemory_old_public')").fetchone() == (None,)
+    assert drop_bytea(old.logins.owner, old.names) == ()
+    with pytest.raises(ConfigurationError, match="openmemory restore"):
+        down(old.logins.owner, old.names)
+
+
+def test_old_tables_stay_until_the_upgrade_is_finished(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536), only=STEPS[0])
+    with pytest.raises(ConfigurationError, match="not finished"):
+        drop_bytea(old.logins.owner, old.names)
