@@ -17,7 +17,6 @@ from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import in_turn
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.look import refuse_half_done
-from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 from openmemory.server.api import Limits, create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Services
@@ -25,6 +24,7 @@ from openmemory.server.status_calls import About
 from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock
 from openmemory.service.encoding import Encoder
+from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls
@@ -149,11 +149,11 @@ def _bring_up(
     if status.is_foreign:
         return migrate.migrate(logins.owner, tables, on_step)
     if not status.is_empty:
-        _check_facts(registry.facts(logins.owner, tables), _facts(tables, embedder))
+        check_facts(registry.facts(logins.owner, tables), facts_of(tables, embedder))
     roles.prepare_app_role(logins.owner, tables)
     applied = migrate.migrate(logins.owner, tables, on_step)
     roles.grant(logins.owner, tables, logins.server_user)
-    registry.record_facts(logins.owner, tables, _facts(tables, embedder))
+    registry.record_facts(logins.owner, tables, facts_of(tables, embedder))
     return applied
 
 
@@ -179,7 +179,7 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
         listed = ", ".join(migration.name for migration in status.pending)
         raise ConfigurationError(f"migrations are pending ({listed}); run `openmemory migrate`")
     refuse_half_done(logins.server, tables)
-    _check_facts(registry.facts(logins.server, tables), _facts(tables, embedder))
+    check_facts(registry.facts(logins.server, tables), facts_of(tables, embedder))
     return Readied(logins, tables, tuple(roles.check(logins.server, tables, owner_serves=logins.server_user is None)))
 
 
@@ -274,43 +274,3 @@ def _searches_at_once(settings: Settings) -> int:
 
 def _conninfo(login: Login) -> Conninfo:
     return {**({"conninfo": login.dsn} if login.dsn else {}), **login.keywords}
-
-
-def _facts(tables: Names, embedder: Embedder) -> dict[str, str]:
-    return {
-        "embedding_model": embedder.name,
-        "embedding_dimension": str(tables.dimension),
-        "embedding_type": tables.vector_type,
-        "memories_table": tables.memories,
-        "vectors_table": tables.vectors,
-    }
-
-
-def _check_facts(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """Raise ConfigurationError if the settings name other tables or another embedder than the database has."""
-    different = {name for name, value in wanted.items() if recorded.get(name, value) != value}
-    if different & {"memories_table", "vectors_table"}:
-        raise ConfigurationError(
-            f"this schema was made with OM_PG_TABLE={recorded['memories_table']} and"
-            f" OM_VECTOR_TABLE={recorded['vectors_table']}; set them back, or choose another OM_PG_SCHEMA"
-        )
-    if wanted["embedding_model"] == NoEmbedder.name:
-        different -= {"embedding_model"}  # requests bring the vectors, and whoever sends them knows the model
-    if different:
-        there, here = recorded.get("embedding_model"), wanted["embedding_model"]
-        raise ConfigurationError(
-            f"the vectors in this database were made by {there} ({recorded.get('embedding_dimension')} dimensions,"
-            f" {recorded.get('embedding_type')}), but the settings choose {here} ({wanted['embedding_dimension']},"
-            f" {wanted['embedding_type']}). {_ways_out(recorded)}"
-        )
-
-
-def _ways_out(recorded: Mapping[str, str]) -> str:
-    name = ""
-    if recorded.get("embedding_model") == UNKNOWN_MODEL:
-        name = "Say which model it was (`openmemory migrate --embedding-model NAME`, such as openai:NAME), then set"
-    return (
-        f"{name or 'Set'} OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or let requests bring"
-        f" their vectors (OM_EMBEDDINGS=none OM_VEC_DIM={recorded.get('embedding_dimension')}); or move every memory to"
-        " the model of the settings with `openmemory reembed`"
-    )

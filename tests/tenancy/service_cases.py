@@ -8,11 +8,14 @@ from uuid import UUID
 
 import numpy as np
 
+from openmemory.adapters.embedders import HashEmbedder
 from openmemory.core.memory import Asked, Change, Filters, JsonValue, Told
 from openmemory.core.scope import Scope
 from openmemory.errors import OpenMemoryError
 from openmemory.postgres.database import Database
+from openmemory.postgres.statements import Names
 from openmemory.service.clock import system_clock
+from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.upkeep import keep_alive
@@ -237,6 +240,12 @@ async def _clock(_at: Attempt) -> Answers:
     return [system_clock().tzinfo]
 
 
+async def _facts(_at: Attempt) -> Answers:
+    wanted = facts_of(Names(), HashEmbedder(256))
+    check_facts({}, wanted)
+    return [wanted]
+
+
 CASES: dict[str, Case] = {
     "census.Census.count": _count,
     "census.Census.sizes": _sizes,
@@ -246,6 +255,8 @@ CASES: dict[str, Case] = {
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,
     "encoding.Encoder.refusal": _refusal,
+    "facts.check_facts": _facts,
+    "facts.facts_of": _facts,
     "idempotency.Idempotency.once": _once,
     "memories.Memories.add": _add,
     "memories.Memories.add_all": _add_all,

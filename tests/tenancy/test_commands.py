@@ -60,6 +60,8 @@ WITHOUT_MEMORIES = {
     "migrate": "works on the tables, as their owner",
     "backup": "dumps the whole database, as the tables' owner: tests/cli/test_backup.py",
     "restore": "replaces the whole database, as the tables' owner: tests/cli/test_backup.py",
+    "import": "writes one tenant's rows behind its walls: tests/cli/test_importing.py",
+    "reembed": "moves every tenant's vectors and prints counts only, as the tables' owner: tests/reembedding",
     "settings": "opens no database",
     "demo": "works on two tenants of its own, and shows their walls: tests/cli/test_demo.py",
 }

@@ -18,6 +18,11 @@ from tests.tenancy.conftest import Stage, an_attacker
 from tests.tenancy.service_cases import CASES, Attempt
 from tests.tenancy.victims import Marks, a_ghost_of, rows_of
 
+OWNERS = {
+    "reembedding.Reembedding": "moves every tenant's vectors, for the owner of the database and never for a server;"
+    " each tenant's rows pass through a transaction of that tenant: tests/reembedding",
+}
+
 
 def _public_callables() -> Iterator[str]:
     for module_info in pkgutil.iter_modules(openmemory.service.__path__):
@@ -33,7 +38,7 @@ def _public_callables() -> Iterator[str]:
 
 
 def test_every_public_method_of_every_service_is_tried_as_another_tenant() -> None:
-    there = set(_public_callables())
+    there = {name for name in _public_callables() if name.rpartition(".")[0] not in OWNERS}
 
     assert not there - CASES.keys(), (
         f"no tenancy case for {sorted(there - CASES.keys())}: add one to CASES in tests/tenancy/service_cases.py that"

@@ -9,7 +9,10 @@ from openmemory.postgres.statements import Names
 
 _TENANT_TABLES = ("users", "memories", "vectors", "waypoints", "temporal_facts", "idempotency")
 _OPERATORS = {"grants.sql", "migrate.sql", "registry.sql", "roles.sql"}
-_WITHOUT = {"census.visible": "counts what row-level security alone shows"}
+_WITHOUT = {
+    "census.visible": "counts what row-level security alone shows",
+    "beside.tenants": "names the tenants that have memories to the owner, who opens a transaction for each of them",
+}
 
 _BLOCK = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _READ = re.compile(rf"\b(?:FROM|JOIN|UPDATE)\s+\{{(?:{'|'.join(_TENANT_TABLES)})\}}")

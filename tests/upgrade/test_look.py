@@ -119,7 +119,8 @@ def test_a_server_that_writes_is_named_and_a_reader_is_not(old: Place) -> None:
         writer.execute("SET application_name = 'old-server'")
         writer.execute('UPDATE "public"."openmemory_memories" SET salience = salience WHERE false')
         reader.execute("SELECT id FROM openmemory_memories FOR UPDATE")
-        reader.execute("COPY openmemory_users TO PROGRAM 'true'")
+        with reader.cursor().copy("COPY openmemory_users TO STDOUT") as copied:
+            assert len(list(copied)) == 9
         with holder.transaction():
             holder.execute("LOCK TABLE openmemory_vectors IN ROW EXCLUSIVE MODE")
             holder.execute("SELECT 1")
@@ -182,6 +183,17 @@ def test_a_login_that_may_not_read_is_told_so(old: Place) -> None:
         look(old.as_role(role), old.names)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), psycopg.connect(**old.as_role(role)) as connection:  # type: ignore[arg-type]
         connection.execute("SELECT 1 FROM openmemory_memories")
+
+
+def test_the_estimate_grows_with_the_vectors(old: Place) -> None:
+    found = look(old.logins.owner, old.names)
+    more = replace(found, rows={**found.rows, "vectors": 10 * found.rows["vectors"]})
+    small, large = found.estimate("vector", 1536), more.estimate("vector", 1536)
+    assert small.bytes > 715 * 1536 * 4
+    assert large.bytes - small.bytes > 9 * 715 * 1536 * 4
+    assert large.wal_bytes > small.wal_bytes
+    assert large.seconds > small.seconds
+    assert found.estimate("halfvec", 1536).bytes < small.bytes
 
 
 def without_duplicates(set_aside: dict[str, int]) -> dict[str, int]:

@@ -131,7 +131,7 @@ def _to_do(
         "vectors": f"{vector_type}({plan.dimension}), beside the old ones",
         "free disk needed": f"about {size(estimate.bytes)} for the new tables beside the old, and room for the"
         f" write-ahead log ({size(estimate.wal_bytes)} in all, recycled unless it is archived){free}",
-        "time": f"about {_span(estimate.seconds)}, by the measured pace of one core; an estimate",
+        "time": f"about {_span(estimate.seconds)}, by the pace of one core; an estimate",
         "old tables": "kept until `openmemory migrate --drop-bytea`; `--down` goes back. They take no writes meanwhile",
     }
 

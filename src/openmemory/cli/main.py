@@ -17,10 +17,12 @@ from openmemory.cli.adding import add
 from openmemory.cli.asking import query
 from openmemory.cli.backing import backup
 from openmemory.cli.demo import demo
+from openmemory.cli.importing import import_sqlite, imports
 from openmemory.cli.migrating import migrate
 from openmemory.cli.options import ConfigOption, Given
 from openmemory.cli.printing import complain
 from openmemory.cli.reading import delete, get, listing
+from openmemory.cli.reembedding import reembed
 from openmemory.cli.restoring import restore
 from openmemory.cli.scripting import sql
 from openmemory.cli.serving import serve
@@ -104,6 +106,7 @@ def _register() -> None:
         "stats": stats,
         "backup": backup,
         "restore": restore,
+        "reembed": reembed,
         "settings": settings,
     }
     for name, command in commands.items():
@@ -113,6 +116,10 @@ def _register() -> None:
     migrations.command("status")(reported(status))
     migrations.command("sql")(reported(sql))
     cli.add_typer(migrations, name="migrate")
+    stores = typer.Typer(no_args_is_help=True)
+    stores.callback()(imports)
+    stores.command("sqlite")(reported(import_sqlite))
+    cli.add_typer(stores, name="import")
 
 
 def _show_version(asked: bool) -> None:

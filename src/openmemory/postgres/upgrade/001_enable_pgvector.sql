@@ -56,6 +56,26 @@ ALTER TABLE {vectors} DROP CONSTRAINT IF EXISTS {vectors_pkey};
 ALTER TABLE {memories} DROP CONSTRAINT IF EXISTS {memories_pkey}, DROP CONSTRAINT IF EXISTS {memories_said_once};
 DROP INDEX IF EXISTS {staging}.{vectors_search}, {staging}.{memories_listing}, {staging}.{memories_user_listing};
 
+-- The functions of a range type belong to the bootstrap superuser, so that an owner who is none could not move them
+-- in 005: the type is made where it stays, while no fact stands on it yet.
+DO $body$
+BEGIN
+    IF to_regtype({textrange_text}) IS NOT NULL THEN
+        ALTER TABLE {temporal_facts} DROP CONSTRAINT one_truth_at_a_time;
+        DROP TYPE {textrange};
+        CREATE TYPE {lifted_textrange} AS RANGE (SUBTYPE = text);
+        ALTER TABLE {temporal_facts} ADD CONSTRAINT one_truth_at_a_time EXCLUDE USING gist (
+            {lifted_textrange}(tenant_id, tenant_id, '[]') WITH &&,
+            {lifted_textrange}(coalesce(user_id, ''), coalesce(user_id, ''), '[]') WITH &&,
+            {lifted_textrange}(coalesce(project_id, ''), coalesce(project_id, ''), '[]') WITH &&,
+            {lifted_textrange}(subject, subject, '[]') WITH &&,
+            {lifted_textrange}(predicate, predicate, '[]') WITH &&,
+            valid WITH &&
+        );
+    END IF;
+END
+$body$;
+
 ALTER TABLE {users} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {vectors} NO FORCE ROW LEVEL SECURITY;

@@ -87,14 +87,6 @@ ALTER TABLE {tenants} SET SCHEMA {final};
 ALTER TABLE {meta} SET SCHEMA {final};
 ALTER TABLE {migrations} SET SCHEMA {final};
 ALTER FUNCTION {faded} SET SCHEMA {final};
--- A range type's functions and its multirange do not come with it.
-ALTER FUNCTION {textrange}(text, text) SET SCHEMA {final};
-ALTER FUNCTION {textrange}(text, text, text) SET SCHEMA {final};
-ALTER FUNCTION {staging}.openmemory_textmultirange() SET SCHEMA {final};
-ALTER FUNCTION {staging}.openmemory_textmultirange({textrange}) SET SCHEMA {final};
-ALTER FUNCTION {staging}.openmemory_textmultirange({textrange}[]) SET SCHEMA {final};
-ALTER TYPE {staging}.openmemory_textmultirange SET SCHEMA {final};
-ALTER TYPE {textrange} SET SCHEMA {final};
 
 -- The triggers that refused writes, the views and the conversions have done their work. Not CASCADE: it would take
 -- along, without a word, what still stands on something that was forgotten here.

@@ -2,6 +2,7 @@
 
 -- name: unguard
 DROP SCHEMA IF EXISTS {staging} CASCADE;
+DROP TYPE IF EXISTS {lifted_textrange};
 
 -- name: forget
 DROP TABLE IF EXISTS {vector_quarantine}, {row_quarantine}, {upgrade};
@@ -20,14 +21,6 @@ ALTER TABLE {lifted_tenants} SET SCHEMA {staging};
 ALTER TABLE {lifted_meta} SET SCHEMA {staging};
 ALTER TABLE {lifted_migrations} SET SCHEMA {staging};
 ALTER FUNCTION {lifted_faded} SET SCHEMA {staging};
--- A range type's functions and its multirange do not come with it.
-ALTER FUNCTION {lifted_textrange}(text, text) SET SCHEMA {staging};
-ALTER FUNCTION {lifted_textrange}(text, text, text) SET SCHEMA {staging};
-ALTER FUNCTION {final}.openmemory_textmultirange() SET SCHEMA {staging};
-ALTER FUNCTION {final}.openmemory_textmultirange({lifted_textrange}) SET SCHEMA {staging};
-ALTER FUNCTION {final}.openmemory_textmultirange({lifted_textrange}[]) SET SCHEMA {staging};
-ALTER TYPE {final}.openmemory_textmultirange SET SCHEMA {staging};
-ALTER TYPE {lifted_textrange} SET SCHEMA {staging};
 
 ALTER TABLE IF EXISTS {kept_memories} SET SCHEMA {final};
 ALTER TABLE IF EXISTS {kept_vectors} SET SCHEMA {final};

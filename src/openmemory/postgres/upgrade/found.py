@@ -5,7 +5,7 @@ from dataclasses import dataclass
 _ROWS_PER_S = 20_000
 _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
 _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
-# Measured: keys, names, terms and index entries of a row beside its numbers; and a memory's row with its indexes.
+# By rule of thumb: keys, names, terms and index entries of a row beside its numbers; a memory's row with its indexes.
 _VECTOR_ROW_BYTES, _MEMORY_ROW_BYTES, _TOASTED = 900, 700, 1.07
 
 

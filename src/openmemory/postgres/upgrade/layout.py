@@ -23,12 +23,12 @@ class Layout:
     @property
     def filled(self) -> str:
         """Return the schema in which the new tables are filled."""
-        return _schema("openmemory_new", self.names.schema)
+        return schema_beside("openmemory_new", self.names.schema)
 
     @property
     def kept(self) -> str:
         """Return the schema that keeps the old tables after the exchange."""
-        return _schema("openmemory_old", self.names.schema)
+        return schema_beside("openmemory_old", self.names.schema)
 
     @property
     def staging(self) -> Names:
@@ -79,6 +79,7 @@ class Layout:
             **{f"old_{what}_text": _literal(self.names.table(table)) for what, table in self.old_tables.items()},
             **{f"kept_{what}": sql.Identifier(self.kept, table).as_string() for what, table in self.old_tables.items()},
             **self._lifted,
+            "textrange_text": _literal(self.staging.render("{textrange}")),
             "upgrade": self.names.table("openmemory_upgrade"),
             "vector_quarantine": self.names.table("openmemory_vector_quarantine"),
             "row_quarantine": self.names.table("openmemory_row_quarantine"),
@@ -98,7 +99,7 @@ class Layout:
         return {f"lifted_{name}": self.names.render(f"{{{name}}}") for name in own}
 
 
-def _schema(prefix: str, schema: str) -> str:
+def schema_beside(prefix: str, schema: str) -> str:
     """Return the name of a schema beside `schema`; its end becomes a hash where it would pass 63 bytes."""
     name = f"{prefix}_{schema}"
     if len(name.encode()) <= _IDENTIFIER_MAX_BYTES:

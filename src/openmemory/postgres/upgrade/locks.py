@@ -5,14 +5,18 @@ from contextlib import contextmanager
 from typing import LiteralString
 
 from psycopg import Connection, sql
+from psycopg.pq import TransactionStatus
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import extension_schema
 from openmemory.postgres.upgrade.layout import Layout
 
 # What a hosted platform limits for every session of a role would end a step of hours.
+# Those that this version of PostgreSQL has: transaction_timeout is new in 17.
 PATIENT: LiteralString = (
-    "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET jit = off"
+    "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE '0' END, false) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
+    " 'idle_session_timeout', 'transaction_timeout', 'jit')"
 )
 _LOCK = 7_234_190_855_120_551_003
 
@@ -28,7 +32,8 @@ def the_only_one(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.broken:
+        # In a transaction that failed there is no unlocking, and the error would be hidden; closing unlocks as well.
+        if connection.info.transaction_status == TransactionStatus.IDLE:
             connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
 
 

@@ -14,7 +14,7 @@ from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import PATIENT, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
-from openmemory.postgres.upgrade.refusals import explained
+from openmemory.postgres.upgrade.refusals import check_versions, explained
 from openmemory.postgres.upgrade.rows import lift_rows
 from openmemory.postgres.upgrade.script import guard
 from openmemory.postgres.upgrade.terms import fill_terms
@@ -93,7 +93,10 @@ class _Work:
 
     def _enable(self, step: str) -> None:
         roles.prepare_app_role(self.conninfo, self.layout.names)
-        for name in ("extension", "record", "quarantine"):
+        check_versions(self.connection)
+        self._execute(step, "extension")
+        check_versions(self.connection)
+        for name in ("record", "quarantine"):
             self._execute(step, name)
         with self.connection.transaction():
             record.write(self.connection, self.layout, record.decisions(self.layout.plan))

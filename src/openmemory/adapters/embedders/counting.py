@@ -1,0 +1,24 @@
+"""How many tokens texts are for an embedder, which is what a provider counts and bills."""
+
+from collections.abc import Sequence
+
+from openmemory.adapters.embedders.protocol import Embedder
+from openmemory.adapters.embedders.static import TABLE, StaticEmbedder
+
+_CHARACTERS_A_TOKEN = 4
+
+
+class TokenCounter:
+    """Counts with the embedder's own tokenizer where that is at hand, else a token for each four characters."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.is_exact = isinstance(embedder, StaticEmbedder)
+
+    def count(self, texts: Sequence[str]) -> int:
+        """Return the tokens of `texts` in all; an estimate unless `is_exact`."""
+        if not self.is_exact:
+            return sum(-(-len(text) // _CHARACTERS_A_TOKEN) for text in texts)
+        from tokenizers import Tokenizer  # imported here: no other command should pay for it
+
+        tokenizer = Tokenizer.from_file(str(TABLE / "tokenizer.json"))
+        return sum(len(found.ids) for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False))

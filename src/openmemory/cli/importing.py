@@ -1,0 +1,101 @@
+"""`openmemory import sqlite FILE --tenant NAME`: upstream's default store into one tenant."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+
+if TYPE_CHECKING:
+    from openmemory.adapters.embedders import Embedder
+    from openmemory.adapters.sqlite import OldFile
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Upstream's SQLite file.", dir_okay=False)]
+
+
+def imports() -> None:
+    """Bring in what another store holds."""
+
+
+def import_sqlite(
+    context: typer.Context,
+    file: FileArgument,
+    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Tenant to bring it to.")],
+    embedding_model: Annotated[
+        str | None,
+        typer.Option(
+            "--embedding-model",
+            metavar="NAME",
+            help="Model that made the file's vectors; where it is the database's, they are taken, else made anew.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the file holds, and stop there.")] = False,
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring memories, users, waypoints and facts of FILE to a tenant; what it has already stays as it is."""
+    from openmemory import app
+    from openmemory.adapters.sqlite import TABLES, open_file
+    from openmemory.cli.finding import bar
+    from openmemory.cli.migrating import tenant_of
+    from openmemory.cli.printing import agree, console, print_facts, print_json, progress
+    from openmemory.postgres.imports import Source, import_rows
+
+    tenant_of(tenant)
+    old = open_file(file)
+    settings = read_settings(context, config)
+    embedder = app.create_embedder(settings)
+    with progress("opening the database") as on_event, app.reached(settings, on_event) as logins:
+        ready = app.make_ready(settings, logins, embedder, on_event)
+        keep = embedding_model == embedder.name and next(iter(old.dimensions), 0) == ready.names.dimension
+        said = {**_said(old), "vectors": _vectors(old, embedder, keep=keep)}
+        if dry_run:
+            print_json({"file": asdict(old) | {"path": str(file)}, "keep_vectors": keep}) if as_json else print_facts(
+                said
+            )
+            return
+        if not as_json:
+            print_facts(said)
+        agree(f"Bring {sum(old.rows.values()):,} rows to tenant {tenant}?", yes=yes)
+        source = Source({table: TABLES[table] for table in old.rows}, old.read)
+        with asyncio.Runner() as runner, bar(stderr=True) as show:
+            able = embedder.dimension is not None
+            done = import_rows(
+                logins.owner,
+                ready.names,
+                tenant,
+                source,
+                (lambda texts: runner.run(embedder.embed(texts, "document"))) if able else None,
+                show,
+                keep_vectors=keep,
+            )
+    if as_json:
+        print_json(asdict(done))
+        return
+    print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
+    for reason, count in done.set_aside.items():
+        console().print(f"left out: {count:,} {reason}", soft_wrap=True)
+    if done.embedded:
+        console().print(f"{done.embedded:,} texts embedded by {embedder.name}", soft_wrap=True)
+
+
+def _said(old: "OldFile") -> dict[str, str]:
+    sizes = ", ".join(f"{size}: {count:,}" for size, count in old.dimensions.items())
+    return {
+        **{table: f"{count:,} rows" for table, count in old.rows.items()},
+        "dimensions": sizes,
+        "stays in the file": ", ".join(old.left_out),
+    }
+
+
+def _vectors(old: "OldFile", embedder: "Embedder", *, keep: bool) -> str:
+    held = f"{old.rows['vectors']:,} rows"
+    if keep:
+        return f"{held}, taken as they are"
+    if embedder.dimension is None:
+        return f"{held}, left out: name their model (--embedding-model); without vectors memories are found by words"
+    return f"{held}, left out: every text is embedded anew by {embedder.name}"

@@ -1,0 +1,137 @@
+"""What `openmemory reembed` works on: the database and its target, and the rows with their event loop."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from openmemory.cli.printing import progress
+from openmemory.errors import ConfigurationError, DatabaseUnavailable, EmbedderUnavailable
+
+if TYPE_CHECKING:
+    from openmemory.adapters.embedders import Embedder
+    from openmemory.app import Logins
+    from openmemory.postgres.statements import Names
+    from openmemory.service.reembedding import Reembedding
+    from openmemory.settings import Settings
+
+Result = TypeVar("Result")
+
+KEPT = "What was done is kept; run `openmemory reembed` again to go on"
+_POOL = 4
+_STATEMENT_TIMEOUT_MS = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    quarantined: bool
+    dry_run: bool
+    keep_old: bool
+    abandon: bool
+    ignore_sessions: bool
+    batch_size: int
+    yes: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Raise typer.BadParameter where options contradict each other."""
+        for said, flag in ((self.keep_old, "--keep-old"), (self.ignore_sessions, "--ignore-sessions")):
+            if said and (self.quarantined or self.abandon):
+                raise typer.BadParameter("is for moving every vector; leave it out here", param_hint=flag)
+        if self.abandon and (self.quarantined or self.dry_run):
+            raise typer.BadParameter("stands alone", param_hint="--abandon")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database, and where its vectors are to go."""
+
+    settings: "Settings"
+    logins: "Logins"
+    names: "Names"
+    embedder: "Embedder"
+    recorded: dict[str, str]
+
+    @property
+    def target(self) -> dict[str, str]:
+        """Return what the database will record."""
+        return {
+            "embedding_model": self.embedder.name,
+            "embedding_dimension": str(self.names.dimension),
+            "embedding_type": self.names.vector_type,
+        }
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the vectors in use are the settings' already."""
+        return all(self.recorded.get(name) == value for name, value in self.target.items())
+
+
+def place_of(settings: "Settings", logins: "Logins") -> Place:
+    """Return the database of the settings; raises ConfigurationError where nothing can be moved."""
+    from openmemory import app
+    from openmemory.postgres import migrate, registry
+    from openmemory.postgres.upgrade.look import refuse_half_done
+
+    if settings.embeddings.embedder == "none":
+        raise ConfigurationError(
+            "OM_EMBEDDINGS=none makes no vectors, so there is no model to move to; choose one (OM_EMBEDDINGS=static, or"
+            " openai with OM_EMBED_MODEL)"
+        )
+    with progress("looking at the database"):
+        embedder = app.create_embedder(settings)
+        names = app.names(settings, embedder)
+        status = migrate.status(logins.owner, names)
+        if status.is_foreign or status.is_empty or status.pending:
+            raise ConfigurationError(
+                f"schema {names.schema} is not at this version's schema yet; run `openmemory migrate` first"
+            )
+        refuse_half_done(logins.owner, names)
+        place = Place(settings, logins, names, embedder, registry.facts(logins.owner, names))
+    for option, own, name in (
+        ("OM_PG_TABLE", names.memories, "memories"),
+        ("OM_VECTOR_TABLE", names.vectors, "vectors"),
+    ):
+        if (there := place.recorded.get(f"{name}_table", own)) != own:
+            raise ConfigurationError(f"this schema was made with {option}={there}; set it back")
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The rows, and the event loop that runs only while a piece of work on them does."""
+
+    rows: "Reembedding"
+    runner: asyncio.Runner
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Return what `work` returns; what went wrong says as well that what was done is kept."""
+        try:
+            return self.runner.run(work)
+        except (EmbedderUnavailable, DatabaseUnavailable) as error:
+            raise type(error)(f"{error.detail}. {KEPT}") from error
+
+
+@contextmanager
+def working(place: Place, names: "Names", wanted: Wanted) -> Iterator[Work]:
+    """Yield the work over a pool of its own, as the owner, with its progress shown."""
+    from openmemory.adapters.embedders import OpenAIEmbedder
+    from openmemory.postgres.beside import OURS
+    from openmemory.postgres.database import Database, PoolLimits
+    from openmemory.service.reembedding import Reembedding
+
+    conninfo = {**place.logins.owner, "application_name": OURS}
+    database = Database(conninfo, names, PoolLimits(_POOL), _STATEMENT_TIMEOUT_MS, behind_pooler=False)
+    with asyncio.Runner() as runner:
+        runner.run(database.open())
+        try:
+            yield Work(Reembedding(database, place.embedder, wanted.batch_size), runner)
+        finally:
+            runner.run(database.close())
+            if isinstance(place.embedder, OpenAIEmbedder):
+                runner.run(place.embedder.aclose())

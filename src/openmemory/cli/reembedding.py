@@ -1,0 +1,203 @@
+"""`openmemory reembed`: every vector made anew by the model of the settings, or only those that are missing."""
+
+from collections.abc import Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openmemory.cli.moved import bar, print_count, say, sessions_told, told
+from openmemory.cli.moving import KEPT, Place, Wanted, Work, place_of, working
+from openmemory.cli.naming import index_choice, names_of
+from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+from openmemory.cli.printing import agree, count_of, note
+from openmemory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openmemory.app import Logins
+    from openmemory.postgres.beside import NewVectors
+    from openmemory.postgres.statements import Names
+
+_TRIES = 10
+
+
+def reembed(
+    context: typer.Context,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Only the memories whose old vectors an upgrade set aside.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count texts and tokens, and stop there.")] = False,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Keep the old vectors in a schema of their own instead of dropping them.")
+    ] = False,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Drop what an unfinished run has made; the old vectors stay in use.")
+    ] = False,
+    ignore_sessions: Annotated[
+        bool,
+        typer.Option("--ignore-sessions", help="Exchange although a server seems connected, where that is a pooler."),
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, max=100_000, help="Texts that are embedded and written together.")
+    ] = 1000,
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move every vector to the model of the settings: embed all texts again. Goes on where it was stopped.
+
+    A server may serve meanwhile, and is stopped for the exchange at the end. Asks first.
+    """
+    wanted = Wanted(quarantined, dry_run, keep_old, abandon, ignore_sessions, batch_size, yes, as_json)
+    wanted.check()
+    settings = read_settings(context, config)
+    from openmemory import app
+
+    with app.reached(settings) as logins:
+        if abandon:
+            _abandon(logins, names_of(settings), wanted)
+        else:
+            place = place_of(settings, logins)
+            _repair(place, wanted) if quarantined else _move(place, wanted)
+
+
+def _move(place: Place, wanted: Wanted) -> None:
+    """Move every vector, from where an unfinished run was stopped."""
+    from openmemory.postgres.beside import new_vectors
+    from openmemory.postgres.reembedding import Beside
+
+    names = Beside.of(place.names)
+    with new_vectors(place.logins.owner, names) as new:
+        begun = new.begun()
+        _check_begun(place, begun)
+        if place.is_there:
+            what = {"moved": False, "texts": 0, "to": place.target}
+            say(what, f"nothing to do: the vectors are of {told(place.target)}", as_json=wanted.as_json)
+            return
+        if wanted.keep_old:
+            new.refuse_kept()
+        with working(place, names, wanted) as work:
+            tenants = work.run(work.rows.unfinished()) if begun else new.tenants()
+            if wanted.dry_run:
+                counted = work.run(work.rows.count(tenants, begun=bool(begun)))
+                print_count(counted, place.recorded, place.target, as_json=wanted.as_json)
+                return
+            _agree(place, wanted, work.run(work.rows.texts(tenants, begun=bool(begun))), begun=bool(begun))
+            started = monotonic()
+            if not begun:
+                new.begin(place.target)
+            texts = _fill_and_exchange(place, wanted, new, work)
+            _tidy(place, new, work)
+    _finish(place, wanted, texts, monotonic() - started, names.before)
+
+
+def _check_begun(place: Place, begun: Mapping[str, str]) -> None:
+    """Raise ConfigurationError where an unfinished run moves to another model than the settings choose."""
+    if begun and dict(begun) != place.target:
+        raise ConfigurationError(
+            f"a run that moves the vectors to {told(begun)} was begun, and the settings choose {told(place.target)}."
+            " Set them back to finish it, or drop what it has made: openmemory reembed --abandon"
+        )
+
+
+def _agree(place: Place, wanted: Wanted, texts: int, *, begun: bool) -> None:
+    done = "Go on, and embed" if begun else "Embed"
+    after = "kept in a schema of their own" if wanted.keep_old else "dropped"
+    agree(
+        f"The vectors are of {told(place.recorded)}. {done} {count_of(texts, 'text')} with {told(place.target)}? The"
+        f" old vectors stay in use until the new ones are complete, and are {after} then.",
+        yes=wanted.yes,
+    )
+
+
+def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "Work") -> int:
+    """Embed everything and put it in place once nothing is left to embed; return how many texts that took."""
+    if sessions := new.sessions(place.logins.server_user):
+        note(
+            f"a server is connected ({sessions_told(sessions)}): it may serve on, and is to be stopped for the exchange"
+        )
+    with bar() as show:
+        texts = work.run(work.rows.fill(show))
+    new.complete(index_choice(place.settings), note)
+    for _ in range(_TRIES):
+        texts += work.run(work.rows.catch_up())
+        sessions = new.sessions(place.logins.server_user)
+        if sessions and not wanted.ignore_sessions:
+            raise ConfigurationError(
+                f"every text is embedded, but a server is still connected: {sessions_told(sessions)}. It would go on to"
+                " write vectors of the old model. Stop it and run `openmemory reembed` again, which takes moments; then"
+                " start it with these settings. Where those are a pooler's sessions: --ignore-sessions"
+            )
+        if new.exchange(place.target, keep=wanted.keep_old):
+            return texts
+    raise ConfigurationError(f"memories are written all the time, so the exchange finds no moment. {KEPT}")
+
+
+def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
+    """Set the rights as everywhere, and take out of the quarantine what has a vector now."""
+    from openmemory.postgres import roles
+
+    roles.grant(place.logins.owner, place.names, place.logins.server_user)
+    if new.has_quarantine():
+        work.run(work.rows.repair())
+
+
+def _finish(place: Place, wanted: Wanted, texts: int, seconds: float, kept: str) -> None:
+    what = {
+        "moved": True,
+        "texts": texts,
+        "seconds": round(seconds, 3),
+        "from": {name: place.recorded.get(name) for name in place.target},
+        "to": place.target,
+        "kept": kept if wanted.keep_old else None,
+    }
+    old = f"kept in schema {kept}" if wanted.keep_old else "dropped"
+    pace = f"{texts / seconds:,.0f}/s" if seconds else ""
+    line = (
+        f"{count_of(texts, 'text')} embedded in {seconds:,.0f} s ({pace}); the vectors are of {told(place.target)} now"
+    )
+    say(what, f"{line}, the old ones are {old}. Start servers with these settings only.", as_json=wanted.as_json)
+
+
+def _repair(place: Place, wanted: Wanted) -> None:
+    """Embed the memories whose old vectors an upgrade set aside."""
+    from openmemory.postgres.beside import new_vectors
+    from openmemory.postgres.reembedding import Beside
+
+    if not place.is_there:
+        raise ConfigurationError(
+            f"--quarantined: the vectors in use are of {told(place.recorded)}, and the settings choose"
+            f" {told(place.target)}. Set OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or move"
+            " every memory to the settings' model with `openmemory reembed`, which repairs these as well"
+        )
+    names = Beside.of(place.names)
+    with new_vectors(place.logins.owner, names) as new:
+        if not new.has_quarantine():
+            say({"texts": 0}, "nothing was set aside by an upgrade", as_json=wanted.as_json)
+            return
+        with working(place, names, wanted) as work:
+            found = work.run(work.rows.repair(dry_run=True))
+            if wanted.dry_run:
+                print_count(found, place.recorded, place.target, found.without_memory, as_json=wanted.as_json)
+                return
+            agree(f"Embed {count_of(found.texts, 'text')} whose old vectors were set aside?", yes=wanted.yes)
+            with bar() as show:
+                found = work.run(work.rows.repair(show))
+    stay = f"; {found.without_memory:,} stay, for no memory has their id" if found.without_memory else ""
+    what = {"texts": found.texts, "entries": found.entries, "without_memory": found.without_memory}
+    line = f"{count_of(found.texts, 'memory')} repaired, {found.entries:,} entries taken out of the quarantine{stay}"
+    say(what, line, as_json=wanted.as_json)
+
+
+def _abandon(logins: "Logins", names: "Names", wanted: Wanted) -> None:
+    """Drop what an unfinished run has made."""
+    from openmemory.postgres.beside import new_vectors
+    from openmemory.postgres.reembedding import Beside
+
+    with new_vectors(logins.owner, Beside.of(names)) as new:
+        begun = new.begun()
+        if begun:
+            agree(f"Drop the unfinished vectors of {told(begun)}?", yes=wanted.yes)
+            new.abandon()
+    line = "dropped; the vectors in use are as they were" if begun else "no run was begun; there is nothing to drop"
+    say({"abandoned": bool(begun)}, line, as_json=wanted.as_json)

@@ -1,0 +1,226 @@
+"""The new vectors table beside the one in use: begun, completed and exchanged by the owner, on one connection."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import Connection, errors, sql
+
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.migrate import shipped
+from openmemory.postgres.reembedding import Beside
+from openmemory.postgres.shared_indexes import IndexChoice, statements
+from openmemory.postgres.statements import blocks
+
+OURS = "openmemory-reembed"
+"""How the sessions of a re-embedding name themselves."""
+
+Facts = Mapping[str, str]
+OnStep = Callable[[str], None]
+
+_LOCK = 7_234_190_855_120_551_004
+_LOCK_TIMEOUT = "5s"
+_CUT = ("08", "57P")
+_KEPT = "What was done is kept; run `openmemory reembed` again to go on"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that looks like a server's."""
+
+    pid: int
+    application: str
+    address: str
+    user: str
+    state: str
+
+
+@contextmanager
+def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVectors"]:
+    """Yield the new vectors, to one process at a time; the driver's errors become what the owner can do about them."""
+    with connected({**conninfo, "application_name": OURS}) as connection, _explained():
+        if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
+            raise ConfigurationError(
+                "another `openmemory reembed` is at work on this database; let it finish, or stop it and run this again"
+            )
+        connection.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET jit = off")
+        schemas = [names.schema, *filter(None, [extension_schema(connection)])]
+        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
+        connection.execute(sql.SQL("SET search_path TO {}").format(path))
+        yield NewVectors(connection, names)
+
+
+class NewVectors:
+    """What the owner does with the new table."""
+
+    def __init__(self, connection: Connection, names: Beside) -> None:
+        self._connection = connection
+        self._names = names
+
+    def begun(self) -> dict[str, str]:
+        """Return what an unfinished run is moving to: model, dimension and type; {} where none was begun."""
+        if not self._is_there(self._names.beside):
+            return {}
+        return {str(name): str(value) for name, value in self._all("target")}
+
+    def tenants(self) -> list[str]:
+        """Return the tenants that have memories; those of the registry, where the owner may not see whose there are."""
+        block = blocks("registry")["tenants"] if self._is_bound() else blocks("beside")["tenants"]
+        return [str(row[0]) for row in self._execute(block).fetchall()]
+
+    def begin(self, target: Facts) -> None:
+        """Make the new table and have every change of a memory noted from now on; all of it or nothing."""
+        making, _ = _parts()
+        with self._short_transaction():
+            bound = self._is_bound()
+            if bound:  # the owner then sees no tenant; the exclusive lock lasts as long as their names are read
+                self._run("lift")
+            self._run("begin")
+            for part in making:
+                self._execute(part)
+            self._run("ready_to_fill")
+            self._execute("INSERT INTO {tenants_to_do} (tenant_id) " + blocks("beside")["tenants"])
+            if bound:
+                self._run("force")
+            for name, value in target.items():
+                self._run("note_target", name=name, value=value)
+
+    def complete(self, index: IndexChoice, on_step: OnStep) -> None:
+        """Give the full table its indexes and its foreign key, and vacuum it; what is there already stays."""
+        if not self._true("is_indexed", vectors=self._names.render("{vectors}")):
+            on_step("building the tenant index")
+        for part in _parts()[1]:
+            self._execute(part)
+        for name, text in statements(self._names, index).items():
+            on_step(f"building {name}")
+            self._connection.execute(text.replace(" CONCURRENTLY", "").encode())
+        if not self._true("has_key", vectors=self._names.render("{vectors}")):
+            with self._short_transaction():
+                self._run("add_key")
+        on_step("vacuuming")
+        self._run("freshen")
+        self._run("vacuum")
+
+    def exchange(self, target: Facts, *, keep: bool) -> bool:
+        """Put the new table in place of the one in use; False, and nothing done, if there is a change to embed first.
+
+        The one that was in use is dropped, or kept in a schema of its own.
+        """
+        self._run("prove_key")
+        with self._short_transaction() as transaction:
+            self._run("close")
+            if self._true("has_changes"):
+                raise psycopg.Rollback(transaction)
+            self._run("stop_noting")
+            self._run("keep_used" if keep else "drop_used")
+            self._run("take_place")
+            for name, value in target.items():
+                self._run("record", name=name, value=value)
+            return True
+        return False
+
+    def abandon(self) -> None:
+        """Drop the new table and stop noting changes; the vectors in use stay as they are."""
+        with self._short_transaction():
+            self._run("abandon")
+
+    def refuse_kept(self) -> None:
+        """Raise ConfigurationError where an earlier run has kept the vectors before."""
+        if self._is_there(self._names.before):
+            raise ConfigurationError(
+                f"--keep-old: schema {self._names.before} keeps the vectors of an earlier run; drop it first, or leave"
+                " --keep-old out"
+            )
+
+    def sessions(self, login: str | None) -> list[Session]:
+        """Return other sessions of the server's login; None: the owner's, where the owner serves."""
+        rows = self._all("sessions", login=login, ours=OURS)
+        return [
+            Session(int(str(pid)), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in rows
+        ]
+
+    def has_quarantine(self) -> bool:
+        """Return whether an upgrade has a table for the vectors that it set aside."""
+        table = self._names.render("{vector_quarantine}")
+        return self._connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone() == (True,)
+
+    @contextmanager
+    def _short_transaction(self) -> Iterator[psycopg.Transaction]:
+        with self._connection.transaction() as transaction:
+            self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'".encode())
+            yield transaction
+
+    def _is_bound(self) -> bool:
+        return self._true("is_bound", memories=self._names.render("{memories}"))
+
+    def _is_there(self, schema: str) -> bool:
+        query = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
+        return self._connection.execute(query, [schema]).fetchone() == (True,)
+
+    def _true(self, block: str, **params: object) -> bool:
+        return self._all(block, **params) == [(True,)]
+
+    def _all(self, block: str, **params: object) -> list[tuple[object, ...]]:
+        return self._run(block, **params).fetchall()
+
+    def _run(self, block: str, **params: object) -> psycopg.Cursor[tuple[object, ...]]:
+        template = blocks("beside")[block].replace("{vectors_key}", _key())
+        if params:
+            return self._connection.execute(self._names.render_with_params(template), params)
+        return self._execute(template)
+
+    def _execute(self, template: str) -> psycopg.Cursor[tuple[object, ...]]:
+        return self._connection.execute(self._names.render(template).encode())
+
+
+def _parts() -> tuple[list[str], list[str]]:
+    """Return what the migrations say of the vectors table: how it is made, without its foreign key; and its indexes.
+
+    Read from them, so that a new table ends as they would have made it.
+    """
+    parts = [part for migration in shipped() for part in _statements(migration.template) if "{vectors}" in part]
+    made = [part for part in parts if not part.startswith("CREATE INDEX")]
+    indexes = [part.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1) for part in parts if part not in made]
+    return [part.replace(f"{_key()},", "") for part in made], indexes
+
+
+def _key() -> str:
+    """Return the foreign key to the memories as the migrations write it."""
+    found = re.search(r"CONSTRAINT \{vectors_memory_fkey\} [^\n]+?(?=,?\n)", "".join(m.template for m in shipped()))
+    if found is None:
+        raise LookupError("no migration makes the foreign key of the vectors")
+    return found[0]
+
+
+def _statements(script: str) -> list[str]:
+    lines = [line for line in script.splitlines(keepends=True) if not line.lstrip().startswith("--")]
+    return [part.strip() for part in re.split(r"(?<=;)\n", "".join(lines)) if part.strip()]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the driver's errors into what the owner can do about them."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"{first_line(error)}. Run `openmemory reembed` as the owner of the tables, who may create schemas in this"
+            f" database. {_KEPT}"
+        ) from error
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
+        raise ConfigurationError(
+            f"{first_line(error)}: a live session holds a table for longer than {_LOCK_TIMEOUT}; end it, or wait for"
+            f" it. {_KEPT}"
+        ) from error
+    except errors.DependentObjectsStillExist as error:
+        raise ConfigurationError(
+            f"{first_line(error)}. Drop what depends on it, or move it aside with --keep-old. {_KEPT}"
+        ) from error
+    except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate.startswith(_CUT):
+            raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}. {_KEPT}") from error
+        raise ConfigurationError(f"{first_line(error)} (SQLSTATE {error.sqlstate}). {_KEPT}") from error

@@ -1,0 +1,174 @@
+"""Rows of upstream's tables, from a file, into one tenant: by the steps of an upgrade, then through the walls."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection, Cursor, sql
+
+from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade.layout import Layout, schema_beside
+from openmemory.postgres.upgrade.locks import PATIENT
+from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
+from openmemory.postgres.upgrade.refusals import explained
+from openmemory.postgres.upgrade.steps import upgrade
+
+Rows = Callable[[str], Iterable[tuple[object, ...]]]
+Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+OnProgress = Callable[[Progress], None]
+
+_SCHEMA = "openmemory_import"
+_TABLES = ("memories", "vectors", "waypoints", "users", "temporal_facts")
+_STEP = "import"
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came across: rows that were added by table, what was set aside or left out by reason, texts embedded."""
+
+    added: dict[str, int]
+    set_aside: dict[str, int]
+    embedded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Upstream's tables: the columns of each that is there, and its rows in their order."""
+
+    columns: Mapping[str, Sequence[str]]
+    rows: Rows
+
+
+def import_rows(
+    conninfo: Mapping[str, str],
+    names: Names,
+    tenant: str,
+    source: Source,
+    embed: Embed | None,
+    on_progress: OnProgress = lambda _: None,
+    *,
+    keep_vectors: bool,
+) -> Imported:
+    """Bring `source` into `tenant`, and return what came of it; what the tenant has already stays as it is.
+
+    With `keep_vectors` the old vectors are taken bit for bit; memories that then have none are embedded by `embed`.
+    Interrupted, it is run again: the tenant's own rows are written in one transaction.
+    """
+    beside = replace(names, schema=schema_beside(_SCHEMA, names.schema))
+    plan = Plan(names.dimension, tenant=tenant)
+    with connected(conninfo) as connection, explained(_STEP, conninfo, names):
+        connection.execute(PATIENT)
+        work = _Import(connection, names, Layout(beside, plan), tenant)
+        try:
+            work.load(source, on_progress)
+            report = [upgrade(conninfo, beside, plan, on_progress, only=step) for step in STEPS[:3]][-1]
+            added, ids = work.merge(keep_vectors=keep_vectors)
+        finally:
+            work.clean()
+        embedded = work.embed_missing(ids, embed, on_progress) if embed else 0
+    return Imported(added, report.set_aside, embedded)
+
+
+class _Import:
+    def __init__(self, connection: Connection, names: Names, layout: Layout, tenant: str) -> None:
+        self.connection = connection
+        self.names = names
+        self.layout = layout
+        self.tenant = tenant
+
+    def load(self, source: Source, on_progress: OnProgress) -> None:
+        """Copy the source's tables as they are into a schema of their own."""
+        self.clean()
+        beside = self.layout.names
+        self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(beside.schema)))
+        self.connection.execute(beside.render(blocks("imports")["tables"]).encode())
+        for table, columns in source.columns.items():
+            listed = ", ".join(columns)
+            with self.connection.cursor().copy(
+                beside.render(f"COPY {{{table}}} ({listed}) FROM STDIN").encode()
+            ) as copy:
+                for done, row in enumerate(source.rows(table)):
+                    copy.write_row(row)
+                    if done % 10_000 == 0:
+                        on_progress(Progress(_STEP, f"reading {table}", done, 0))
+        self.connection.execute(beside.render("ANALYZE {memories}").encode())
+
+    def merge(self, *, keep_vectors: bool) -> tuple[dict[str, int], list[UUID]]:
+        """Write what the tenant does not have, as the tenants' role; return the rows added, and the memories' ids."""
+        staging = self.layout.staging
+        role = sql.Identifier(self.names.app_role).as_string()
+        grants = (
+            staging.render(f"GRANT USAGE ON SCHEMA {{schema}} TO {role}"),
+            staging.render(f"GRANT SELECT ON ALL TABLES IN SCHEMA {{schema}} TO {role}"),
+        )
+        ids = [row[0] for row in self.connection.execute(staging.render("SELECT id FROM {memories}").encode())]
+        if not keep_vectors:
+            self.connection.execute(staging.render("UPDATE {vectors} SET embedding = NULL").encode())
+        for grant in grants:
+            self.connection.execute(grant.encode())
+        tenants = self._render("INSERT INTO {tenants} (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING")
+        with self.connection.transaction():
+            self.connection.execute(tenants, [self.tenant])
+            with self._inside():
+                given = {"tenant": self.tenant}
+                added = {"users": self._run("users", given).rowcount}
+                added["memories"] = int(str(self._run("memories", given).fetchall()[0][0]))
+                added["waypoints"] = self._run("waypoints", given).rowcount
+                added["temporal_facts"] = self._run("facts", given).rowcount
+        return added, ids
+
+    def embed_missing(self, ids: Sequence[UUID], embed: Embed, on_progress: OnProgress) -> int:
+        """Embed those of the memories that have no vector; return how many those were."""
+        done = 0
+        self._find_types()
+        for start in range(0, len(ids), _AT_ONCE):
+            given = {"tenant": self.tenant, "ids": list(ids[start : start + _AT_ONCE])}
+            with self.connection.transaction(), self._inside():
+                found = self._run("without_vector", given).fetchall()
+            if found:
+                embeddings = embed([str(content) for _, content in found])
+                texts = ["[" + ",".join(map(str, one.tolist())) + "]" for one in embeddings]
+                given = {"tenant": self.tenant, "ids": [row[0] for row in found], "embeddings": texts}
+                with self.connection.transaction(), self._inside():
+                    self._run("embed", given)
+                done += len(found)
+            on_progress(Progress(_STEP, "embedding", min(len(ids), start + _AT_ONCE), len(ids)))
+        return done
+
+    def clean(self) -> None:
+        """Drop what an import makes beside the tenants' tables."""
+        for schema in (self.layout.filled, self.layout.names.schema):
+            self.connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Work as the tenants' role inside the one tenant, to the end of the transaction."""
+        self.connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(self.names.app_role)))
+        self.connection.execute("SELECT set_config('app.current_tenant', %s, true)", [self.tenant])
+        yield
+        self.connection.execute("RESET ROLE")
+
+    def _find_types(self) -> None:
+        schemas = [self.names.schema, *filter(None, [extension_schema(self.connection)])]
+        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
+        self.connection.execute(sql.SQL("SET search_path TO {}").format(path))
+
+    def _run(self, block: str, given: Mapping[str, object]) -> Cursor[tuple[object, ...]]:
+        return self.connection.execute(self._render(blocks("imports")[block]), given)
+
+    def _render(self, template: str) -> bytes:
+        staging = self.layout.staging
+        more = {f"new_{table}": staging.render(f"{{{table}}}") for table in _TABLES}
+        if "%" not in template:
+            return self.names.render(template, more).encode()
+        doubled = {name: text.replace("%", "%%") for name, text in more.items()}
+        plain = replace(
+            self.names,
+            **{name: getattr(self.names, name).replace("%", "%%") for name in ("schema", "memories", "vectors")},
+        )
+        return plain.render(template, doubled).encode()

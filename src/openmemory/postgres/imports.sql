@@ -1,0 +1,94 @@
+-- name: tables
+-- The file's tables as they are, in a schema of their own, so that an upgrade's steps convert them.
+CREATE TABLE {memories} (
+    id text PRIMARY KEY, user_id text, segment bigint, content text NOT NULL, simhash text, primary_sector text,
+    tags text, meta text, created_at bigint, updated_at bigint, last_seen_at bigint, salience double precision,
+    decay_lambda double precision, version bigint, feedback_score double precision
+);
+CREATE TABLE {vectors} (id text, sector text, user_id text, v bytea, dim bigint, PRIMARY KEY (id, sector));
+CREATE TABLE {waypoints} (
+    src_id text, dst_id text, user_id text, weight double precision, created_at bigint, updated_at bigint
+);
+CREATE TABLE {users} (
+    user_id text, summary text, reflection_count bigint, created_at bigint, updated_at bigint
+);
+CREATE TABLE {temporal_facts} (
+    id text, subject text, predicate text, object text, valid_from bigint, valid_to bigint,
+    confidence double precision, last_updated bigint, metadata text
+);
+
+-- name: users
+INSERT INTO {users}
+SELECT *
+  FROM {new_users}
+ WHERE tenant_id = %(tenant)s
+    ON CONFLICT DO NOTHING;
+
+-- name: memories
+-- Those that the tenant does not have, with their search rows. Where it says the same already under another id, both
+-- stay, and the one that was there is recognised.
+WITH added AS (
+    INSERT INTO {memories} (tenant_id, id, user_id, project_id, content, primary_sector, sectors, tags, metadata,
+                            salience, salience_at, decay_rate, occurred_at, last_seen_at, created_at, updated_at,
+                            version, fingerprint)
+    SELECT n.tenant_id, n.id, n.user_id, n.project_id, n.content, n.primary_sector, n.sectors, n.tags, n.metadata,
+           n.salience, n.salience_at, n.decay_rate, n.occurred_at, n.last_seen_at, n.created_at, n.updated_at,
+           n.version,
+           CASE WHEN n.turn = 1
+                 AND NOT EXISTS (SELECT
+                                   FROM {memories} m
+                                  WHERE m.tenant_id = %(tenant)s
+                                    AND m.fingerprint = n.fingerprint)
+                THEN n.fingerprint
+           END
+      FROM (SELECT *, row_number() OVER (PARTITION BY fingerprint ORDER BY created_at, id) AS turn
+              FROM {new_memories}
+             WHERE tenant_id = %(tenant)s) AS n
+        ON CONFLICT (tenant_id, id) DO NOTHING
+    RETURNING id, seq
+), indexed AS (
+    INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at, seq,
+                           sectors, speaker_key, traits, terms, embedding)
+    SELECT v.tenant_id, v.id, v.sector, v.user_id, v.project_id, v.session_id, v.session_key, v.occurred_at, a.seq,
+           v.sectors, v.speaker_key, v.traits, v.terms, v.embedding
+      FROM {new_vectors} v
+      JOIN added a
+        ON a.id = v.id
+)
+SELECT count(*)
+  FROM added;
+
+-- name: waypoints
+INSERT INTO {waypoints}
+SELECT *
+  FROM {new_waypoints}
+ WHERE tenant_id = %(tenant)s
+    ON CONFLICT DO NOTHING;
+
+-- name: facts
+-- One that contradicts what the tenant knows is left out.
+INSERT INTO {temporal_facts}
+SELECT *
+  FROM {new_temporal_facts}
+ WHERE tenant_id = %(tenant)s
+    ON CONFLICT DO NOTHING;
+
+-- name: without_vector
+SELECT m.id, m.content
+  FROM {memories} m
+ WHERE m.tenant_id = %(tenant)s
+   AND m.id = ANY (%(ids)s::uuid[])
+   AND EXISTS (SELECT
+                 FROM {vectors} v
+                WHERE v.tenant_id = %(tenant)s
+                  AND v.id = m.id
+                  AND v.embedding IS NULL)
+ ORDER BY m.id;
+
+-- name: embed
+UPDATE {vectors} v
+   SET embedding = g.embedding::{vector_type}
+  FROM unnest(%(ids)s::uuid[], %(embeddings)s::text[]) AS g (id, embedding)
+ WHERE v.tenant_id = %(tenant)s
+   AND v.id = g.id
+   AND v.embedding IS NULL;

@@ -1,0 +1,228 @@
+"""Every text of the database embedded anew, tenant by tenant; for the owner of the database, never for a server."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TypeVar
+
+from openmemory.adapters.embedders import Embedder
+from openmemory.adapters.embedders.counting import TokenCounter
+from openmemory.core.memory import Embedding
+from openmemory.core.scope import Scope
+from openmemory.postgres import reembedding
+from openmemory.postgres.database import Database
+from openmemory.postgres.reembedding import Aside, Change, Text
+
+OnProgress = Callable[[int, int], None]
+Entry = TypeVar("Entry", Change, Aside)
+
+BATCH = 1_000
+# Providers take several requests at a time; each holds so many texts.
+_AT_ONCE, _REQUEST = 4, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What there is to embed; `tokens` is an estimate unless `is_exact`."""
+
+    texts: int = 0
+    tokens: int = 0
+    is_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired(Counted):
+    """Vectors set aside by an upgrade: `entries` whose memories have one again, and those without a memory."""
+
+    entries: int = 0
+    without_memory: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Texts of one tenant; `is_last` where the tenant has no more."""
+
+    tenant: str
+    texts: list[Text]
+    is_last: bool
+
+
+class Reembedding:
+    """Reads texts and writes vectors in short transactions; no transaction is open while an embedder is called.
+
+    Works over a database whose names are `Beside`. What is written is the checkpoint: a run that was killed goes on
+    with what has no new row yet.
+    """
+
+    def __init__(self, database: Database, embedder: Embedder, batch_size: int = BATCH) -> None:
+        self._database = database
+        self._embedder = embedder
+        self._dimension = database.names.dimension
+        self._batch_size = batch_size
+
+    async def count(self, tenants: Sequence[str], *, begun: bool) -> Counted:
+        """Return what is to be embedded of these tenants; of a run that was `begun`, only what it has to do still."""
+        counter, texts, tokens = TokenCounter(self._embedder), 0, 0
+        async with aclosing(self._pages(tenants, begun=begun)) as pages:
+            async for page in pages:
+                texts += len(page.texts)
+                tokens += counter.count([one.spoken for one in page.texts])
+        return Counted(texts, tokens, counter.is_exact)
+
+    async def unfinished(self) -> list[str]:
+        """Return the tenants that an unfinished run has not done."""
+        async with self._database.registry() as tx:
+            return await reembedding.unfinished(tx)
+
+    async def texts(self, tenants: Sequence[str], *, begun: bool) -> int:
+        """Return how many texts `count` would count, without reading them."""
+        return sum([await self._left(tenant, begun=begun) for tenant in tenants])
+
+    async def fill(self, on_progress: OnProgress = lambda _done, _total: None) -> int:
+        """Embed every text without a new row; return how many that were."""
+        tenants, done = await self.unfinished(), 0
+        total = await self.texts(tenants, begun=True)
+        on_progress(done, total)
+        async with aclosing(self._batches(tenants)) as batches:
+            async for batch in batches:
+                embeddings = iter(await self._embed([one for page in batch for one in page.texts]))
+                for page in batch:
+                    await self._keep(page.tenant, page.texts, [next(embeddings) for _ in page.texts])
+                    done += len(page.texts)
+                async with self._database.registry() as tx:
+                    await reembedding.finish(tx, [page.tenant for page in batch if page.is_last])
+                on_progress(done, max(done, total))
+        return done
+
+    async def catch_up(self) -> int:
+        """Bring the new rows to what was written, changed and deleted since they were made; return how many texts."""
+        done = 0
+        while changes := await self._changes():
+            pages = [await self._changed(tenant, of) for tenant, of in _by_tenant(changes)]
+            embeddings = iter(await self._embed([one for _, texts in pages for one in texts]))
+            for (tenant, of), (_, texts) in zip(_by_tenant(changes), pages, strict=True):
+                await self._keep(tenant, texts, [next(embeddings) for _ in texts], instead_of=of)
+                done += len(texts)
+            async with self._database.registry() as tx:
+                await reembedding.settle(tx, changes)
+        return done
+
+    async def repair(self, on_progress: OnProgress = lambda _done, _total: None, *, dry_run: bool = False) -> Repaired:
+        """Embed the memories whose old vectors an upgrade has set aside, and take those out of the quarantine."""
+        counter = TokenCounter(self._embedder)
+        found, place, seen = Repaired(is_exact=counter.is_exact), reembedding.FIRST_PLACE, 0
+        async with self._database.registry() as tx:
+            total = await reembedding.count_aside(tx)
+        while entries := await self._aside(place):
+            place, seen = entries[-1].place, seen + len(entries)
+            there, lacking = await self._lacking(entries)
+            if not dry_run:
+                embeddings = iter(await self._embed([one for _, texts in lacking for one in texts]))
+                for tenant, texts in lacking:
+                    await self._repair(tenant, texts, [next(embeddings) for _ in texts])
+                async with self._database.registry() as tx:
+                    await reembedding.drop_aside(tx, there)
+            spoken = [one.spoken for _, texts in lacking for one in texts]
+            found = Repaired(
+                found.texts + len(spoken),
+                found.tokens + (counter.count(spoken) if dry_run else 0),
+                counter.is_exact,
+                found.entries + len(there),
+                found.without_memory + len(entries) - len(there),
+            )
+            on_progress(seen, total)
+        return found
+
+    async def _pages(
+        self, tenants: Sequence[str], *, begun: bool, held: Callable[[], int] = lambda: 0
+    ) -> AsyncGenerator[_Page, None]:
+        """Yield the texts of tenants; no page has more than a batch has room for beside what is `held`."""
+        read = reembedding.texts_to_do if begun else reembedding.all_texts
+        for tenant in tenants:
+            after, is_last = None, False
+            while not is_last:
+                room = self._batch_size - held()
+                async with self._database.tenant(Scope(tenant), read_only=True) as tx:
+                    texts = await read(tx, after, room)
+                after, is_last = texts[-1].id if texts else after, len(texts) < room
+                yield _Page(tenant, texts, is_last)
+
+    async def _batches(self, tenants: Sequence[str]) -> AsyncGenerator[list[_Page], None]:
+        """Yield pages together, so that many small tenants are one call of the embedder."""
+        batch: list[_Page] = []
+
+        def held() -> int:
+            return sum(len(page.texts) for page in batch)
+
+        async with aclosing(self._pages(tenants, begun=True, held=held)) as pages:
+            async for page in pages:
+                batch.append(page)
+                if held() >= self._batch_size or len(batch) >= self._batch_size:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+
+    async def _left(self, tenant: str, *, begun: bool) -> int:
+        async with self._database.tenant(Scope(tenant), read_only=True) as tx:
+            return await reembedding.count_all(tx) - (await reembedding.count_done(tx) if begun else 0)
+
+    async def _embed(self, texts: Sequence[Text]) -> list[Embedding]:
+        """Return a vector a text; texts are embedded exactly as when they are first told."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def part(spoken: list[str]) -> Sequence[Embedding]:
+            async with turns:
+                return list(await self._embedder.embed(spoken, "document"))
+
+        spoken = [one.spoken for one in texts]
+        parts = (part(spoken[start : start + _REQUEST]) for start in range(0, len(spoken), _REQUEST))
+        return [vector for vectors in await asyncio.gather(*parts) for vector in vectors]
+
+    async def _keep(
+        self, tenant: str, texts: list[Text], embeddings: list[Embedding], instead_of: Sequence[Change] = ()
+    ) -> None:
+        if not texts and not instead_of:
+            return
+        rows = await asyncio.to_thread(reembedding.search_rows, texts, embeddings, self._dimension)
+        async with self._database.tenant(Scope(tenant)) as tx:
+            await reembedding.forget(tx, [one.id for one in instead_of])
+            await reembedding.insert(tx, rows)
+
+    async def _changes(self) -> list[Change]:
+        async with self._database.registry() as tx:
+            return await reembedding.changes(tx, self._batch_size)
+
+    async def _changed(self, tenant: str, changes: Sequence[Change]) -> tuple[str, list[Text]]:
+        async with self._database.tenant(Scope(tenant), read_only=True) as tx:
+            return tenant, await reembedding.texts_of(tx, [one.id for one in changes])
+
+    async def _aside(self, after: str) -> list[Aside]:
+        async with self._database.registry() as tx:
+            return await reembedding.aside(tx, after, self._batch_size)
+
+    async def _lacking(self, entries: Sequence[Aside]) -> tuple[list[Aside], list[tuple[str, list[Text]]]]:
+        """Return the entries whose memories are there, and the texts of those that have no vector, by tenant."""
+        there: list[Aside] = []
+        lacking: list[tuple[str, list[Text]]] = []
+        for tenant, of in _by_tenant(entries):
+            ids = [one.id for one in of]
+            async with self._database.tenant(Scope(tenant), read_only=True) as tx:
+                texts = await reembedding.texts_of(tx, ids)
+                without = await reembedding.without_embedding(tx, ids)
+            known = {one.id for one in texts}
+            there += [one for one in of if one.id in known]
+            lacking.append((tenant, [one for one in texts if one.id in without]))
+        return there, lacking
+
+    async def _repair(self, tenant: str, texts: Sequence[Text], embeddings: Sequence[Embedding]) -> None:
+        if texts:
+            async with self._database.tenant(Scope(tenant)) as tx:
+                await reembedding.repair(tx, [one.id for one in texts], embeddings)
+
+
+def _by_tenant(entries: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    ordered = sorted(entries, key=lambda one: one.tenant)
+    return ((tenant, list(of)) for tenant, of in groupby(ordered, key=lambda one: one.tenant))

@@ -1,0 +1,139 @@
+"""`import sqlite`: upstream's default store into one tenant, bit for bit, and nothing the second time."""
+
+import gzip
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.homes import Home
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_place
+from tests.upgrade.old_databases import dsn
+
+TABLES = ("memories", "vectors", "waypoints", "users")
+
+
+@pytest.fixture
+def file(shared: Path, tmp_path: Path) -> Path:
+    """Return the recorded file, unpacked."""
+    unpacked = tmp_path / "openmemory.sqlite"
+    unpacked.write_bytes(gzip.decompress((shared / "legacy" / "legacy-pre.sqlite.gz").read_bytes()))
+    return unpacked
+
+
+@pytest.fixture
+def place(postgres: Server) -> Iterator[Place]:
+    """Yield an empty database of this test."""
+    with a_place(postgres) as made:
+        yield made
+
+
+@pytest.fixture
+def bare(place: Place, shared_home: Home) -> Home:
+    """Return the settings of a server that embeds nothing, on that database."""
+    return shared_home.with_settings(
+        OM_PG_DSN=dsn(place), OM_PG_APP_ROLE=place.names.app_role, OM_EMBEDDINGS="none", OM_VEC_DIM="1536"
+    )
+
+
+def counted(file: Path) -> dict[str, int]:
+    """Return the rows of the file's tables."""
+    with closing(sqlite3.connect(file)) as connection:
+        return {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}
+
+
+def digest(place: Place) -> list[tuple[object, ...]]:
+    """Return every row of the tables, with the place it has on disk: what was written again would have moved."""
+    rows: list[tuple[object, ...]] = []
+    with place.owner() as connection:
+        for table in (*(f"openmemory_{name}" for name in TABLES), "temporal_facts"):
+            digested = "md5(string_agg(t.ctid::text || t::text, '|' ORDER BY t.ctid))"
+            query = f"SELECT '{table}', count(*), {digested} FROM {table} t"
+            rows += connection.execute(query.encode()).fetchall()
+    return rows
+
+
+def test_all_of_it_comes_across_bit_for_bit_and_nothing_is_changed_the_second_time(
+    bare: Home, place: Place, file: Path
+) -> None:
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
+    assert ran.status == 0, ran.err
+    rows = counted(file)
+    assert ran.json["added"]["memories"] == rows["memories"]
+    with place.owner() as connection:
+        found = connection.execute(
+            "SELECT id::text, sector, embedding::real[] FROM openmemory_vectors WHERE embedding IS NOT NULL"
+        ).fetchall()
+        for table in TABLES:
+            query = f"SELECT count(*) FROM openmemory_{table} WHERE tenant_id = 'acme'"
+            assert (connection.execute(query.encode()).fetchone() or (0,))[0] >= rows[table], table
+        facts = connection.execute("SELECT count(*) FROM temporal_facts WHERE tenant_id = 'acme'").fetchone()
+        beside = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^openmemory_'").fetchall()
+    assert facts == (46,)
+    assert beside == []
+    with closing(sqlite3.connect(file)) as connection:
+        old = {(row[0], row[1]): row[2] for row in connection.execute("SELECT id, sector, v FROM vectors")}
+    assert len(found) == len(old) == rows["vectors"]
+    assert all(np.array(vector, "<f4").tobytes() == old[id_, sector] for id_, sector, vector in found)
+
+    before = digest(place)
+    again = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
+    assert again.json["added"] == {"users": 0, "memories": 0, "waypoints": 0, "temporal_facts": 0}
+    assert digest(place) == before
+
+
+def test_with_another_model_every_text_is_embedded_anew_and_only_that_tenant_finds_it(
+    home: Home, place: Place, file: Path, shared_home: Home
+) -> None:
+    static = shared_home.with_settings(OM_PG_DSN=dsn(place), OM_PG_APP_ROLE=place.names.app_role)
+
+    ran = static.run("import", "sqlite", str(file), "--tenant", "acme", "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["embedded"] == 428
+    found = static.run("query", "which script deploys?", "--tenant", "acme", "--json").json
+    assert found["matches"]
+    assert static.run("query", "which script deploys?", "--tenant", "globex", "--json").json["matches"] == []
+    with place.owner() as connection:
+        rows = connection.execute("SELECT count(*) FROM openmemory_vectors WHERE embedding IS NULL").fetchone()
+    assert rows == (0,)
+
+
+def test_a_dry_run_says_what_the_file_holds(bare: Home, place: Place, file: Path) -> None:
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--dry-run")
+
+    assert ran.status == 0, ran.err
+    assert "428 rows" in ran.out
+    assert "1536: 555" in ran.out
+    with place.owner() as connection:
+        assert connection.execute("SELECT count(*) FROM openmemory_memories").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file"), (b"nothing", "is no OpenMemory"), (b"x" * 5000, "cannot be read")]
+)
+def test_a_file_that_is_none_is_refused(bare: Home, tmp_path: Path, content: bytes | None, said: str) -> None:
+    file = tmp_path / "odd.sqlite"
+    if content == b"nothing":
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("CREATE TABLE other (a)")
+    elif content is not None:
+        file.write_bytes(content)
+
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--yes")
+
+    assert ran.status == 1
+    assert said in ran.err.replace("\n", " ")
+
+
+def test_what_was_changed_since_stays_so(bare: Home, place: Place, file: Path) -> None:
+    arguments = ("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes")
+    assert bare.run(*arguments).status == 0
+    with place.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET content = 'mine now', version = version + 1")
+        assert bare.run(*arguments).status == 0
+        assert connection.execute("SELECT DISTINCT content FROM openmemory_memories").fetchall() == [("mine now",)]
