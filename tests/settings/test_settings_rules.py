@@ -21,8 +21,8 @@ OPENAI = {"OM_EMBEDDINGS": "openai", "OM_EMBED_MODEL": "text-embedding-3-small"}
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"OM_METADATA_BACKEND": "sqlite"}, "`openmemory import`"),
-        ({"OM_VECTOR_BACKEND": "valkey"}, "`openmemory import`"),
+        ({"OM_METADATA_BACKEND": "sqlite"}, "`openmemory import sqlite`"),
+        ({"OM_VECTOR_BACKEND": "valkey"}, "`openmemory import sqlite`"),
         ({"OM_PGVECTOR_ENABLED": "false"}, "pgvector keeps the vectors and does the search"),
         ({"OM_EMBEDDINGS": "gemini"}, "not in this version yet"),
         ({"OM_EMBEDDINGS": "AWS"}, "OM_EMBEDDINGS=openai"),

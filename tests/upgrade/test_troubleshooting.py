@@ -1,5 +1,6 @@
 """What the guide's troubleshooting lists, met for real on a server of this file's own; each message leads out."""
 
+import gzip
 import os
 import resource
 import shutil
@@ -20,6 +21,8 @@ from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import check_versions
 from openmemory.postgres.upgrade.steps import state, upgrade
+from openmemory.postgres.upgrade.way_back import down
+from tests.cli.homes import Home
 from tests.postgres import outside
 from tests.postgres.databases import Place, a_name
 from tests.upgrade.old_databases import restore, verify
@@ -275,3 +278,23 @@ def test_a_pgvector_older_than_the_oldest_is_refused_with_the_remedy(old: Old) -
         pytest.raises(ConfigurationError, match=r"pgvector is 0\.7\.4; 0\.8\.0 or newer.*ALTER EXTENSION"),
     ):
         check_versions(connection)
+
+
+def test_an_owner_who_is_no_superuser_goes_back_embeds_anew_imports_and_drops_the_old_bytes(
+    ready: Old, shared: Path, tmp_path: Path
+) -> None:
+    ready.upgrade()
+    down(ready.owner.logins.owner, ready.owner.names)
+    ready.upgrade()
+    home = Home(
+        tmp_path, {"OM_PG_DSN": ready.owner.logins.owner["conninfo"], "OM_PG_APP_ROLE": ready.owner.names.app_role}
+    )
+    ran = home.run("reembed", "--yes", "--json")
+    assert ran.status == 0, ran.err
+    assert home.run("query", "who visited Kyoto?", "--tenant", "default", "--json").json["matches"]
+    file = tmp_path / "openmemory.sqlite"
+    file.write_bytes(gzip.decompress((shared / "legacy" / "legacy-pre.sqlite.gz").read_bytes()))
+    ran = home.run("import", "sqlite", str(file), "--tenant", "acme", "--yes", "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json["added"]["memories"] == 428
+    assert home.run("migrate", "--drop-bytea", "--yes").status == 0

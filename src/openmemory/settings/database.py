@@ -25,9 +25,8 @@ from openmemory.settings.kinds import (
 SslMode: TypeAlias = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 _POSTGRES_ONLY: Final = refusing(
-    "is not served: memories and vectors live in PostgreSQL. `openmemory import` "
-    "(not here yet) brings another database over; then"
-    " unset this",
+    "is not served: memories and vectors live in PostgreSQL. `openmemory import sqlite`"
+    " brings upstream's SQLite file over; then unset this",
     lambda value: value != "postgres",
 )
 
@@ -134,15 +133,14 @@ class DatabaseSettings(Section):
     metadata_backend: Annotated[Literal["postgres"], BeforeValidator(_POSTGRES_ONLY), AnyCase] = Field(
         "postgres",
         validation_alias="OM_METADATA_BACKEND",
-        description="Where memories are kept. Only PostgreSQL is served; `openmemory import` "
-        "(not here yet) brings another"
-        " database over.",
+        description="Where memories are kept. Only PostgreSQL is served; `openmemory import sqlite`"
+        " brings upstream's SQLite file over.",
     )
     vector_backend: Annotated[Literal["postgres"], BeforeValidator(_POSTGRES_ONLY), AnyCase] = Field(
         "postgres",
         validation_alias="OM_VECTOR_BACKEND",
-        description="Where vectors are kept. Only PostgreSQL is served; `openmemory import` "
-        "(not here yet) brings another store over.",
+        description="Where vectors are kept. Only PostgreSQL is served; `openmemory import sqlite`"
+        " brings upstream's SQLite file over.",
     )
 
     @property

@@ -21,7 +21,7 @@ _NOT_YET: Final = refusing(
 )
 _NO_OTHER_SEARCH: Final = refusing(
     "cannot be served: pgvector keeps the vectors and does the search, and there is no search in memory to fall back"
-    " to. Unset it; `openmemory import` (not here yet) brings a database from before pgvector over",
+    " to. Unset it; `openmemory migrate` lifts a database from before pgvector",
     lambda value: value is False,
 )
 
