@@ -11,6 +11,7 @@ from psycopg import Connection, errors, sql
 from openmemory import app as application
 from openmemory.adapters.embedders import HashEmbedder
 from openmemory.app import Logins
+from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
 from tests.conftest import Server, a_database
 
@@ -49,7 +50,8 @@ class Place:
 def a_place(server: Server, names: Names | None = None) -> Iterator[Place]:
     """Yield an empty database; its role is dropped at the end."""
     own = replace(names or Names(dimension=64), app_role=a_name("om_app"))
-    place = Place(a_database(server, a_name("om_db")), own)
+    name = a_name("om_db")
+    place = Place(a_database(server, name), own)
     try:
         yield place
     finally:
@@ -57,6 +59,9 @@ def a_place(server: Server, names: Names | None = None) -> Iterator[Place]:
             role = sql.Identifier(own.app_role)
             connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
+        # Hundreds of old databases in one run would fill a small disk.
+        with connected(server.owner) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def a_name(prefix: str) -> str:
