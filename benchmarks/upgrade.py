@@ -71,7 +71,7 @@ def fill(connection: Connection, rows: int, dimension: int) -> None:
                 copy.write_row((id_, "semantic", user, vector.astype("<f4").tobytes(), dimension))
         with connection.cursor().copy("COPY openmemory_waypoints FROM STDIN") as copy:
             for source, target, user in zip(ids[1:], ids, users[1:], strict=False):
-                copy.write_row((source, target, user, 0.5, at, at))
+                copy.write_row((str(source), str(target), user, 0.5, at, at))
         if start // _BATCH % 25 == 0:
             report.say(f"{start:,} of {rows:,} old rows written")
     connection.execute("VACUUM (ANALYZE)")

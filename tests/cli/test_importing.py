@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from openmemory.postgres.upgrade.locks import the_only_one
 from tests.cli.homes import Home
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
@@ -137,3 +138,11 @@ def test_what_was_changed_since_stays_so(bare: Home, place: Place, file: Path) -
         connection.execute("UPDATE openmemory_memories SET content = 'mine now', version = version + 1")
         assert bare.run(*arguments).status == 0
         assert connection.execute("SELECT DISTINCT content FROM openmemory_memories").fetchall() == [("mine now",)]
+
+
+def test_of_two_imports_at_once_the_second_is_refused(bare: Home, place: Place, file: Path) -> None:
+    with place.owner() as other, the_only_one(other, "import"):
+        ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--yes")
+
+    assert ran.status == 1
+    assert "another `openmemory import` is at work" in ran.err.replace("\n", " ")

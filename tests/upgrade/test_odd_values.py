@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from psycopg import Connection
 
+from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.postgres.databases import Place
@@ -166,6 +167,21 @@ def test_waypoints_keep_their_weight_or_are_set_aside(odd: Place) -> None:
         "waypoints: the same link is there already": 1,
         "vectors: no value": 2,
     }
+
+
+def test_an_id_without_hyphens_is_the_same_id(odd: Place) -> None:
+    with odd.owner() as connection:
+        remember(connection, A)
+        remember(connection, B)
+        connection.execute(
+            "INSERT INTO openmemory_waypoints VALUES (%s, %s, 'ada', 0.5, 1, 2)", [A.replace("-", ""), B.upper()]
+        )
+        assert look(odd.logins.owner, odd.names).kept_back(DIMENSION, tenant_from_user=False) == {
+            "vectors: no value": 2
+        }
+        assert lift(odd) == {"vectors: no value": 2}
+        rows = connection.execute("SELECT src_id::text, dst_id::text FROM openmemory_waypoints").fetchall()
+    assert rows == [(A, B)]
 
 
 def test_each_user_becomes_a_tenant_where_the_owner_says_so(odd: Place) -> None:

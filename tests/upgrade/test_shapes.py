@@ -87,21 +87,23 @@ def test_each_known_shape_is_lifted_bit_for_bit_and_can_go_back(old: Place, shar
     assert len(dropped) == (2 if "edges" in shape else 0)
 
 
-def test_tables_of_other_names_in_another_schema_are_lifted_where_they_are(old: Place, shared: Path) -> None:
-    names = replace(old.names, schema="Agent Memory", memories="Erinnerungen", vectors="mem.vectors")
+@pytest.mark.parametrize("schema", ["Agent Memory", "Agent's 100% {c}"])
+def test_tables_of_other_names_in_another_schema_are_lifted_where_they_are(old: Place, schema: str) -> None:
+    names = replace(old.names, schema=schema, memories="Erinnerungen", vectors="mem.vectors %s")
+    count = sql.SQL("SELECT count({}) FROM {}")
+    vectors = sql.Identifier(schema, names.vectors)
     with old.owner() as connection:
-        connection.execute('CREATE SCHEMA "Agent Memory"')
-        for table in ("memories", "vectors", "waypoints", "users"):
-            source = sql.Identifier(f"openmemory_{table}")
-            connection.execute(sql.SQL('ALTER TABLE {} SET SCHEMA "Agent Memory"').format(source))
-        connection.execute('ALTER TABLE "Agent Memory".openmemory_memories RENAME TO "Erinnerungen"')
-        connection.execute('ALTER TABLE "Agent Memory".openmemory_vectors RENAME TO "mem.vectors"')
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        for table, name in (("memories", names.memories), ("vectors", names.vectors), ("waypoints", ""), ("users", "")):
+            there = sql.Identifier(f"openmemory_{table}")
+            moved = sql.Identifier(schema, f"openmemory_{table}")
+            connection.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(there, sql.Identifier(schema)))
+            if name:
+                connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(moved, sql.Identifier(name)))
         upgrade(old.logins.owner, names, Plan(1536))
-        rows = connection.execute('SELECT count(embedding) FROM "Agent Memory"."mem.vectors"').fetchone()
-        assert rows == (715,)
+        assert connection.execute(count.format(sql.Identifier("embedding"), vectors)).fetchone() == (715,)
         down(old.logins.owner, names)
-        rows = connection.execute('SELECT count(v) FROM "Agent Memory"."mem.vectors"').fetchone()
-        assert rows == (715,)
+        assert connection.execute(count.format(sql.Identifier("v"), vectors)).fetchone() == (715,)
 
 
 def test_tenants_that_are_there_already_stay(old: Place) -> None:

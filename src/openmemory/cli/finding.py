@@ -85,6 +85,8 @@ def bar(*, stderr: bool) -> "Iterator[Callable[[Progress], None]]":
         def show(now: "Progress") -> None:
             key = (now.step, now.doing)
             if key not in tasks:
+                for before in live.tasks:  # one thing is done after the other, and not all of them say when they end
+                    live.update(before.id, total=before.total or 1, completed=before.total or 1)
                 tasks[key] = live.add_task(f"{now.step[:3]} {now.doing}", total=now.total or None, pace="")
             live.update(tasks[key], completed=now.done, total=now.total or None)
             task = next(task for task in live.tasks if task.id == tasks[key])

@@ -1,6 +1,8 @@
 """`openmemory import sqlite FILE --tenant NAME`: upstream's default store into one tenant."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +13,10 @@ from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_set
 
 if TYPE_CHECKING:
     from openmemory.adapters.embedders import Embedder
+    from openmemory.adapters.embedders.protocol import Vectors
     from openmemory.adapters.sqlite import OldFile
+    from openmemory.app import Readied
+    from openmemory.postgres.imports import Imported
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Upstream's SQLite file.", dir_okay=False)]
 
@@ -39,43 +44,51 @@ def import_sqlite(
 ) -> None:
     """Bring memories, users, waypoints and facts of FILE to a tenant; what it has already stays as it is."""
     from openmemory import app
-    from openmemory.adapters.sqlite import TABLES, open_file
-    from openmemory.cli.finding import bar
+    from openmemory.adapters.sqlite import open_file
     from openmemory.cli.migrating import tenant_of
-    from openmemory.cli.printing import agree, console, print_facts, print_json, progress
-    from openmemory.postgres.imports import Source, import_rows
+    from openmemory.cli.printing import agree, print_facts, print_json, progress
 
     tenant_of(tenant)
     old = open_file(file)
     settings = read_settings(context, config)
     embedder = app.create_embedder(settings)
-    with progress("opening the database") as on_event, app.reached(settings, on_event) as logins:
-        ready = app.make_ready(settings, logins, embedder, on_event)
+    with ExitStack() as left:
+        # Closed before anything is asked: a question does not go together with a line that turns.
+        with progress("opening the database") as on_event:
+            logins = left.enter_context(app.reached(settings, on_event))
+            ready = app.make_ready(settings, logins, embedder, on_event)
         keep = embedding_model == embedder.name and next(iter(old.dimensions), 0) == ready.names.dimension
-        said = {**_said(old), "vectors": _vectors(old, embedder, keep=keep)}
+        if dry_run and as_json:
+            print_json({"file": asdict(old) | {"path": str(file)}, "keep_vectors": keep})
+        elif not as_json:
+            print_facts({**_said(old), "vectors": _vectors(old, embedder, keep=keep)})
         if dry_run:
-            print_json({"file": asdict(old) | {"path": str(file)}, "keep_vectors": keep}) if as_json else print_facts(
-                said
-            )
             return
-        if not as_json:
-            print_facts(said)
         agree(f"Bring {sum(old.rows.values()):,} rows to tenant {tenant}?", yes=yes)
-        source = Source({table: TABLES[table] for table in old.rows}, old.read)
-        with asyncio.Runner() as runner, bar(stderr=True) as show:
-            able = embedder.dimension is not None
-            done = import_rows(
-                logins.owner,
-                ready.names,
-                tenant,
-                source,
-                (lambda texts: runner.run(embedder.embed(texts, "document"))) if able else None,
-                show,
-                keep_vectors=keep,
-            )
-    if as_json:
-        print_json(asdict(done))
-        return
+        done = _bring(old, ready, tenant, embedder, keep=keep)
+    print_json(asdict(done)) if as_json else _print(done, embedder)
+
+
+def _bring(old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", *, keep: bool) -> "Imported":
+    from openmemory.adapters.sqlite import TABLES
+    from openmemory.cli.finding import bar
+    from openmemory.postgres.imports import Source, import_rows
+
+    source = Source({table: TABLES[table] for table in old.rows}, old.read)
+    with asyncio.Runner() as runner, bar(stderr=True) as show:
+
+        def embed(texts: Sequence[str]) -> "Vectors":
+            return runner.run(embedder.embed(texts, "document"))
+
+        able = embedder.dimension is not None
+        return import_rows(
+            ready.logins.owner, ready.names, tenant, source, embed if able else None, show, keep_vectors=keep
+        )
+
+
+def _print(done: "Imported", embedder: "Embedder") -> None:
+    from openmemory.cli.printing import console, print_facts
+
     print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
     for reason, count in done.set_aside.items():
         console().print(f"left out: {count:,} {reason}", soft_wrap=True)

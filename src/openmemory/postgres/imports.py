@@ -10,9 +10,9 @@ import numpy.typing as npt
 from psycopg import Connection, Cursor, sql
 
 from openmemory.postgres.direct import connected, extension_schema
-from openmemory.postgres.statements import Names, blocks
-from openmemory.postgres.upgrade.layout import Layout, schema_beside
-from openmemory.postgres.upgrade.locks import PATIENT
+from openmemory.postgres.statements import Names, blocks, schema_beside
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.locks import PATIENT, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import explained
 from openmemory.postgres.upgrade.steps import upgrade
@@ -61,7 +61,11 @@ def import_rows(
     """
     beside = replace(names, schema=schema_beside(_SCHEMA, names.schema))
     plan = Plan(names.dimension, tenant=tenant)
-    with connected(conninfo) as connection, explained(_STEP, conninfo, names):
+    with (
+        connected(conninfo) as connection,
+        the_only_one(connection, "import"),
+        explained(_STEP, conninfo, names),
+    ):
         connection.execute(PATIENT)
         work = _Import(connection, names, Layout(beside, plan), tenant)
         try:
@@ -164,11 +168,4 @@ class _Import:
     def _render(self, template: str) -> bytes:
         staging = self.layout.staging
         more = {f"new_{table}": staging.render(f"{{{table}}}") for table in _TABLES}
-        if "%" not in template:
-            return self.names.render(template, more).encode()
-        doubled = {name: text.replace("%", "%%") for name, text in more.items()}
-        plain = replace(
-            self.names,
-            **{name: getattr(self.names, name).replace("%", "%%") for name in ("schema", "memories", "vectors")},
-        )
-        return plain.render(template, doubled).encode()
+        return self.names.render_with_params(template, more)

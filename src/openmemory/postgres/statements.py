@@ -69,11 +69,12 @@ class Names:
         known = {**self._substitutes(), **(more or {})}
         return _PLACEHOLDER.sub(lambda found: known[found[1]], template)
 
-    def render_with_params(self, template: str) -> bytes:
+    def render_with_params(self, template: str, more: Mapping[str, str] | None = None) -> bytes:
         """Return `template` rendered for a call that binds parameters, where a % in a name must be doubled."""
         own = ("schema", "memories", "vectors", "app_role")
         doubled = {name: getattr(self, name).replace("%", "%%") for name in own}
-        return replace(self, **doubled).render(template).encode()
+        own_more = {name: text.replace("%", "%%") for name, text in (more or {}).items()}
+        return replace(self, **doubled).render(template, own_more).encode()
 
     @property
     def tenant_tables(self) -> tuple[str, ...]:
@@ -116,6 +117,14 @@ def _identifier(table: str, part: str) -> str:
         room = _IDENTIFIER_MAX_BYTES - len(digest) - len(part) - 2
         name = f"{table.encode()[:room].decode(errors='ignore')}_{digest}_{part}"
     return sql.Identifier(name).as_string()
+
+
+def schema_beside(prefix: str, schema: str) -> str:
+    """Return the name of a schema beside `schema`: a hash where it would pass 63 bytes, or have a % to be doubled."""
+    name = f"{prefix}_{schema}"
+    if len(name.encode()) <= _IDENTIFIER_MAX_BYTES and "%" not in name:
+        return name
+    return f"{prefix}_{blake2b(schema.replace('%%', '%').encode(), digest_size=8).hexdigest()}"
 
 
 @cache

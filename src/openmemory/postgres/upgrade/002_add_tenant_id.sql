@@ -8,10 +8,10 @@
 -- Each is what one old column becomes. They are dropped with the schema they are in.
 BEGIN;
 
--- The id: a UUID as it is; any other text by its digest, the same in every table.
+-- The id: a UUID as it is, with hyphens or without; any other text by its digest, the same in every table.
 CREATE OR REPLACE FUNCTION {staging}.as_id(old text) RETURNS uuid
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN old ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    RETURN CASE WHEN old ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
                 THEN old::uuid
                 ELSE md5(old)::uuid
            END;

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import blake2b
 
 from psycopg import sql
 
-from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.statements import Names, blocks, schema_beside
 from openmemory.postgres.upgrade.plan import Plan
 
 LOCK_TIMEOUT = "10s"
-_IDENTIFIER_MAX_BYTES = 63
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,10 @@ class Layout:
         """Return `template` with the names and the plan's decisions in it."""
         return self.staging.render(template, self._substitutes)
 
+    def render_with_params(self, template: str) -> bytes:
+        """Return `template` so rendered for a call that binds parameters, where a % in a name is doubled."""
+        return self.staging.render_with_params(template, self._substitutes)
+
     @staticmethod
     def literal(value: str) -> str:
         """Return a text as SQL writes it."""
@@ -97,14 +99,6 @@ class Layout:
         own = ("memories", "vectors", "waypoints", "users", "temporal_facts", "idempotency", "tenants", "meta",
                "migrations", "faded", "textrange")  # fmt: skip
         return {f"lifted_{name}": self.names.render(f"{{{name}}}") for name in own}
-
-
-def schema_beside(prefix: str, schema: str) -> str:
-    """Return the name of a schema beside `schema`; its end becomes a hash where it would pass 63 bytes."""
-    name = f"{prefix}_{schema}"
-    if len(name.encode()) <= _IDENTIFIER_MAX_BYTES:
-        return name
-    return f"{prefix}_{blake2b(schema.encode(), digest_size=8).hexdigest()}"
 
 
 def _literal(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The upgrade's lock, and the types that its sessions must see."""
+"""The locks of an upgrade and of an import, and the types that its sessions must see."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,23 +18,25 @@ PATIENT: LiteralString = (
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
     " 'idle_session_timeout', 'transaction_timeout', 'jit')"
 )
-_LOCK = 7_234_190_855_120_551_003
+# An import runs steps of an upgrade inside its own lock.
+_LOCKS = {"migrate": 7_234_190_855_120_551_003, "import": 7_234_190_855_120_551_005}
 
 
 @contextmanager
-def the_only_one(connection: Connection) -> Iterator[None]:
-    """Hold the upgrade's lock; raises ConfigurationError where another process has it."""
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
+def the_only_one(connection: Connection, command: str = "migrate") -> Iterator[None]:
+    """Hold the command's lock; raises ConfigurationError where another process has it."""
+    lock = _LOCKS[command]
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock]).fetchone()
     if row != (True,):
         raise ConfigurationError(
-            "another `openmemory migrate` is at work on this database; let it finish, or stop it and run this again"
+            f"another `openmemory {command}` is at work on this database; let it finish, or stop it and run this again"
         )
     try:
         yield
     finally:
         # In a transaction that failed there is no unlocking, and the error would be hidden; closing unlocks as well.
         if connection.info.transaction_status == TransactionStatus.IDLE:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+            connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
 def find_types(connection: Connection, layout: Layout) -> None:

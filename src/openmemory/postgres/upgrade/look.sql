@@ -44,9 +44,9 @@ SELECT count(*) FILTER (WHERE s.id IS NULL),
        count(*) FILTER (WHERE {crosses})
   FROM {old_waypoints_table} AS w
   LEFT JOIN {old_memories_table} AS s
-    ON s.id::text = w.src_id::text
+    ON replace(s.id::text, '-', '') = replace(lower(w.src_id::text), '-', '')
   LEFT JOIN {old_memories_table} AS d
-    ON d.id::text = w.dst_id::text;
+    ON replace(d.id::text, '-', '') = replace(lower(w.dst_id::text), '-', '');
 
 -- name: writers
 -- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one. A

@@ -22,9 +22,9 @@ def read(connection: Connection, names: Names) -> dict[str, str]:
 
 def write(connection: Connection, layout: Layout, values: Mapping[str, object]) -> None:
     """Record `values`, in the transaction that is open."""
-    query = layout.render(
+    query = layout.render_with_params(
         "INSERT INTO {upgrade} (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-    ).encode()
+    )
     for name, value in values.items():
         connection.execute(query, [name, str(value)])
 

@@ -34,7 +34,7 @@ def lift_rows(connection: Connection, layout: Layout, on_progress: OnProgress) -
     for blocks in block_ranges(connection, layout, "waypoints", total):
         on_progress(Progress(STEP, "waypoints", blocks.rows_done, total))
         with connection.transaction():
-            query = layout.render("SELECT {staging}.lift_waypoints(%s, %s)").encode()
+            query = layout.render_with_params("SELECT {staging}.lift_waypoints(%s, %s)")
             connection.execute(query, [blocks.first, blocks.end])
             record.write(connection, layout, {"waypoints_block": blocks.end})
     for what in ("users", "facts"):
@@ -73,6 +73,6 @@ def _lift_memories(connection: Connection, layout: Layout, blocks: Blocks) -> No
         for id_, content, user, project in connection.cursor().stream(layout.render(query).encode()):
             ids.append(id_)
             fingerprints.append(fingerprint(content, user=user, project=project))
-        lift = layout.render("SELECT {staging}.lift_memories(%s, %s, %s::text[], %s::uuid[])").encode()
+        lift = layout.render_with_params("SELECT {staging}.lift_memories(%s, %s, %s::text[], %s::uuid[])")
         connection.execute(lift, [blocks.first, blocks.end, ids, fingerprints])
         record.write(connection, layout, {"memories_block": blocks.end})

@@ -127,7 +127,7 @@ def _raw(column: str, there: str, id_type: str) -> str:
     if id_type != "uuid":
         return f"{column}::{id_type}"
     text = f"{column}::text"
-    return f"CASE WHEN {text} ~* '^[0-9a-f]{{8}}-([0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}$' THEN {text}::uuid END"
+    return f"CASE WHEN {text} ~* '^[0-9a-f]{{8}}-?([0-9a-f]{{4}}-?){{3}}[0-9a-f]{{12}}$' THEN {text}::uuid END"
 
 
 def _selected(wanted: Mapping[str, str], columns: Columns) -> list[str]:

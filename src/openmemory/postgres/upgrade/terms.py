@@ -39,7 +39,7 @@ def fill_terms(connection: Connection, layout: Layout, on_progress: Callable[[Pr
     cap, total, done = term_cap(layout.plan.dimension), count_rows(connection, layout, "memories"), 0
     while True:
         on_progress(Progress(STEP, "terms", done, total))
-        rows = connection.execute(layout.render(_NEXT).encode(), [tenant, last, _BATCH]).fetchall()
+        rows = connection.execute(layout.render_with_params(_NEXT), [tenant, last, _BATCH]).fetchall()
         if not rows:
             break
         found = [text.term_vector(content, cap) for _, _, content in rows]
@@ -48,6 +48,6 @@ def fill_terms(connection: Connection, layout: Layout, on_progress: Callable[[Pr
         with connection.transaction():
             tenants, ids = [row[0] for row in rows], [row[1] for row in rows]
             given = [tenants, ids, [sparsevec_text(terms) for terms in found], marks]
-            connection.execute(layout.render(_FILL).encode(), given)
+            connection.execute(layout.render_with_params(_FILL), given)
             record.write(connection, layout, {"terms_tenant": tenant, "terms_id": last})
     record.write(connection, layout, {"terms": record.DONE})

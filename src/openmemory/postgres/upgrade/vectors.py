@@ -120,13 +120,13 @@ def _convert(connection: Connection, reader: Connection, layout: Layout, codec: 
 
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
-    query = layout.render(
+    query = layout.render_with_params(
         "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, reason)"
         " VALUES (coalesce(%s, {tenant}), {staging}.as_id(%s), %s, %s, %s::int4, %s, %s)"
     )
     with connection.cursor() as cursor:
         cursor.executemany(
-            query.encode(),
+            query,
             [(*(None if field is None else field.decode() for field in one.origin), one.value, one.reason)
              for one in aside],
         )  # fmt: skip
