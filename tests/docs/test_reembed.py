@@ -1,7 +1,6 @@
 """The way to another model is true: its commands are run in order on an upgraded database, and print what it shows."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,10 @@ import pytest
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
-from tests.docs.pages import DOCS, blocks, is_like
-from tests.docs.test_upgrade import environment
+from tests.docs.pages import DOCS
+from tests.docs.walking import walk
 from tests.postgres.databases import Place
-from tests.upgrade.old_databases import PATIENCE_S, an_old_place
+from tests.upgrade.old_databases import an_old_place
 
 PAGE = DOCS / "how-to" / "reembed.md"
 
@@ -29,21 +28,4 @@ def lifted(postgres: Server, shared: Path) -> Iterator[Place]:
 
 
 def test_the_page_prints_what_it_shows(lifted: Place, tmp_path: Path) -> None:
-    page, exported = blocks(PAGE), ""
-    for place, block in enumerate(page):
-        if block.language != "bash":
-            continue
-        done = subprocess.run(
-            ["bash", "-eu", "-c", exported + block.text],
-            env=environment(lifted),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        assert done.returncode == 0, f"{block.text}\n{done.stdout}{done.stderr}"
-        exported += "".join(f"{line}\n" for line in block.text.splitlines() if line.startswith("export "))
-        if place + 1 < len(page) and page[place + 1].language == "text":
-            shown = page[place + 1].text
-            assert is_like(shown, done.stdout), f"{block.text}\nprinted:\n{done.stdout}\nand not:\n{shown}"
+    walk(PAGE, lifted, tmp_path)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from uuid import UUID
 
 from psycopg import sql
@@ -12,10 +11,9 @@ from openmemory.core.memory import Embedding
 from openmemory.core.text import session_key, speaker_key
 from openmemory.postgres.adaptation import TermLists, Vectors
 from openmemory.postgres.database import RegistryTx, TenantTx
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, schema_beside, statement
 from openmemory.postgres.vectors import term_cap, traits
 
-_IDENTIFIER_MAX_BYTES = 63
 # User, project and session, of up to 128 bytes each, have their room in an index row; upstream let them grow longer.
 _NAMES_BYTES, _TERM_BYTES = 384, 8
 
@@ -32,12 +30,12 @@ class Beside(Names):
     @property
     def beside(self) -> str:
         """Return the schema in which the new vectors are filled."""
-        return _schema("openmemory_reembed", self.schema)
+        return schema_beside("openmemory_reembed", self.schema)
 
     @property
     def before(self) -> str:
         """Return the schema that keeps the vectors that were in use, where they are to be kept."""
-        return _schema("openmemory_before", self.schema)
+        return schema_beside("openmemory_before", self.schema)
 
     def _substitutes(self) -> dict[str, str]:
         inside = {name: sql.Identifier(self.beside, name).as_string() for name in ("target", "changes")}
@@ -224,11 +222,3 @@ def _room(one: Text, dimension: int) -> int:
     """Return how many terms fit into an index row beside the names."""
     names = sum(len(name.encode()) for name in (one.user_id, one.project_id, one.session_id) if name)
     return max(1, term_cap(dimension) - -(-max(0, names - _NAMES_BYTES) // _TERM_BYTES))
-
-
-def _schema(prefix: str, schema: str) -> str:
-    """Return the name of a schema beside `schema`: a hash where it would pass 63 bytes, or have a % to be doubled."""
-    name = f"{prefix}_{schema}"
-    if len(name.encode()) <= _IDENTIFIER_MAX_BYTES and "%" not in name:
-        return name
-    return f"{prefix}_{blake2b(schema.replace('%%', '%').encode(), digest_size=8).hexdigest()}"

@@ -1,6 +1,7 @@
 """The five steps of an upgrade, each resumed where it was; and what was found when they are over."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from psycopg import Connection
 
@@ -41,8 +42,8 @@ def upgrade(
     done = []
     with connected(conninfo) as connection, the_only_one(connection):
         connection.execute(PATIENT)
-        work = _Work(conninfo, connection, Layout(names, record.begun_with(record.read(connection, names), plan)))
-        work.on_progress, work.login, work.index = on_progress, login, index or IndexChoice()
+        layout = Layout(names, record.begun_with(record.read(connection, names), plan))
+        work = _Work(conninfo, connection, layout, on_progress, login, index or IndexChoice())
         for number, step in enumerate(STEPS, 1):
             if only in {None, step} and work.finished < number:
                 if work.finished < number - 1:
@@ -59,16 +60,16 @@ def state(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
         return record.read(connection, names)
 
 
+@dataclass(frozen=True, slots=True)
 class _Work:
     """One run of an upgrade on one connection."""
 
-    def __init__(self, conninfo: Mapping[str, str], connection: Connection, layout: Layout) -> None:
-        self.conninfo = conninfo
-        self.connection = connection
-        self.layout = layout
-        self.on_progress: OnProgress = lambda _: None
-        self.login: str | None = None
-        self.index = IndexChoice()
+    conninfo: Mapping[str, str]
+    connection: Connection
+    layout: Layout
+    on_progress: OnProgress
+    login: str | None
+    index: IndexChoice
 
     @property
     def finished(self) -> int:
