@@ -11,6 +11,7 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 from psycopg import Connection
+from psycopg.copy import QueuedLibpqWriter
 
 from openmemory.core import text
 from openmemory.postgres.adaptation import sparsevec_bytes
@@ -108,7 +109,11 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
 def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
     aside: list[_Aside] = []
     source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
-    with reader.cursor().copy(source) as given, connection.cursor().copy(layout.render(_TARGET).encode()) as taken:
+    cursor = connection.cursor()
+    # Writing from a thread of its own keeps both backends busy: otherwise the reader rests while rows are sent.
+    writer = QueuedLibpqWriter(cursor)
+    target = cursor.copy(layout.render(_TARGET).encode(), writer=writer)
+    with reader.cursor().copy(source) as given, target as taken:
         taken.write(_HEADER)
         rows = _rows(given)
         while chunk := list(islice(rows, codec.rows_at_once)):
