@@ -23,6 +23,7 @@ from openmemory.server.calling import Services
 from openmemory.server.status_calls import About
 from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock
+from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.idempotency import Idempotency
@@ -201,6 +202,7 @@ async def open_services(
         limits = settings.limits
         wait_s = limits.tenant_wait_ms / 1000
         turns = SearchTurns(_searches_at_once(settings), wait_s)
+        corpora = Corpora(limits.search_cache_bytes)
         tenants = Tenants(database, create_on_first_use=settings.access.auto_create_tenants)
         upkeep = [asyncio.create_task(recalls.run())]
         if revive is not None:
@@ -208,7 +210,7 @@ async def open_services(
         try:
             yield Services(
                 memories=Memories(database, encoder, vocabularies, clock),
-                search=Search(database, encoder, vocabularies, recalls, clock, turns),
+                search=Search(database, encoder, vocabularies, recalls, clock, turns, corpora),
                 tenants=tenants,
                 idempotency=Idempotency(database, clock),
                 shares=Shares(limits.tenant_concurrency, wait_s),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openmemory.core import ranking
-from openmemory.core.candidates import Candidates
+from openmemory.core.candidates import Candidates, Surroundings
 from openmemory.core.dates import AskedDate
 from openmemory.core.question import Question
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
@@ -26,9 +26,9 @@ class Row:
 def boost_of(row: Row, question: Question) -> float:
     """Return what `question` adds to the score of `row`, which shares no word with it."""
     candidates = Candidates(
-        packed=(np.zeros(1, np.int64),),
-        lengths=np.ones(1, np.int64),
-        sessions=np.zeros(1, np.int64),
+        lanes=(np.zeros(1, np.int64),),
+        holders=np.zeros(len(question.terms), np.int64),
+        surroundings=Surroundings.of(np.zeros(1, np.int64), np.ones(1, np.int64)),
         similarities=None,
         speakers=np.array([row.speaker], np.int32),
         marks=np.array([row.marks], np.uint8),

@@ -14,9 +14,13 @@ from openmemory import app as application
 from openmemory.adapters.embedders import HashEmbedder, StaticEmbedder
 from openmemory.adapters.embedders.static import TABLE
 from openmemory.app import Logins
+from openmemory.core.scope import Scope
 from openmemory.core.text import spoken
+from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.beside import OURS
+from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
+from openmemory.service.corpora import Corpora
 from tests.conftest import Server, a_database
 from tests.postgres.databases import Place, a_name, a_place
 from tests.reembedding.moves import COUNTS, TO_HASH, TO_STATIC, TOTAL, Filled, filled, words
@@ -172,6 +176,18 @@ def test_sessions_of_a_pooler_can_be_passed_over(small: Filled) -> None:
 
     assert ran.status == 0, ran.err
     assert small.facts()["embedding_dimension"] == "256"
+
+
+async def test_a_server_that_stayed_connected_notices_that_the_vectors_are_others(small: Filled) -> None:
+    corpora = Corpora(1 << 30)
+    async with Database(small.place.logins.owner, small.place.names, behind_pooler=False) as database:
+        async with database.tenant(Scope("brook"), read_only=True) as tx:
+            assert len(await corpora.of(tx, shared=False)) == COUNTS["brook"]
+        assert (await asyncio.to_thread(small.home(TO_HASH).run, "reembed", "--yes", "--ignore-sessions")).status == 0
+
+        with pytest.raises(DatabaseUnavailable, match="no longer have the 64 dimensions"):
+            async with database.tenant(Scope("brook"), read_only=True) as tx:
+                await corpora.of(tx, shared=False)
 
 
 def test_a_live_session_that_holds_a_table_is_waited_for_only_so_long(small: Filled) -> None:

@@ -1,4 +1,4 @@
-"""Long questions: sixteen terms count, each with its own frequency, however they are packed."""
+"""Long questions: sixteen terms count, each with its own frequency, in however many lanes."""
 
 from collections import Counter
 
@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmemory.core.candidates import Candidates
-from openmemory.core.memory import Asked, Filters, Told
+from openmemory.core.corpus import Corpus
+from openmemory.core.memory import Asked, Told
 from openmemory.core.scope import Scope
 from openmemory.core.text import term_key, terms
 from openmemory.postgres import vectors
 from openmemory.postgres.database import Database
-from openmemory.postgres.vectors import Wanted
 from tests.factories import a_scope
 from tests.service.conftest import Rooms
 
@@ -22,7 +22,7 @@ KEYS = [term_key(terms(word)[0]) for word in WORDS]
 
 
 def _frequencies(candidates: Candidates, count: int) -> list[list[int]]:
-    columns = [column >> (3 * digit) & 7 for column in candidates.packed for digit in range(8)]
+    columns = [lane >> (8 * place) & 255 for lane in candidates.lanes for place in range(8)]
     return [[int(number) for number in row] for row in np.array(columns[:count]).T]
 
 
@@ -42,10 +42,13 @@ async def test_every_term_of_a_question_is_counted_in_every_memory(
     await still_rooms.memories.add_all(scope, told)
 
     async with database.tenant(scope) as tx:
-        seen = await vectors.scan(tx, Wanted(KEYS[:asked]), Filters())
+        columns, _ = await vectors.rows(tx)
+    corpus = Corpus.of(columns)
 
-    assert _frequencies(seen.candidates, asked) == [[min(many, 7) for many in row[:asked]] for row in counts]
-    assert seen.candidates.lengths.tolist() == [sum(row) + 1 for row in counts]
+    assert _frequencies(corpus.candidates(tuple(KEYS[:asked]), None), asked) == [
+        [min(many, 7) for many in row[:asked]] for row in counts
+    ]
+    assert corpus.columns.lengths.tolist() == [sum(row) + 1 for row in counts]
 
 
 def test_the_words_of_these_tests_are_different_terms() -> None:

@@ -76,6 +76,7 @@ CONTRACT = {
     "OM_MAX_BODY_BYTES": "1MiB",
     "OM_MAX_BATCH_BYTES": "32MiB",
     "OM_MAX_UPLOAD_BYTES": "25MiB",
+    "OM_SEARCH_CACHE_BYTES": "256MiB",
     "OM_LOG_LEVEL": "info",
     "OM_LOG_FORMAT": "",
 }

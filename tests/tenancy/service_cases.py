@@ -15,6 +15,7 @@ from openmemory.errors import OpenMemoryError
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
 from openmemory.service.clock import system_clock
+from openmemory.service.corpora import Corpora
 from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
@@ -191,6 +192,22 @@ async def _note_write(at: Attempt) -> Answers:
     return [await at.stage.vocabularies.of(at.scope)]
 
 
+async def _corpus(at: Attempt) -> Answers:
+    corpora = Corpora(1 << 30)
+    theirs = (Scope(at.theirs.tenant), Scope(at.theirs.tenant, at.theirs.user))
+    for scope in theirs:
+        async with at.database.tenant(scope, read_only=True) as tx:
+            await corpora.of(tx, shared=True)
+    seen: Answers = []
+    for scope in (at.scope, at.as_their_user):
+        async with at.database.tenant(scope, read_only=True) as tx:
+            corpus = await corpora.of(tx, shared=True)
+            seen += [UUID(bytes=one.tobytes()) for one in corpus.ids]
+        known = corpora.known(scope, shared=True)
+        seen += [UUID(bytes=one.tobytes()) for one in known.corpus.ids] if known else []
+    return seen
+
+
 async def _encode(at: Attempt) -> Answers:
     return [memory.content for memory in await at.stage.encoder.encode([_copy(at.theirs)], NOON)]
 
@@ -251,6 +268,8 @@ CASES: dict[str, Case] = {
     "census.Census.sizes": _sizes,
     "census.Census.visible_rows": _visible_rows,
     "clock.system_clock": _clock,
+    "corpora.Corpora.known": _corpus,
+    "corpora.Corpora.of": _corpus,
     "encoding.Encoder.check_embedding": _check_embedding,
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,

@@ -1,46 +1,61 @@
-"""What the ranking sees of a corpus: every row, column by column."""
+"""What the ranking sees of a corpus for one question: every row, column by column."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from openmemory.core.context import OWN_TENTHS, Context
+
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
-TERMS_PER_COLUMN = 8
-"""How many base-8 digits, one a term of the question, a packed number holds."""
+TERMS_PER_LANE = 8
+"""How many frequencies, one byte each, a lane holds."""
+
+_K1 = 0.9
+_B = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the ranking knows of the rows before anything is asked.
+
+    `norms`: what BM25 adds to a frequency, k1 * (1 - b + b * dl / mean dl), in tenths as frequencies are in context.
+    `own_weights`: the share of a row's own similarity in its dense score, the neighbours having the rest.
+    """
+
+    context: Context
+    norms: Floats
+    own_weights: Floats
+
+    @classmethod
+    def of(cls, sessions: Integers, lengths: Integers) -> "Surroundings":
+        """Return the surroundings of rows in conversation order; `lengths` are their own terms alone."""
+        context = Context.of(sessions)
+        tenths = context.in_tenths(lengths).astype(np.float32)
+        mean = max(float(tenths.mean()), 1.0) if len(tenths) else 1.0
+        norms = tenths * np.float32(OWN_TENTHS * _K1 * _B / mean) + np.float32(OWN_TENTHS * _K1 * (1 - _B))
+        ones = np.ones(len(sessions), np.float32)
+        return cls(context, norms, ones / (ones + context.near(ones)))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Every row a question may see, as columns of one length, in conversation order.
 
-    `packed`: for each eight terms of the question a column whose base-8 digit i is the row's frequency of
-    term i. `lengths`: terms of the row. `sessions`: 0 is no session. `similarities`: to the question's
-    embedding, estimated or exact; None if it has none. `speakers`: `text.speaker_key`, 0 is nobody. `marks`:
-    `text.marks`.
+    `lanes`: for each eight terms of the question a column whose byte i (from the lowest) is the row's frequency of
+    term i, 0 to 7. `holders`: how many rows have each term. `similarities`: to the question's embedding, estimated or
+    exact; None if it has none. `speakers`: `text.speaker_key`, 0 is nobody. `marks`: `text.marks`.
     """
 
-    packed: tuple[Integers, ...]
-    lengths: Integers
-    sessions: Integers
+    lanes: tuple[Integers, ...]
+    holders: Integers
+    surroundings: Surroundings
     similarities: Floats | None
     speakers: npt.NDArray[np.int32]
     marks: npt.NDArray[np.uint8]
     occurred_at_s: Integers
 
     def __len__(self) -> int:
-        return len(self.lengths)
-
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Candidates":
-        """Return the rows that are `kept`."""
-        return Candidates(
-            tuple(column[kept] for column in self.packed),
-            self.lengths[kept],
-            self.sessions[kept],
-            None if self.similarities is None else self.similarities[kept],
-            self.speakers[kept],
-            self.marks[kept],
-            self.occurred_at_s[kept],
-        )
+        return len(self.speakers)

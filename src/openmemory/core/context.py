@@ -1,8 +1,9 @@
 """A turn of a conversation is understood with its neighbours in the same session.
 
-Nothing is stored for it: columns arrive in conversation order, and neighbours are read by shifting them.
+Nothing is stored for it: columns are in conversation order, and neighbours are read by shifting them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,46 +11,77 @@ import numpy as np
 import numpy.typing as npt
 
 Number = TypeVar("Number", np.int64, np.float32)
-Weights = tuple[float, ...]
 
 NO_SESSION = 0
+OWN_TENTHS = 10
+"""Lexical context is in tenths, so that it stays whole: 25 tenths times a frequency of 7 fits a byte."""
 
+_LEXICAL_PREVIOUS = (5, 3, 2)
+_LEXICAL_FOLLOWING = (3, 2)
+_DENSE_PREVIOUS = (0.3, 0.2)
+_DENSE_FOLLOWING = (0.2,)
 _FARTHEST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Which rows are neighbours: `same[k - 1][i]` says if rows i and i + k are of one session, k up to 3."""
+    """The neighbours of each row: for each distance, what a row takes of the one so far before or after it.
 
-    same: tuple[npt.NDArray[np.bool_], ...]
+    `lexical` and `dense` hold pairs of a distance, negative for the row after, and the weights of the rows that have
+    such a neighbour, 0 for those that have none.
+    """
+
+    lexical: tuple[tuple[int, npt.NDArray[np.int64]], ...]
+    dense: tuple[tuple[int, npt.NDArray[np.float32]], ...]
 
     @classmethod
     def of(cls, sessions: npt.NDArray[np.int64]) -> "Context":
         """Return the context of rows with these session keys: 0 is no session, rows of one are adjacent."""
-        inside = sessions != NO_SESSION
-        same = []
-        for distance in range(1, min(_FARTHEST, len(sessions) - 1) + 1):
-            pair = sessions[distance:] == sessions[:-distance]
-            pair &= inside[distance:]
-            if not pair.any():
-                break
-            same.append(pair)
-        return cls(tuple(same))
+        pairs = list(_pairs(sessions))
+        return cls(
+            lexical=tuple(_weighed(pairs, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING, np.int64)),
+            dense=tuple(_weighed(pairs, _DENSE_PREVIOUS, _DENSE_FOLLOWING, np.float32)),
+        )
 
-    def added(
-        self, values: npt.NDArray[Number], total: npt.NDArray[Number], previous: Weights, following: Weights
-    ) -> npt.NDArray[Number]:
-        """Add the neighbours' `values`, weighted by distance, to `total` and return it; the last axis is
-        rows.
+    def in_tenths(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return ten times `values` with the neighbours' share added; the last axis is rows."""
+        return _added(values, values * OWN_TENTHS, self.lexical)
 
-        `previous[0]` weighs the turn before, `following[0]` the turn after.
-        """
-        kind = values.dtype.type
-        for distance, pair in enumerate(self.same, start=1):
-            if distance <= len(previous):
-                weight = pair * kind(previous[distance - 1])
-                total[..., distance:] += values[..., :-distance] * weight
-            if distance <= len(following):
-                weight = pair * kind(following[distance - 1])
-                total[..., :-distance] += values[..., distance:] * weight
-        return total
+    def near(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return what the neighbours of each row contribute to its dense score, its own value left out."""
+        return _added(values, np.zeros_like(values), self.dense)
+
+
+def _pairs(sessions: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.bool_]]:
+    """Yield for each distance which rows i and i + distance are of one session."""
+    inside = sessions != NO_SESSION
+    for distance in range(1, min(_FARTHEST, len(sessions) - 1) + 1):
+        pair = sessions[distance:] == sessions[:-distance]
+        pair &= inside[distance:]
+        if not pair.any():
+            return
+        yield pair
+
+
+def _weighed(
+    pairs: list[npt.NDArray[np.bool_]], previous: tuple[float, ...], following: tuple[float, ...], kind: type[Number]
+) -> Iterator[tuple[int, npt.NDArray[Number]]]:
+    """Yield the weights by distance; `previous[0]` is that of the turn before, `following[0]` of the turn after."""
+    for place, pair in enumerate(pairs):
+        if place < len(previous):
+            yield place + 1, pair * kind(previous[place])
+        if place < len(following):
+            yield -place - 1, pair * kind(following[place])
+
+
+def _added(
+    values: npt.NDArray[Number],
+    total: npt.NDArray[Number],
+    weights: tuple[tuple[int, npt.NDArray[Number]], ...],
+) -> npt.NDArray[Number]:
+    for distance, weight in weights:
+        if distance > 0:
+            total[..., distance:] += values[..., :-distance] * weight
+        else:
+            total[..., :distance] += values[..., -distance:] * weight
+    return total

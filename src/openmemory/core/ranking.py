@@ -6,8 +6,7 @@ Lexical is BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework:
 share of the best possible score of the question, so scores are comparable between questions. Dense is cosine
 similarity. Both understand a turn of a conversation with its neighbours in the session. The recipe and its
 measurements are in docs/explanation/ranking.md. Rows come in conversation order, those of one session
-adjacent; similarities may be estimates from sign bits, and `Scored.exact` replaces a row's own once it is
-known.
+adjacent; similarities may be estimates from sign bits, and a row's own is replaced once the exact one is known.
 """
 
 from collections.abc import Mapping
@@ -17,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import dates
-from openmemory.core.candidates import TERMS_PER_COLUMN, Candidates, Floats, Integers
-from openmemory.core.context import Context
+from openmemory.core.candidates import TERMS_PER_LANE, Candidates, Floats, Integers
 from openmemory.core.question import Question
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
 
@@ -29,14 +27,6 @@ DENSE_WEIGHT = 0.4
 
 _K1 = 0.9
 _B = 0.4
-
-# Lexical context in tenths, so that it stays whole: 25 tenths times a frequency of 7 fits a byte.
-_OWN_TENTHS = 10
-_LEXICAL_PREVIOUS = (5, 3, 2)
-_LEXICAL_FOLLOWING = (3, 2)
-_DENSE_PREVIOUS = (0.3, 0.2)
-_DENSE_FOLLOWING = (0.2,)
-
 _SPEAKER_BOOST = 0.06
 _WHEN_BOOST = 0.06
 _ASKING_MALUS = -0.05
@@ -44,11 +34,6 @@ _DATE_BOOST = 0.1
 _NEAR_DAY_BOOST = 0.05
 _WEEK_AFTER_BOOST = 0.07
 _SALIENCE_PRIOR = 0.02
-
-# Half a packed column, four base-8 digits, as four bytes; and which of the four are not zero.
-_DIGITS = np.arange(4096, dtype=np.uint32)
-_LANES = np.bitwise_or.reduce([((_DIGITS >> (3 * i)) & 7) << (8 * i) for i in range(4)]).astype("<u4")
-_PRESENT = np.array([((_DIGITS >> (3 * i)) & 7) > 0 for i in range(4)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +68,6 @@ class Scored:
         """Return every row's score by the similarities that came with the candidates."""
         return self.partial + self.dense_weight * self.similarities
 
-    def exact(self, rows: Rows, similarities: Floats) -> Floats:
-        """Return the scores of `rows`, whose exact similarities are given in the same order; NaN counts as 0."""
-        return self.partial[rows] + self.dense_weight[rows] * np.nan_to_num(similarities)
-
     def explain(self, row: int, similarity: float) -> Explanation:
         """Return the named parts of one row's score, given its exact similarity."""
         boosts = {name: float(boost[row]) for name, boost in self.boosts.items()}
@@ -101,16 +82,15 @@ def score(candidates: Candidates, question: Question | None) -> Scored:
     With text and embedding: 0.6 lexical + 0.4 dense + boosts. With text alone: lexical + boosts. With the
     embedding alone: dense.
     """
-    context = Context.of(candidates.sessions)
     nothing = np.zeros(len(candidates), np.float32)
     both = question is not None and candidates.similarities is not None
     words, named = nothing, {}
     if question is not None:
-        words = lexical(candidates, len(question.terms), context) * (LEXICAL_WEIGHT if both else 1.0)
+        words = lexical(candidates, len(question.terms)) * np.float32(LEXICAL_WEIGHT if both else 1.0)
         named = boosts(candidates, question)
     near, own = nothing, nothing
     if candidates.similarities is not None:
-        near, own = dense(candidates.similarities, context, DENSE_WEIGHT if both else 1.0)
+        near, own = dense(candidates, candidates.similarities, DENSE_WEIGHT if both else 1.0)
     partial = words + near
     for boost in named.values():
         partial += boost
@@ -118,7 +98,7 @@ def score(candidates: Candidates, question: Question | None) -> Scored:
     return Scored(words, near, own, named, partial, similarities, candidates.occurred_at_s)
 
 
-def lexical(candidates: Candidates, terms: int, context: Context) -> Floats:
+def lexical(candidates: Candidates, terms: int) -> Floats:
     """Return each row's BM25 with the conversation's context, as a share of the best possible: 0 to 1.
 
     f = sum of w * frequency and dl = sum of w * length over the row (w = 1), the turns before (0.5, 0.3, 0.2)
@@ -129,35 +109,27 @@ def lexical(candidates: Candidates, terms: int, context: Context) -> Floats:
     rows = len(candidates)
     if rows == 0 or terms == 0:
         return np.zeros(rows, np.float32)
-    packed = candidates.packed
-    if terms > TERMS_PER_COLUMN * len(packed):
-        raise ValueError(f"{terms} terms do not fit {len(packed)} packed columns")
-    weights = np.log1p((rows - (df := _holders(packed, terms)) + 0.5) / (df + 0.5)).astype(np.float32)
-    own = np.stack([_spread(column) for column in packed] + [candidates.lengths])
-    tenths = context.added(own, own * _OWN_TENTHS, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING)
-    lengths = tenths[-1].astype(np.float32)
-    norms = lengths * np.float32(_OWN_TENTHS * _K1 * _B / max(float(lengths.mean()), 1.0))
-    norms += np.float32(_OWN_TENTHS * _K1 * (1 - _B))
+    if terms != len(candidates.holders):
+        raise ValueError(f"{terms} terms are asked for, the candidates know of {len(candidates.holders)}")
+    weights = np.log1p((rows - candidates.holders + 0.5) / (candidates.holders + 0.5)).astype(np.float32)
+    norms = candidates.surroundings.norms
     total = np.zeros(rows, np.float32)
-    for column in range(len(packed)):
-        first = TERMS_PER_COLUMN * column
-        frequencies = _frequencies(tenths[column], terms - first)
-        total += weights[first : first + len(frequencies)] @ (frequencies / (frequencies + norms))
+    for place, lane in enumerate(candidates.lanes):
+        some = weights[TERMS_PER_LANE * place : TERMS_PER_LANE * (place + 1)]
+        frequencies = _frequencies(candidates.surroundings.context.in_tenths(lane), len(some))
+        total += some @ (frequencies / (frequencies + norms))
     total /= weights.sum()
     return total
 
 
-def dense(similarities: Floats, context: Context, weight: float) -> tuple[Floats, Floats]:
+def dense(candidates: Candidates, similarities: Floats, weight: float) -> tuple[Floats, Floats]:
     """Return what the neighbours contribute to each row's dense score, and the weight of its own similarity.
 
     dense = weight * (sum of w * similarity / sum of w) over the row (w = 1), the turns before (0.3, 0.2) and
     after it (0.2), those present only.
     """
-    ones = np.ones(similarities.shape, np.float32)
-    own = weight / context.added(ones, ones.copy(), _DENSE_PREVIOUS, _DENSE_FOLLOWING)
-    near = context.added(similarities, np.zeros_like(similarities), _DENSE_PREVIOUS, _DENSE_FOLLOWING)
-    near *= own
-    return near, own
+    own = candidates.surroundings.own_weights * np.float32(weight)
+    return candidates.surroundings.context.near(similarities) * own, own
 
 
 def boosts(candidates: Candidates, question: Question) -> dict[str, Floats]:
@@ -202,27 +174,10 @@ def estimate(distances: Integers, bits: int) -> Floats:
     return cosines[distances]
 
 
-def _holders(packed: tuple[Integers, ...], terms: int) -> npt.NDArray[np.float64]:
-    """Return how many rows have each term."""
-    counts = [
-        _PRESENT @ np.bincount((column >> shift) & 0xFFF, minlength=4096) for column in packed for shift in (0, 12)
-    ]
-    return np.concatenate(counts)[:terms]
-
-
-def _spread(column: Integers) -> Integers:
-    """Return the eight base-8 digits of each number as its eight bytes."""
-    halves = np.empty((len(column), 2), "<u4")
-    halves[:, 0] = _LANES[column & 0xFFF]
-    halves[:, 1] = _LANES[(column >> 12) & 0xFFF]
-    return halves.reshape(-1).view("<i8")
-
-
-def _frequencies(lanes: Integers, terms: int) -> Floats:
-    """Return the bytes of `lanes` as one row of numbers a term."""
-    count = min(terms, TERMS_PER_COLUMN)
-    lanes_by_row = lanes.view(np.uint8).reshape(-1, TERMS_PER_COLUMN)
-    return np.ascontiguousarray(lanes_by_row[:, :count].T, np.float32)
+def _frequencies(lane: Integers, terms: int) -> Floats:
+    """Return the bytes of a lane as one row of numbers a term."""
+    by_row = lane.astype("<i8", copy=False).view(np.uint8).reshape(-1, TERMS_PER_LANE)
+    return np.ascontiguousarray(by_row[:, :terms].T, np.float32)
 
 
 def _times(flags: npt.NDArray[np.bool_], boost: float) -> Floats:

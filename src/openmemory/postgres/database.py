@@ -1,25 +1,26 @@
 """Connections, and the two doors to rows: one tenant's, and the operator's registry."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, errors, sql
-from psycopg.pq import Escaping, TransactionStatus
+from psycopg import AsyncCursor, errors
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.adaptation import register_types
-from openmemory.postgres.direct import EXTENSION_SCHEMA
 from openmemory.postgres.failures import first_line, translated
-from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
+from openmemory.postgres.statements import Call, Names, Statement
 
 Row = TypeVar("Row")
-Connection = AsyncConnection[tuple[object, ...]]
+OtherRow = TypeVar("OtherRow")
+Result = TypeVar("Result")
 
 _CONNECTIONS_AT_LEAST = 4
 _GRACE_S = 5.0
@@ -117,9 +118,9 @@ class Database:
     ) -> None:
         self.names = names
         self._rendered = Rendered(names)
-        self._settings = _settings(statement_timeout_ms)
+        self._settings = session_settings(statement_timeout_ms)
         self._behind_pooler = behind_pooler
-        self._openings = _Openings(b"", b"")
+        self._openings = Openings.nothing()
         self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
         self._pool = AsyncConnectionPool[Connection](
             conninfo.get("conninfo", ""),
@@ -149,7 +150,8 @@ class Database:
         try:
             await self._pool.open(wait=True, timeout=30)
             async with self._pool.connection() as connection:
-                self._openings = await _openings(connection, self.names, self._settings if self._behind_pooler else ())
+                local = self._settings if self._behind_pooler else {}
+                self._openings = await openings(connection, self.names, local)
         except (psycopg.Error, PoolTimeout) as error:
             await self._pool.close()
             raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
@@ -162,15 +164,42 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def tenant(self, scope: Scope, *, read_only: bool = False) -> AsyncIterator[TenantTx]:
+    async def tenant(
+        self, scope: Scope, *, read_only: bool = False, planned_once: bool = False
+    ) -> AsyncIterator[TenantTx]:
         """Open a transaction that can only see and change `scope.tenant`; commit at the end, roll back on error.
 
         The role, the tenant and the limits are set in one round trip and are gone with the transaction, so it is
-        safe behind a transaction pooler.
+        safe behind a transaction pooler. `planned_once`, of one that only reads: no statement in it has a condition
+        that its parameters switch off, so that one plan does for all.
         """
-        opening = self._openings.reading if read_only else self._openings.writing
+        reading = self._openings.reading_as_planned if planned_once else self._openings.reading
+        opening = reading if read_only else self._openings.writing
         async with self._transaction(opening, scope.tenant) as connection:
             yield TenantTx(connection, self._rendered, scope)
+
+    async def at_once(self, scope: Scope, first: Call[Row], second: Call[OtherRow]) -> tuple[list[Row], list[OtherRow]]:
+        """Run two statements that read as `scope.tenant`, planned once, and return the rows of each.
+
+        They make one round trip and one transaction, with the same role, tenant and limits as any other.
+        """
+
+        async def ask(connection: Connection) -> tuple[list[Row], list[OtherRow]]:
+            async with connection.pipeline():
+                await connection.execute(self._openings.at_once, [scope.tenant])
+                one = await self._sent(connection, scope, first)
+                other = await self._sent(connection, scope, second)
+            return await one.fetchall(), await other.fetchall()
+
+        with translated():
+            async with asyncio.timeout(self._patience_s):
+                connection, rows = await self._begun(ask)
+                await self._give_back(connection)
+                return rows
+
+    async def _sent(self, connection: Connection, scope: Scope, call: Call[Row]) -> AsyncCursor[Row]:
+        cursor = connection.cursor(binary=True, row_factory=call.statement.rows)
+        return await cursor.execute(self._rendered[call.statement], {**call.params, "tenant": scope.tenant})
 
     @asynccontextmanager
     async def registry(self) -> AsyncIterator[RegistryTx]:
@@ -183,31 +212,28 @@ class Database:
         # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         with translated():
             async with asyncio.timeout(self._patience_s):
-                connection = await self._begun(opening, tenant)
+                connection, _ = await self._begun(lambda one: one.execute(_begin(one, opening, tenant), prepare=False))
                 try:
                     yield connection
                     await connection.execute("COMMIT", prepare=False)
                 finally:
                     await self._give_back(connection)
 
-    async def _begun(self, opening: bytes, tenant: str | None) -> Connection:
-        """Return a connection with its transaction open.
+    async def _begun(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
+        """Return a connection on which the first work of a transaction is done, and its result.
 
-        After PostgreSQL was restarted those in the pool are dead, which shows when a transaction opens. Nothing was
-        done by then, so another connection is taken; a pool has no more dead ones than connections.
+        After PostgreSQL was restarted those in the pool are dead, which shows then. Nothing was changed by that time,
+        so another connection is taken; a pool has no more dead ones than connections.
         """
         for dead in range(self._pool.max_size + 1):
             connection = await self._pool.getconn()
             try:
-                begin = opening if tenant is None else opening + _literal(connection, tenant)
-                await connection.execute(begin, prepare=False)
+                return connection, await work(connection)
             except BaseException as error:
                 ended = isinstance(error, psycopg.OperationalError) and (connection.broken or _ends_session(error))
                 await self._give_back(connection, close=ended)
                 if not ended or dead == self._pool.max_size:
                     raise
-            else:
-                return connection
         raise AssertionError("unreachable")
 
     async def _give_back(self, connection: Connection, *, close: bool = False) -> None:
@@ -222,47 +248,12 @@ class Database:
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)
         if not self._behind_pooler:
-            await connection.execute("; ".join(f"SET {pair}" for pair in self._settings).encode(), prepare=False)
+            pairs = [f"SET {name} = {value}" for name, value in self._settings.items()]
+            await connection.execute("; ".join(pairs).encode(), prepare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Openings:
-    """The strings that open a tenant's transaction, all but the tenant's own literal."""
-
-    writing: bytes
-    reading: bytes
-
-
-def _settings(timeout_ms: int) -> tuple[str, ...]:
-    """Return what holds in every transaction.
-
-    Every statement reaches its rows through an index that begins with the tenant. On small or freshly filled tables
-    the planner would rather read the whole table, other tenants' rows too, so it may not.
-    """
-    return (f"statement_timeout = {timeout_ms}", "enable_seqscan = off", "enable_bitmapscan = off", "jit = off")
-
-
-async def _openings(connection: Connection, names: Names, settings: tuple[str, ...]) -> _Openings:
-    """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session."""
-    cursor = await connection.execute(EXTENSION_SCHEMA)
-    found = await cursor.fetchone()
-    if found is None:
-        raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
-    schemas = ", ".join(sql.Identifier(str(name)).as_string() for name in (names.schema, found[0]))
-    role = sql.Identifier(names.app_role).as_string()
-    pairs = (f"ROLE {role}", f"search_path = {schemas}", *settings)
-    local = "".join(f"SET LOCAL {pair}; " for pair in pairs)
-    # A question's plan depends on its parameters: the tenant, and which filters are null. Not so for writes, where it
-    # would have each foreign key's check planned anew for every row.
-    # A question's rows come in the order of the tenant index; on a small table a sort would seem cheaper.
-    custom = "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_sort = off; "
-    tenant = "SET LOCAL app.current_tenant = "
-    return _Openings(f"BEGIN; {local}{tenant}".encode(), f"BEGIN READ ONLY; {local}{custom}{tenant}".encode())
-
-
-def _literal(connection: Connection, text: str) -> bytes:
-    """Return `text` quoted by libpq for this connection."""
-    return Escaping(connection.pgconn).escape_literal(text.encode())
+def _begin(connection: Connection, opening: bytes, tenant: str | None) -> bytes:
+    return opening if tenant is None else opening + literal(connection, tenant)
 
 
 def _ends_session(error: psycopg.Error) -> bool:

@@ -86,8 +86,10 @@ SELECT m.id, m.content
  ORDER BY m.id;
 
 -- name: embed
+-- A server that knows the row by its number must see that it is another one: bit 62 says so.
 UPDATE {vectors} v
-   SET embedding = g.embedding::{vector_type}
+   SET embedding = g.embedding::{vector_type},
+       seq = v.seq | 4611686018427387904
   FROM unnest(%(ids)s::uuid[], %(embeddings)s::text[]) AS g (id, embedding)
  WHERE v.tenant_id = %(tenant)s
    AND v.id = g.id

@@ -15,7 +15,7 @@ from openmemory.core.memory import Embedding, JsonValue, Memory, NewMemory, Plac
 from openmemory.errors import MemoryExists
 from openmemory.postgres.adaptation import Floats, Instants, Texts, Uuids
 from openmemory.postgres.database import TenantTx
-from openmemory.postgres.statements import statement
+from openmemory.postgres.statements import Call, statement
 from openmemory.postgres.vectors import search_columns
 
 
@@ -59,6 +59,21 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Candidates, of which the `k` best are wanted, none of a score below `min_score`.
+
+    `ids`: 16 raw bytes each. The score of one is `partial + weight * similarity` to `embedding`.
+    """
+
+    ids: npt.NDArray[np.void]
+    partials: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    embedding: Embedding | None
+    k: int
+    min_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Id:
     id: UUID
 
@@ -96,28 +111,23 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: f
         raise MemoryExists("an id is taken by another memory of this tenant") from error
 
 
-async def nearest(
-    tx: TenantTx,
-    ids: npt.NDArray[np.void],
-    partials: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    embedding: Embedding | None,
-    k: int,
-    min_score: float | None,
-) -> list[Near]:
-    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first.
+async def nearest(tx: TenantTx, wanted: Wanted) -> list[Near]:
+    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first."""
+    call = nearest_call(wanted)
+    return await tx.all(call.statement, **call.params)
 
-    `ids` are raw, 16 bytes each, as `vectors.scan` returns them.
-    """
-    return await tx.all(
-        _NEAREST,
-        ids=Uuids(ids),
-        partials=Floats(partials),
-        weights=Floats(weights),
-        embedding=embedding,
-        k=k,
-        min_score=min_score,
-    )
+
+def nearest_call(wanted: Wanted) -> Call[Near]:
+    """Return the statement of `nearest` with its parameters."""
+    params = {
+        "ids": Uuids(wanted.ids),
+        "partials": Floats(wanted.partials),
+        "weights": Floats(wanted.weights),
+        "embedding": wanted.embedding,
+        "k": wanted.k,
+        "min_score": wanted.min_score,
+    }
+    return Call(_NEAREST, params)
 
 
 async def get(tx: TenantTx, memory_id: UUID) -> Memory | None:

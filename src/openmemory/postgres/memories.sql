@@ -53,23 +53,22 @@ SELECT id, fingerprint, primary_sector, sectors
 
 -- name: nearest
 -- The k best of the rows that ranked best by estimate, now with the exact similarity, best first. An old database has
--- a row for each sector of a memory: the nearest of them counts.
+-- a row for each sector of a memory: the nearest of them counts. A place is looked up in the array of ids, since a join
+-- with the arrays would compare each row with each entry.
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
-       m.version, best.similarity, best.place::int4
-  FROM (SELECT found.id, found.place, found.similarity, found.score
-          FROM (SELECT g.id, g.place, max({similarity}) AS similarity,
-                       g.partial + g.weight * coalesce(max({similarity}), 0) AS score
-                  FROM {vectors} v
-                  JOIN unnest(%(ids)s::uuid[], %(partials)s::float4[], %(weights)s::float4[])
-                       WITH ORDINALITY AS g (id, partial, weight, place)
-                    ON g.id = v.id
-                 WHERE v.tenant_id = %(tenant)s
-                   AND v.id = ANY (%(ids)s)
-                 GROUP BY g.place, g.id, g.partial, g.weight
-                OFFSET 0) AS found
-         WHERE %(min_score)s::float8 IS NULL OR found.score >= %(min_score)s
-         ORDER BY found.score DESC, found.place
+       m.version, best.similarity, best.place
+  FROM (SELECT id, place, similarity, score
+          FROM (SELECT id, place, similarity,
+                       (%(partials)s::float4[])[place] + (%(weights)s::float4[])[place] * coalesce(similarity, 0)
+                       AS score
+                  FROM (SELECT v.id, array_position(%(ids)s::uuid[], v.id) AS place, max({similarity}) AS similarity
+                          FROM {vectors} v
+                         WHERE v.tenant_id = %(tenant)s
+                           AND v.id = ANY (%(ids)s)
+                         GROUP BY v.id) AS found) AS scored
+         WHERE %(min_score)s::float8 IS NULL OR score >= %(min_score)s
+         ORDER BY score DESC, place
          LIMIT %(k)s) AS best
   JOIN {memories} m
     ON m.tenant_id = %(tenant)s

@@ -36,6 +36,21 @@ class Statement(Generic[Row]):
     row: type[Row]
     rows: BaseRowFactory[Row]
 
+    def filled_in(self, **conditions: str) -> "Statement[Row]":
+        """Return this statement with SQL of our own, which may bind parameters, in place of some `{name}`s."""
+        template = self.template
+        for name, condition in conditions.items():
+            template = template.replace(f"{{{name}}}", condition)
+        return replace(self, name=f"{self.name} {' '.join(conditions.values())}", template=template)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Row]):
+    """A statement with its parameters, all but the tenant."""
+
+    statement: Statement[Row]
+    params: Mapping[str, object]
+
 
 def statement(name: str, row: type[Row]) -> Statement[Row]:
     """Return the block `name` ("memories.search": block search of memories.sql).

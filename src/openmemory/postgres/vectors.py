@@ -2,45 +2,47 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, reduce
+from operator import xor
 from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from pgvector import SparseVector
 from psycopg.types.json import Jsonb
 
-from openmemory.core.candidates import TERMS_PER_COLUMN, Candidates
-from openmemory.core.memory import Embedding, Filters, NewMemory
-from openmemory.core.ranking import estimate
+from openmemory.core.candidates import Integers
+from openmemory.core.corpus import Columns
+from openmemory.core.memory import Filters, NewMemory
+from openmemory.core.scope import Scope
 from openmemory.core.text import TermVector, session_key, speaker_key
-from openmemory.postgres.adaptation import TERM_SPACE, TermLists, Vectors
+from openmemory.postgres import columns
+from openmemory.postgres.adaptation import TermLists, Vectors
+from openmemory.postgres.columns import Sent
 from openmemory.postgres.database import TenantTx
-from openmemory.postgres.statements import statement
+from openmemory.postgres.statements import Call, Names, Statement, statement
 
-Entry = TypeVar("Entry", bound=np.generic)
+Row = TypeVar("Row")
 
 _INDEX_ROW_BYTES = 2704
 _INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and headers
 _TERM_BYTES = 8
 _TERMS_AT_MOST = 250
-_EPOCH_2000_S = 946_684_800
-
-
-_NUMBER = np.dtype(">f8")
-_LOCATOR = np.dtype([("id", "V16"), ("session", ">i8")])
-_TERM_BITS, _HAMMING_BITS, _LENGTH_BITS = 24, 14, 13
-_LENGTHS = (1 << _LENGTH_BITS) - 1
+_ROWS_IN_A_STRING = 250_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Scanned:
-    numbers: bytes | None
-    locators: bytes | None
-    more_terms: bytes | None
-    passing: bytes | None
-    speaking: bytes | None
-    occurred_at: bytes | None
+class Version:
+    """Which rows there are: how many, a digest of their numbers, and the table they are in."""
+
+    rows: int
+    digest: int
+    of_table: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    seqs: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +52,10 @@ class _Terms:
 
 _INSERT = statement("vectors.insert", type(None))
 _DELETE = statement("vectors.delete", type(None))
-_SCAN = statement("vectors.scan", _Scanned)
+_VERSION = statement("vectors.version", Version)
+_COLUMNS = statement("vectors.columns", Sent)
+_PASSING = statement("vectors.passing", _Passing)
 _TERM_SAMPLE = statement("vectors.term_sample", _Terms)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a question looks for: term keys (at most 16), a direction, a speaker's key; whether instants matter."""
-
-    terms: Sequence[int] = ()
-    embedding: Embedding | None = None
-    speaker: int | None = None
-    dated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Visible:
-    """Every row that a scope may see, in conversation order; `passes` says which the filters leave."""
-
-    ids: npt.NDArray[np.void]
-    passes: npt.NDArray[np.bool_]
-    candidates: Candidates
 
 
 async def insert(tx: TenantTx, memory: NewMemory) -> None:
@@ -91,7 +76,7 @@ def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
 
 def traits(terms: TermVector, marks: int) -> int:
     """Return what a text is like as it is stored: the count of its terms below, its marks above."""
-    return marks << _LENGTH_BITS | min(terms.length, _LENGTHS)
+    return marks << columns.LENGTH_BITS | min(terms.length, columns.LENGTHS)
 
 
 def term_cap(dimension: int) -> int:
@@ -107,96 +92,93 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
     return await tx.run(_DELETE, id=memory_id)
 
 
-async def scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> Visible:
-    """Return every row of the scope, with what the ranking needs to know of it."""
-    scanned = await tx.one(_SCAN, **_scan_params(tx, wanted, filters))
-    return _once_each(_visible(scanned or _Scanned(None, None, None, None, None, None), wanted, tx.names.dimension))
+async def version(tx: TenantTx, *, shared: bool = False) -> Version:
+    """Return the version of the rows that the scope may see; `shared` adds to a user's rows those of no user."""
+    call = version_call(tx.scope, tx.names, shared=shared)
+    return await tx.one(call.statement, **call.params) or Version(0, 0, 0)
 
 
-async def explain_scan(tx: TenantTx, wanted: Wanted, filters: Filters) -> tuple[str, ...]:
-    """Return PostgreSQL's plan of `scan`."""
-    return await tx.explain(_SCAN, **_scan_params(tx, wanted, filters))
+def version_call(scope: Scope, names: Names, *, shared: bool = False) -> Call[Version]:
+    """Return the statement of `version` with its parameters."""
+    return Call(_of_scope(_VERSION, scope, shared=shared), _scope_params(scope, names))
+
+
+async def explain_version(tx: TenantTx, *, shared: bool = False) -> tuple[str, ...]:
+    """Return PostgreSQL's plan of `version`."""
+    return await tx.explain(_of_scope(_VERSION, tx.scope, shared=shared), **_scope_params(tx.scope, tx.names))
+
+
+async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, int]:
+    """Return the rows that the scope may see and the digest of their numbers, or those that came `after` a place.
+
+    A memory that was changed is not among those that came after. Raises DatabaseUnavailable if the vectors have
+    another dimension than this process began with.
+    """
+    sent = await tx.all(_of_scope(_COLUMNS, tx.scope, shared=shared), **_columns_params(tx, after))
+    return columns.decoded(sent, tx.names.dimension), reduce(xor, (part.digest for part in sent), 0)
+
+
+async def passing(tx: TenantTx, filters: Filters) -> Integers:
+    """Return the places of the rows that the filters leave."""
+    found = await tx.one(_of_scope(_PASSING, tx.scope, shared=filters.include_shared), **_passing_params(tx, filters))
+    return columns.places(found.seqs or b"" if found else b"")
+
+
+async def explain_rows(tx: TenantTx, *, shared: bool = False) -> tuple[str, ...]:
+    """Return PostgreSQL's plan of `rows`."""
+    return await tx.explain(_of_scope(_COLUMNS, tx.scope, shared=shared), **_columns_params(tx, None))
+
+
+async def explain_passing(tx: TenantTx, filters: Filters) -> tuple[str, ...]:
+    """Return PostgreSQL's plan of `passing`."""
+    return await tx.explain(
+        _of_scope(_PASSING, tx.scope, shared=filters.include_shared), **_passing_params(tx, filters)
+    )
 
 
 async def term_sample(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
     """Return the term keys of up to `most` memories of the scope."""
     rows = await tx.all(_TERM_SAMPLE, user=tx.scope.user, project=tx.scope.project, most=most)
-    return [_keys(row.terms) for row in rows]
+    return [columns.keys(row.terms) for row in rows]
 
 
-def _scan_params(tx: TenantTx, wanted: Wanted, filters: Filters) -> dict[str, object]:
+def _of_scope(statement: Statement[Row], scope: Scope, *, shared: bool) -> Statement[Row]:
+    """Return the statement for the kind of scope that asks.
+
+    One text for every kind would have conditions that only a plan for given parameters can drop.
+    """
+    return _narrowed(statement, scope.user is not None, shared, scope.project is not None)
+
+
+@cache
+def _narrowed(statement: Statement[Row], user: bool, shared: bool, project: bool) -> Statement[Row]:
+    of_user = "(user_id = %(user)s OR user_id IS NULL)" if shared else "user_id = %(user)s"
+    conditions = [*([of_user] if user else []), *(["project_id = %(project)s"] if project else [])]
+    return statement.filled_in(of_scope=" AND ".join(conditions) or "true")
+
+
+def _scope_params(scope: Scope, names: Names) -> dict[str, object]:
+    return {"user": scope.user, "project": scope.project, "table": names.table(names.vectors)}
+
+
+def _columns_params(tx: TenantTx, after: int | None) -> dict[str, object]:
     return {
-        "user": tx.scope.user,
-        "project": tx.scope.project,
-        "shared": filters.include_shared,
-        "terms": _digits(wanted.terms[:TERMS_PER_COLUMN]),
-        "more_terms": _digits(wanted.terms[TERMS_PER_COLUMN:]),
-        "embedding": wanted.embedding,
-        "speaker": wanted.speaker,
-        "dated": wanted.dated,
+        **_scope_params(tx.scope, tx.names),
+        "after": after,
+        "first_writings": columns.PLACES,
+        "rows_at_most": _ROWS_IN_A_STRING,
+    }
+
+
+def _passing_params(tx: TenantTx, filters: Filters) -> dict[str, object]:
+    return {
+        **_scope_params(tx.scope, tx.names),
         "session_id": filters.session_id,
         "sectors": filters.sectors,
         "since": filters.since,
         "until": filters.until,
-        "filtered": filters.narrow,
         "by_memory": filters.need_memories,
         "tags": list(filters.tags),
         "tags_any": list(filters.tags_any) or None,
         "metadata": Jsonb(filters.metadata) if filters.metadata else None,
     }
-
-
-def _digits(keys: Sequence[int]) -> SparseVector | None:
-    """Return the question's terms weighted 1, 8, 64, …: an inner product then holds every frequency as a digit.
-
-    Exact for eight terms, since 8^8 = 2^24 is what a float4 can count to.
-    """
-    return SparseVector({key: 8**place for place, key in enumerate(keys)}, TERM_SPACE) if keys else None
-
-
-def _visible(scanned: _Scanned, wanted: Wanted, dimension: int) -> Visible:
-    numbers = np.frombuffer(scanned.numbers or b"", _NUMBER).astype(np.int64)
-    rows = np.frombuffer(scanned.locators or b"", _LOCATOR)
-    hamming = (numbers >> _TERM_BITS) & ((1 << _HAMMING_BITS) - 1)
-    traits = numbers >> (_TERM_BITS + _HAMMING_BITS)
-    terms = [numbers & ((1 << _TERM_BITS) - 1)] if wanted.terms else []
-    if scanned.more_terms is not None:
-        terms.append(np.frombuffer(scanned.more_terms, ">f8").astype(np.int64))
-    speaking = _column(scanned.speaking, np.dtype(np.bool_), len(rows))
-    return Visible(
-        ids=rows["id"],
-        passes=_column(scanned.passing, np.dtype(np.bool_), len(rows), otherwise=True),
-        candidates=Candidates(
-            packed=tuple(terms),
-            lengths=traits & _LENGTHS,
-            sessions=rows["session"].astype(np.int64),
-            similarities=None if wanted.embedding is None else estimate(hamming, dimension),
-            speakers=(speaking * (wanted.speaker or 0)).astype(np.int32),
-            marks=(traits >> _LENGTH_BITS).astype(np.uint8),
-            occurred_at_s=_seconds(_column(scanned.occurred_at, np.dtype(">i8"), len(rows))),
-        ),
-    )
-
-
-def _column(column: bytes | None, kind: np.dtype[Entry], rows: int, *, otherwise: bool = False) -> npt.NDArray[Entry]:
-    """Return a column that a question may do without: then `otherwise` for each row."""
-    return np.full(rows, otherwise, kind) if column is None else np.frombuffer(column, kind)
-
-
-def _seconds(since_2000_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return since_2000_us.astype(np.int64) // 1_000_000 + _EPOCH_2000_S
-
-
-def _once_each(visible: Visible) -> Visible:
-    """Leave the first of neighbouring rows of one memory: an old database has one for each of its sectors."""
-    repeated = visible.ids[1:] == visible.ids[:-1]
-    if not repeated.any():
-        return visible
-    kept = np.concatenate(([True], ~repeated))
-    return Visible(visible.ids[kept], visible.passes[kept], visible.candidates.only(kept))
-
-
-def _keys(binary: bytes) -> npt.NDArray[np.int32]:
-    """Return the indices of a sparsevec as sent: int4 dimensions, int4 count, int4 unused, the indices, the values."""
-    count = int.from_bytes(binary[4:8], "big")
-    return np.frombuffer(binary, ">i4", count, 12).astype(np.int32)

@@ -1,9 +1,10 @@
 -- name: insert
--- The search row of a memory that is there; what it shares with the memory is read from there.
+-- The search row of a memory that is there; what it shares with the memory is read from there. A row is never changed
+-- in place: written again it has another number, the memory's own with its version in bits 48 to 61.
 INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at,
                        seq, sectors, speaker_key, traits, terms, embedding)
 SELECT m.tenant_id, m.id, m.primary_sector, m.user_id, m.project_id, m.session_id, g.session_key, m.occurred_at,
-       m.seq, m.sectors, g.speaker_key, g.traits, g.terms, g.embedding
+       m.seq + ((m.version - 1) %% 16384 * 281474976710656), m.sectors, g.speaker_key, g.traits, g.terms, g.embedding
   FROM unnest(%(ids)s::uuid[], %(session_keys)s::int8[], %(speaker_keys)s::int4[], %(traits)s::int4[],
               %(terms)s::sparsevec[], %(embeddings)s::vector[])
        AS g (id, session_key, speaker_key, traits, terms, embedding)
@@ -16,44 +17,54 @@ DELETE FROM {vectors}
  WHERE tenant_id = %(tenant)s
    AND id = %(id)s;
 
--- name: scan
--- Every row the scope may see, in the order of the conversations, read from the tenant index alone.
--- Each column is one string of fixed-size big-endian entries: the client reads a few values, not a thousand rows.
--- An entry of `numbers` is a float8, the sum of whole numbers side by side, exact below 2^53: the frequencies of the
--- question's terms as base-8 digits, from 2^24 the Hamming distance to its code, from 2^38 the traits. Sending a value
--- costs more than computing it, so it is one value, and what does not depend on the question is stored as sent.
--- A row without an embedding counts as at right angles to every question, so it is no nearer than chance.
--- The later columns are for those questions that need them, else they are null.
-SELECT string_agg(float8send(coalesce(code <~> (SELECT binary_quantize(%(embedding)s::vector)::bit({dimension})),
-                                      {dimension} / 2)
-                             * 16777216::float8
-                             - coalesce(terms <#> %(terms)s::sparsevec, 0)
-                             + traits * 274877906944::float8),
-                  '') AS numbers,
+-- name: version
+-- Which rows the scope may see, told by how many there are and by a digest of their numbers, from the tenant index
+-- alone. No row is changed under its number, so rows of the same version are the same rows; another table's are not.
+SELECT count(*) AS rows,
+       coalesce(bit_xor(hashint8extended(seq, 0)), 0) AS digest,
+       coalesce(to_regclass(%(table)s)::oid::int8, 0) AS of_table
+  FROM {vectors}
+ WHERE tenant_id = %(tenant)s
+   AND {of_scope};
+
+-- name: columns
+-- The rows of the scope, or those that came after a number, from the tenant index alone. Each column is one string of
+-- entries as PostgreSQL sends them, of one size except for the term lists, whose sizes stand beside them: the client
+-- reads a few values, not a thousand rows. A value may not pass 1 GB, so more rows than that make another string.
+SELECT bit_xor(hashint8extended(seq, 0)) AS digest,
        string_agg(locator, '') AS locators,
-       string_agg(CASE WHEN %(more_terms)s::sparsevec IS NOT NULL
-                       THEN float8send(-(terms <#> %(more_terms)s::sparsevec)) END, '') AS more_terms,
-       string_agg(CASE WHEN %(filtered)s THEN boolsend(coalesce(passes, false)) END, '') AS passing,
-       string_agg(CASE WHEN %(speaker)s::int4 IS NOT NULL
-                       THEN boolsend(speaker_key = %(speaker)s::int4) END, '') AS speaking,
-       string_agg(CASE WHEN %(dated)s THEN timestamptz_send(occurred_at) END, '') AS occurred_at
-  FROM (SELECT *,
-               (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
-               AND (%(sectors)s::int2 IS NULL OR sectors & %(sectors)s::int2 <> 0)
-               AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
-               AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
-               AND (NOT %(by_memory)s OR id IN (SELECT m.id
-                                               FROM {memories} m
-                                              WHERE m.tenant_id = %(tenant)s
-                                                AND m.tags @> %(tags)s::text[]
-                                                AND (%(tags_any)s::text[] IS NULL OR m.tags && %(tags_any)s)
-                                                AND (%(metadata)s::jsonb IS NULL OR m.metadata @> %(metadata)s)))
-               AS passes
+       string_agg(int8send(seq), '') AS seqs,
+       string_agg(timestamptz_send(occurred_at), '') AS occurred_at,
+       string_agg(int4send(speaker_key), '') AS speakers,
+       string_agg(int4send(traits), '') AS traits,
+       string_agg(boolsend(code IS NOT NULL), '') AS embedded,
+       string_agg(bit_send(coalesce(code, 0::bit({dimension}))), '') AS codes,
+       string_agg(int4send(length(terms_sent)), '') AS terms_bytes,
+       string_agg(terms_sent, '') AS terms
+  FROM (SELECT locator, seq, occurred_at, speaker_key, traits, code, sparsevec_send(terms) AS terms_sent,
+               (row_number() OVER () - 1) / %(rows_at_most)s AS string
           FROM {vectors}
          WHERE tenant_id = %(tenant)s
-           AND (%(user)s::text IS NULL OR user_id = %(user)s OR (%(shared)s AND user_id IS NULL))
-           AND (%(project)s::text IS NULL OR project_id = %(project)s)
-         ORDER BY user_id, session_id, occurred_at, seq) AS visible;
+           AND {of_scope}
+           AND (%(after)s::int8 IS NULL OR (seq > %(after)s AND seq <= %(first_writings)s))) AS visible
+ GROUP BY string;
+
+-- name: passing
+-- The numbers of the scope's rows that pass the filters.
+SELECT string_agg(int8send(seq), '') AS seqs
+  FROM {vectors}
+ WHERE tenant_id = %(tenant)s
+   AND {of_scope}
+   AND (%(session_id)s::text IS NULL OR session_id = %(session_id)s)
+   AND (%(sectors)s::int2 IS NULL OR sectors & %(sectors)s::int2 <> 0)
+   AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+   AND (NOT %(by_memory)s OR id IN (SELECT m.id
+                                     FROM {memories} m
+                                    WHERE m.tenant_id = %(tenant)s
+                                      AND m.tags @> %(tags)s::text[]
+                                      AND (%(tags_any)s::text[] IS NULL OR m.tags && %(tags_any)s)
+                                      AND (%(metadata)s::jsonb IS NULL OR m.metadata @> %(metadata)s)));
 
 -- name: term_sample
 -- Term lists of the scope, for the words that are common in it.

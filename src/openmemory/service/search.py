@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import ranking, scale
-from openmemory.core.candidates import Candidates
-from openmemory.core.memory import Asked, Embedding, Memory
+from openmemory.core.corpus import Corpus
+from openmemory.core.memory import Asked, Embedding, Filters, Memory
 from openmemory.core.question import Question, understand
 from openmemory.core.ranking import Explanation, Scored
 from openmemory.core.scope import Scope
@@ -17,6 +17,7 @@ from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.memories import Near
 from openmemory.service.clock import Clock
+from openmemory.service.corpora import INLINE_ROWS, Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns
@@ -26,7 +27,7 @@ from openmemory.service.vocabularies import Vocabularies
 # a tenant of 30,000 (recall@10 within 0.1); an embedding alone needs more for the same recall.
 RERANKED = 100
 RERANKED_WITHOUT_TEXT = 500
-_INLINE_ROWS = 20_000
+_CORPORA_BYTES = 64 << 20
 _AT_ONCE, _WAIT_S = 8, 10.0
 
 
@@ -69,6 +70,7 @@ class Search:
         recalls: Recalls,
         clock: Clock,
         turns: SearchTurns | None = None,
+        corpora: Corpora | None = None,
     ) -> None:
         self._database = database
         self._encoder = encoder
@@ -77,6 +79,7 @@ class Search:
         self._clock = clock
         # More searches at once than PostgreSQL has processors only wait for each other there.
         self._turns = turns or SearchTurns(_AT_ONCE, _WAIT_S)
+        self._corpora = corpora or Corpora(_CORPORA_BYTES)
 
     async def find(self, scope: Scope, asked: Asked) -> Found:
         """Return the `asked.k` memories that answer best.
@@ -86,17 +89,46 @@ class Search:
         RateLimited or DatabaseUnavailable if too much is searched at once.
         """
         question, embedding = await self._understood(scope, asked)
-        wanted = _wanted(question, embedding)
-        async with self._turns.turn(scope.tenant), self._database.tenant(scope, read_only=True) as tx:
-            visible = await vectors.scan(tx, wanted, asked.filters)
-            scored = await _scored(visible.candidates, question)
-            reranked = RERANKED if question else RERANKED_WITHOUT_TEXT
-            rows = _best(scored, visible.passes, max(reranked, 2 * asked.k))
-            near = await _nearest(tx, visible, scored, rows, embedding, asked)
-            plan = await vectors.explain_scan(tx, wanted, asked.filters) if asked.explain else ()
-        self._recalls.note(scope, [found.id for found in near])
-        matches = self._matches(near, scored, rows, explain=asked.explain)
-        return Found(matches, Trace("tenant_index", len(visible.ids), len(rows), plan) if asked.explain else None)
+        async with self._turns.turn(scope.tenant):
+            ranked = await self._at_once(scope, asked, question, embedding)
+            if ranked is None:
+                ranked = await self._step_by_step(scope, asked, question, embedding)
+        self._recalls.note(scope, [found.id for found in ranked.near])
+        return Found(self._matches(ranked, explain=asked.explain), ranked.trace)
+
+    async def _at_once(
+        self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
+    ) -> "_Ranked | None":
+        """Rank what is known already, and have PostgreSQL check it and read the best in one round trip.
+
+        Return None where nothing is known, where it changes with each question, and where it no longer holds.
+        """
+        shared = asked.filters.include_shared
+        known = self._corpora.known(scope, shared=shared)
+        if known is None or not known.steady or not len(known.corpus) or asked.filters.narrow or asked.explain:
+            return None
+        scored = await _scored(known.corpus, question, embedding)
+        rows = _best(scored, None, _reranked(asked, question))
+        wanted = _wanted(known.corpus, scored, rows, embedding, asked)
+        check = vectors.version_call(scope, self._database.names, shared=shared)
+        versions, near = await self._database.at_once(scope, check, memories.nearest_call(wanted))
+        return _Ranked(scored, rows, near) if versions == [known.version] else None
+
+    async def _step_by_step(
+        self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
+    ) -> "_Ranked":
+        """Learn what the scope may see now, rank it, and read the best, in one transaction."""
+        shared = asked.filters.include_shared
+        async with self._database.tenant(scope, read_only=True, planned_once=not asked.filters.narrow) as tx:
+            corpus = await self._corpora.of(tx, shared=shared)
+            passes = await _passing(tx, corpus, asked.filters) if asked.filters.narrow else None
+            scored = await _scored(corpus, question, embedding)
+            rows = _best(scored, passes, _reranked(asked, question))
+            near = await memories.nearest(tx, _wanted(corpus, scored, rows, embedding, asked)) if len(rows) else []
+            if not asked.explain:
+                return _Ranked(scored, rows, near)
+            plan = await vectors.explain_rows(tx, shared=shared)
+            return _Ranked(scored, rows, near, Trace("tenant_index", len(corpus), len(rows), plan))
 
     async def _understood(self, scope: Scope, asked: Asked) -> tuple[Question | None, Embedding | None]:
         if asked.text is None and asked.embedding is None:
@@ -110,50 +142,60 @@ class Search:
             return question, asked.embedding
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
 
-    def _matches(self, near: list[Near], scored: Scored, rows: npt.NDArray[np.intp], *, explain: bool) -> list[Match]:
+    def _matches(self, ranked: "_Ranked", *, explain: bool) -> list[Match]:
         now = self._clock()
         matches = []
-        for found in near:
-            parts = scored.explain(int(rows[found.place - 1]), found.similarity or 0.0)
+        for found in ranked.near:
+            parts = ranked.scored.explain(int(ranked.rows[found.place - 1]), found.similarity or 0.0)
             salience = found.salience_now(now)
             match = Match(found, scale.shown(parts.score), salience, parts if explain else None)
             matches.append((ranking.with_prior(parts.score, salience), match))
-        return [match for _, match in sorted(matches, key=lambda ranked: -ranked[0])]
+        return [match for _, match in sorted(matches, key=lambda one: -one[0])]
 
 
-def _wanted(question: Question | None, embedding: Embedding | None) -> vectors.Wanted:
-    if question is None:
-        return vectors.Wanted(embedding=embedding)
-    return vectors.Wanted(question.terms, embedding, question.speaker, dated=question.date is not None)
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """All rows' scores, the rows that were scored again, and of these the memories that are nearest."""
+
+    scored: Scored
+    rows: npt.NDArray[np.intp]
+    near: list[Near]
+    trace: Trace | None = None
 
 
-async def _scored(candidates: Candidates, question: Question | None) -> Scored:
-    if len(candidates) <= _INLINE_ROWS:
-        return ranking.score(candidates, question)
-    return await asyncio.to_thread(ranking.score, candidates, question)
+def _reranked(asked: Asked, question: Question | None) -> int:
+    """Return how many rows are scored again with the exact similarity."""
+    return max(RERANKED if question else RERANKED_WITHOUT_TEXT, 2 * asked.k)
 
 
-def _best(scored: Scored, passes: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.intp]:
+async def _passing(tx: TenantTx, corpus: Corpus, filters: Filters) -> npt.NDArray[np.bool_]:
+    return np.isin(corpus.columns.places, await vectors.passing(tx, filters))
+
+
+async def _scored(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
+    if len(corpus) <= INLINE_ROWS:
+        return _scored_at_once(corpus, question, embedding)
+    return await asyncio.to_thread(_scored_at_once, corpus, question, embedding)
+
+
+def _scored_at_once(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
+    terms = () if question is None else question.terms
+    return ranking.score(corpus.candidates(terms, embedding), question)
+
+
+def _best(scored: Scored, passes: npt.NDArray[np.bool_] | None, count: int) -> npt.NDArray[np.intp]:
     """Return the best `count` rows that pass the filters, best first."""
-    if passes.all():
+    if passes is None:
         return ranking.best(scored, count)
     partial = np.where(passes, scored.partial, np.float32(-np.inf))
     return ranking.best(replace(scored, partial=partial), min(count, int(passes.sum())))
 
 
-async def _nearest(
-    tx: TenantTx,
-    visible: vectors.Visible,
-    scored: Scored,
-    rows: npt.NDArray[np.intp],
-    embedding: Embedding | None,
-    asked: Asked,
-) -> list[Near]:
-    if not len(rows):
-        return []
-    return await memories.nearest(
-        tx,
-        visible.ids[rows],
+def _wanted(
+    corpus: Corpus, scored: Scored, rows: npt.NDArray[np.intp], embedding: Embedding | None, asked: Asked
+) -> memories.Wanted:
+    return memories.Wanted(
+        corpus.ids[rows],
         scored.partial[rows],
         scored.dense_weight[rows],
         embedding,

@@ -72,7 +72,7 @@ async def _acquired(free: asyncio.Semaphore, wait_s: float) -> bool:
         await free.acquire()
         return True
     try:
-        await asyncio.wait_for(free.acquire(), wait_s)
+        async with asyncio.timeout(wait_s):
+            return await free.acquire()
     except TimeoutError:
         return False
-    return True

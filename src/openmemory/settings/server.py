@@ -125,7 +125,7 @@ class AccessSettings(Section):
 
 
 class LimitSettings(Section):
-    """How much one request and one tenant may take."""
+    """How much one request, one tenant and one process may take."""
 
     statement_timeout_ms: int = Field(
         10_000,
@@ -169,6 +169,14 @@ class LimitSettings(Section):
         le=_GIB,
         validation_alias="OM_MAX_UPLOAD_BYTES",
         description="Largest document that is taken in; above it 413.",
+    )
+    search_cache_bytes: Size = Field(
+        ByteSize(256 * _MIB),
+        ge=0,
+        le=1024 * _GIB,
+        validation_alias="OM_SEARCH_CACHE_BYTES",
+        description="Memory of one server process for the codes and terms of the tenants asked last, some 400 bytes a"
+        " memory; a question finds those of other tenants in PostgreSQL, as do all with 0.",
     )
 
 

@@ -1,0 +1,86 @@
+"""How tenants' transactions open: the role, the tenant and the limits, which are gone with the transaction."""
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import AsyncConnection, sql
+from psycopg.pq import Escaping
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import EXTENSION_SCHEMA
+from openmemory.postgres.statements import Names
+
+Connection = AsyncConnection[tuple[object, ...]]
+
+# What is read depends on which parameters are null, and so do good plans. Not so for writes, where each foreign key's
+# check would be planned anew for every row.
+# Rows come in the order of the tenant index; on a small table a sort would seem cheaper.
+_READING = {"enable_sort": "off", "plan_cache_mode": "force_custom_plan"}
+_READING_AS_PLANNED = {"enable_sort": "off", "plan_cache_mode": "force_generic_plan"}
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """What opens a tenant's transaction, all but the tenant: for writing, for reading, for reading as planned once.
+
+    `at_once` is a statement with the tenant as its parameter, for a transaction that ends with the round trip.
+    """
+
+    writing: bytes
+    reading: bytes
+    reading_as_planned: bytes
+    at_once: bytes
+
+    @classmethod
+    def nothing(cls) -> "Openings":
+        """Return what is there before there is a connection."""
+        return cls(b"", b"", b"", b"")
+
+
+def session_settings(timeout_ms: int) -> dict[str, str]:
+    """Return what holds in every transaction.
+
+    Every statement reaches its rows through an index that begins with the tenant. On small or freshly filled tables
+    the planner would rather read the whole table, other tenants' rows too, so it may not.
+    """
+    return {
+        "statement_timeout": str(timeout_ms),
+        "enable_seqscan": "off",
+        "enable_bitmapscan": "off",
+        "jit": "off",
+    }
+
+
+async def openings(connection: Connection, names: Names, settings: dict[str, str]) -> Openings:
+    """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session."""
+    cursor = await connection.execute(EXTENSION_SCHEMA)
+    found = await cursor.fetchone()
+    if found is None:
+        raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
+    schemas = ", ".join(sql.Identifier(str(name)).as_string() for name in (names.schema, found[0]))
+    local = {"search_path": schemas, **settings}
+    return Openings(
+        _string("BEGIN", names, local),
+        _string("BEGIN READ ONLY", names, {**local, **_READING}),
+        _string("BEGIN READ ONLY", names, {**local, **_READING_AS_PLANNED}),
+        _statement(connection, names, {"transaction_read_only": "on", **local, **_READING_AS_PLANNED}),
+    )
+
+
+def literal(connection: psycopg.AsyncConnection[tuple[object, ...]], text: str) -> bytes:
+    """Return `text` quoted by libpq for this connection."""
+    return Escaping(connection.pgconn).escape_literal(text.encode())
+
+
+def _string(begin: str, names: Names, settings: dict[str, str]) -> bytes:
+    role = sql.Identifier(names.app_role).as_string()
+    local = "".join(f"SET LOCAL {name} = {value}; " for name, value in settings.items())
+    return f"{begin}; SET LOCAL ROLE {role}; {local}SET LOCAL app.current_tenant = ".encode()
+
+
+def _statement(connection: Connection, names: Names, settings: dict[str, str]) -> bytes:
+    # A % would begin a parameter.
+    own = {"role": names.app_role, **settings}
+    pairs = [(name, literal(connection, value).decode().replace("%", "%%")) for name, value in own.items()]
+    calls = "".join(f"set_config('{name}', {value}, true), " for name, value in pairs)
+    return f"SELECT {calls}set_config('app.current_tenant', %s, true)".encode()

@@ -1,0 +1,96 @@
+"""What search knows of the scopes that were asked last, so that PostgreSQL need not send it again.
+
+Nothing here answers a question by itself: PostgreSQL says in the question's own transaction which rows there are, what
+is not known of them is read then, and what is found is read by its id behind the tenant's walls.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from openmemory.core.corpus import Columns, Corpus
+from openmemory.core.scope import Scope
+from openmemory.postgres import vectors
+from openmemory.postgres.database import TenantTx
+from openmemory.postgres.vectors import Version
+
+INLINE_ROWS = 10_000
+"""More rows than these are worked on in a thread, so that others are answered meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A corpus as it was at a version; `steady` if it was so the last two times that it was looked at.
+
+    `last` is the place of the row that came last.
+    """
+
+    corpus: Corpus
+    version: Version
+    last: int
+    steady: bool = False
+
+
+class Corpora:
+    """The corpora of scopes, those asked last, in no more memory than `most_bytes`.
+
+    Key and value are of one tenant, and each use is checked against the rows that PostgreSQL shows.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._known: OrderedDict[tuple[Scope, bool], Known] = OrderedDict()
+        self._bytes = 0
+
+    async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
+        """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
+        version = await vectors.version(tx, shared=shared)
+        known = self.known(tx.scope, shared=shared)
+        if known is not None and known.version == version:
+            new = replace(known, steady=True)
+        else:
+            new = (known and await _caught_up(tx, known, version, shared)) or await _read(tx, version, shared)
+        self._keep((tx.scope, shared), new)
+        return new.corpus
+
+    def known(self, scope: Scope, *, shared: bool) -> Known | None:
+        """Return what is known of a scope, which need not hold any more."""
+        return self._known.get((scope, shared))
+
+    def _keep(self, key: tuple[Scope, bool], known: Known) -> None:
+        if before := self._known.pop(key, None):
+            self._bytes -= before.corpus.size_bytes
+        if known.corpus.size_bytes > self._most_bytes:
+            return
+        self._known[key] = known
+        self._bytes += known.corpus.size_bytes
+        while self._bytes > self._most_bytes:
+            _, oldest = self._known.popitem(last=False)
+            self._bytes -= oldest.corpus.size_bytes
+
+
+async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool) -> Known | None:
+    """Return what is known with the rows that came since, or None if other rows have changed as well."""
+    if version.of_table != known.version.of_table or version.rows <= known.version.rows:
+        return None
+    columns, digest = await vectors.rows(tx, shared=shared, after=known.last)
+    together = Version(known.version.rows + len(columns), known.version.digest ^ digest, version.of_table)
+    if together != version:
+        return None
+    return Known(await _built(known.corpus.columns.and_those_of(columns)), version, _last(columns))
+
+
+async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
+    columns, digest = await vectors.rows(tx, shared=shared)
+    read = Version(len(columns), digest, version.of_table)
+    return Known(await _built(columns), read, _last(columns))
+
+
+async def _built(columns: Columns) -> Corpus:
+    if len(columns) <= INLINE_ROWS:
+        return Corpus.of(columns)
+    return await asyncio.to_thread(Corpus.of, columns)
+
+
+def _last(columns: Columns) -> int:
+    return int(columns.places.max(initial=0))

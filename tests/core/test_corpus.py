@@ -1,0 +1,123 @@
+"""The columns that questions are put to: their order, what a question learns of each row, and how they grow."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmemory.core.corpus import Columns, Corpus
+from openmemory.core.memory import Embedding
+from openmemory.core.ranking import estimate
+
+BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as plain Python has it; `code` is None without an embedding."""
+
+    memory: int
+    place: int
+    session: int
+    occurred_at_s: int
+    terms: dict[int, int]
+    code: int | None
+
+
+def columns(rows: list[Row]) -> Columns:
+    """Return `rows` as the database sends them."""
+    keys = [sorted(row.terms) for row in rows]
+    return Columns(
+        ids=np.frombuffer(b"".join(row.memory.to_bytes(16, "big") for row in rows), "V16"),
+        places=np.array([row.place for row in rows], np.int64),
+        sessions=np.array([row.session for row in rows], np.int64),
+        occurred_at_us=np.array([row.occurred_at_s * 1_000_000 for row in rows], np.int64),
+        speakers=np.array([row.memory for row in rows], np.int32),
+        marks=np.zeros(len(rows), np.uint8),
+        lengths=np.array([sum(row.terms.values()) for row in rows], np.int64),
+        codes=np.frombuffer(b"".join((row.code or 0).to_bytes(8, "big") for row in rows), np.uint8).reshape(-1, 8),
+        embedded=np.array([row.code is not None for row in rows], np.bool_),
+        term_counts=np.array([len(row.terms) for row in rows], np.int64),
+        keys=np.array([key for some in keys for key in some], np.int32),
+        frequencies=np.array([row.terms[key] for row, some in zip(rows, keys, strict=True) for key in some], np.uint8),
+    )
+
+
+def direction(code: int) -> Embedding:
+    """Return a vector whose sign bits are `code`."""
+    return np.array([1 if code >> (BITS - 1 - bit) & 1 else -1 for bit in range(BITS)], np.float32)
+
+
+@st.composite
+def some_rows(draw: st.DrawFn) -> list[Row]:
+    """Return rows in any order, each memory with a place of its own."""
+    terms = st.dictionaries(st.integers(0, 20), st.integers(1, 7), max_size=6)
+    codes = st.one_of(st.none(), st.integers(0, 2**BITS - 1))
+    parts = draw(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 3), terms, codes), max_size=30))
+    rows = [Row(place, place, *part) for place, part in enumerate(parts, 1)]
+    return draw(st.permutations(rows))
+
+
+def in_conversation_order(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row.session, row.occurred_at_s, row.place))
+
+
+@given(some_rows())
+def test_turns_of_a_session_are_side_by_side_in_their_order(rows: list[Row]) -> None:
+    corpus = Corpus.of(columns(rows))
+
+    assert corpus.columns.speakers.tolist() == [row.memory for row in in_conversation_order(rows)]
+
+
+@given(some_rows(), st.lists(st.integers(0, 25), max_size=16, unique=True))
+def test_a_question_learns_the_frequency_of_each_term_in_each_row(rows: list[Row], terms: list[int]) -> None:
+    candidates = Corpus.of(columns(rows)).candidates(tuple(terms), None)
+
+    known = [lane >> (8 * place) & 255 for lane in candidates.lanes for place in range(8)]
+    wanted = [[row.terms.get(term, 0) for row in in_conversation_order(rows)] for term in terms]
+    assert [column.tolist() for column in known[: len(terms)]] == wanted
+    assert candidates.holders.tolist() == [sum(count > 0 for count in column) for column in wanted]
+
+
+@given(some_rows(), st.integers(0, 2**BITS - 1))
+def test_a_similarity_is_estimated_from_the_bits_that_differ(rows: list[Row], asked: int) -> None:
+    found = Corpus.of(columns(rows)).candidates((), direction(asked)).similarities
+
+    differing = [
+        BITS // 2 if row.code is None else (row.code ^ asked).bit_count() for row in in_conversation_order(rows)
+    ]
+    assert found is not None
+    assert found.tolist() == estimate(np.array(differing, np.int64), BITS).tolist()
+
+
+@given(some_rows(), st.integers(0, 30))
+def test_a_corpus_that_grew_is_the_one_that_is_read_at_once(rows: list[Row], known: int) -> None:
+    grown = Corpus.of(Corpus.of(columns(rows[:known])).columns.and_those_of(columns(rows[known:])))
+
+    whole = Corpus.of(columns(rows))
+    for field in fields(Columns):
+        assert getattr(grown.columns, field.name).tolist() == getattr(whole.columns, field.name).tolist()
+
+
+def test_of_several_rows_of_a_memory_one_counts() -> None:
+    rows = [Row(1, 1, 5, 0, {3: 1}, 7), Row(1, 1, 5, 0, {3: 1}, 8), Row(2, 2, 5, 0, {3: 2}, 9)]
+
+    corpus = Corpus.of(columns(rows))
+
+    assert corpus.columns.speakers.tolist() == [1, 2]
+    assert corpus.candidates((3,), None).holders.tolist() == [2]
+
+
+@pytest.mark.parametrize("bits", [8, 72, 100])
+def test_codes_of_any_length_are_compared(bits: int) -> None:
+    one = columns([Row(1, 1, 0, 0, {}, 0)])
+    embedding = np.ones(bits, np.float32)
+    code = np.packbits(np.arange(bits) % 2 == 0)[np.newaxis]
+    parts = {field.name: getattr(one, field.name) for field in fields(Columns)}
+
+    found = Corpus.of(Columns(**{**parts, "codes": code})).candidates((), embedding).similarities
+
+    assert found is not None
+    assert found.tolist() == pytest.approx([np.cos(np.pi * (bits // 2) / bits)], abs=1e-6)

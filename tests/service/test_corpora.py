@@ -1,0 +1,232 @@
+"""What search keeps of a scope is never other than what PostgreSQL would send."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openmemory.adapters.embedders import Embedder
+from openmemory.core.corpus import Columns, Corpus
+from openmemory.core.memory import Asked, Change, Told
+from openmemory.core.scope import Scope
+from openmemory.postgres import memories, vectors
+from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.statements import Names
+from openmemory.service.corpora import Corpora
+from openmemory.service.encoding import Encoder
+from openmemory.service.recalls import Recalls
+from openmemory.service.search import Match, Search
+from openmemory.service.vocabularies import Vocabularies
+from tests.factories import NOON, a_scope
+from tests.service import worlds
+from tests.service.conftest import HandClock, Rooms
+
+
+@pytest.fixture(scope="session")
+def forgetful(database: Database, embedder: Embedder, names: Names) -> Search:
+    """Return a search that keeps nothing."""
+    clock = HandClock()
+    encoder, vocabularies, recalls = (
+        Encoder(embedder, names.dimension),
+        Vocabularies(database),
+        Recalls(database, clock),
+    )
+    return Search(database, encoder, vocabularies, recalls, clock, corpora=Corpora(0))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Return what is read from PostgreSQL during the test: for each reading the place it began after, None for all."""
+    begun: list[int | None] = []
+    rows = vectors.rows
+
+    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, int]:
+        begun.append(after)
+        return await rows(tx, shared=shared, after=after)
+
+    monkeypatch.setattr(vectors, "rows", noted)
+    return begun
+
+
+async def _corpus(database: Database, corpora: Corpora, scope: Scope) -> Corpus:
+    async with database.tenant(scope, read_only=True) as tx:
+        return await corpora.of(tx, shared=False)
+
+
+def _ids(corpus: Corpus) -> set[UUID]:
+    return {UUID(bytes=one.tobytes()) for one in corpus.ids}
+
+
+def _scores(matches: list[Match]) -> list[tuple[UUID, int, float]]:
+    return [(match.memory.id, match.memory.version, match.score) for match in matches]
+
+
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), worlds.told),
+        st.tuples(st.just("retell"), st.integers(0, 50)),
+        st.tuples(st.just("tag"), st.integers(0, 50)),
+        st.tuples(st.just("delete"), st.integers(0, 50)),
+        st.tuples(st.just("forget"), st.sampled_from([user for user in worlds.USERS if user])),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(told=worlds.worlds, steps=_steps, asked=worlds.questions, user=st.sampled_from(worlds.USERS))
+async def test_after_any_change_the_answer_is_that_of_a_search_that_keeps_nothing(
+    still_rooms: Rooms,
+    forgetful: Search,
+    told: list[Told],
+    steps: list[tuple[str, Told | int | str]],
+    asked: Asked,
+    user: str | None,
+) -> None:
+    scope = a_scope()
+    narrow = Scope(scope.tenant, user)
+    kept = [one.id for one in await still_rooms.memories.add_all(scope, told)]
+    for number, step in enumerate(steps):
+        for _ in range(number % 4):
+            # Once to know the rows, once more to know that they stay, and then they are ranked before they are checked.
+            await still_rooms.search.find(narrow, asked)
+
+        kept = await _changed(still_rooms, scope, kept, number, step)
+
+        found, wanted = await still_rooms.search.find(narrow, asked), await forgetful.find(narrow, asked)
+        assert _scores(found.matches) == _scores(wanted.matches)
+
+
+async def _changed(
+    rooms: Rooms, scope: Scope, kept: list[UUID], number: int, step: tuple[str, Told | int | str]
+) -> list[UUID]:
+    """Return the ids that are left after a step."""
+    _, what = step
+    if isinstance(what, Told):
+        added = await rooms.memories.add(scope, replace(what, content=f"{what.content} step{number}"))
+        return [*kept, added.id]
+    if isinstance(what, str):
+        await rooms.memories.delete_user(scope, what)
+        left = (await rooms.memories.listing(scope, limit=1000, filters=Asked("x").filters)).items
+        return [one.id for one in left]
+    if not kept:
+        return kept
+    return await _changed_one(rooms, scope, kept, kept[what % len(kept)], f"{step[0]}{number}")
+
+
+async def _changed_one(rooms: Rooms, scope: Scope, kept: list[UUID], memory_id: UUID, what: str) -> list[UUID]:
+    if what.startswith("retell"):
+        # As many words as many other memories have, so that the numbers that describe a row may stay the same.
+        change = Change(content=f"brass lamp {what}", embedding=worlds.embedding_of(len(what)))
+        await rooms.memories.change(scope, memory_id, change)
+    elif what.startswith("tag"):
+        await rooms.memories.change(scope, memory_id, Change(tags=(what,)))
+    else:
+        await rooms.memories.delete(scope, memory_id)
+        return [one for one in kept if one != memory_id]
+    return kept
+
+
+async def test_what_is_known_is_not_read_again(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None]
+) -> None:
+    corpora = Corpora(1 << 30)
+    await rooms.memories.add(scope, Told("a brass lamp"))
+    first = await _corpus(database, corpora, scope)
+
+    second = await _corpus(database, corpora, scope)
+
+    assert second is first
+    assert reads == [None]
+
+
+async def test_after_an_add_only_what_is_new_is_read(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None]
+) -> None:
+    corpora = Corpora(1 << 30)
+    added = [(await rooms.memories.add(scope, Told("a brass lamp"))).id]
+    first = await _corpus(database, corpora, scope)
+    added += [one.id for one in await rooms.memories.add_all(scope, [Told("a ferry"), Told("a harbour")])]
+
+    second = await _corpus(database, corpora, scope)
+
+    assert _ids(second) == set(added)
+    assert reads == [None, int(first.columns.places.max())]
+
+
+async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_is_not_missed(
+    database: Database, rooms: Rooms, scope: Scope, embedder: Embedder, names: Names
+) -> None:
+    corpora = Corpora(1 << 30)
+    (early,) = await Encoder(embedder, names.dimension).encode([Told("written first")], NOON)
+    async with database.tenant(scope) as under_way:
+        await memories.insert(under_way, [early], NOON, 0.1)
+        added = await rooms.memories.add(scope, Told("written second"))
+        before = await _corpus(database, corpora, scope)
+
+    after = await _corpus(database, corpora, scope)
+
+    assert (_ids(before), _ids(after)) == ({added.id}, {early.id, added.id})
+
+
+async def test_no_more_is_kept_than_there_is_room_for(
+    database: Database, rooms: Rooms, reads: list[int | None]
+) -> None:
+    scopes = [a_scope() for _ in range(3)]
+    for scope in scopes:
+        await rooms.memories.add(scope, Told("a brass lamp"))
+    size_bytes = (await _corpus(database, Corpora(0), scopes[0])).size_bytes
+    corpora = Corpora(2 * size_bytes)
+    for scope in scopes:
+        await _corpus(database, corpora, scope)
+    reads.clear()
+
+    for scope in (scopes[1], scopes[2], scopes[0]):
+        await _corpus(database, corpora, scope)
+
+    assert reads == [None]
+
+
+async def test_a_corpus_without_room_leaves_the_others_alone(
+    database: Database, rooms: Rooms, reads: list[int | None]
+) -> None:
+    small, large = a_scope(), a_scope()
+    await rooms.memories.add(small, Told("a brass lamp"))
+    await rooms.memories.add_all(large, [Told(f"a ferry, number {place}") for place in range(20)])
+    corpora = Corpora((await _corpus(database, Corpora(0), small)).size_bytes)
+    await _corpus(database, corpora, small)
+    reads.clear()
+
+    assert len(await _corpus(database, corpora, large)) == 20
+    assert len(await _corpus(database, corpora, large)) == 20
+    await _corpus(database, corpora, small)
+
+    assert reads == [None, None]
+
+
+async def test_users_of_a_tenant_and_the_whole_of_it_are_kept_apart(
+    database: Database, rooms: Rooms, scope: Scope
+) -> None:
+    corpora = Corpora(1 << 30)
+    told = [Told(f"a lamp of {user}", user_id=user) for user in ("u", "v")]
+    first, second = (one.id for one in await rooms.memories.add_all(scope, told))
+
+    of_each = [_ids(await _corpus(database, corpora, Scope(scope.tenant, user))) for user in ("u", "v", None)]
+
+    assert of_each == [{first}, {second}, {first, second}]
+
+
+async def test_many_rows_come_in_several_strings(
+    database: Database, rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rooms.memories.add_all(scope, [Told(f"a brass lamp, number {place}") for place in range(25)])
+    whole = await _corpus(database, Corpora(0), scope)
+    monkeypatch.setattr(vectors, "_ROWS_IN_A_STRING", 10)
+
+    parted = await _corpus(database, Corpora(0), scope)
+
+    assert parted.ids.tobytes() == whole.ids.tobytes()
+    assert np.array_equal(parted.columns.keys, whole.columns.keys)

@@ -1,0 +1,146 @@
+"""Two statements in one round trip stand behind the same walls, and leave nothing on the connection either."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from openmemory.app import Logins
+from openmemory.core.scope import Scope
+from openmemory.errors import DatabaseUnavailable, OpenMemoryError
+from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Call, Names, Statement
+from tests.factories import a_scope
+
+
+@dataclass(frozen=True)
+class _Seen:
+    role: str
+    tenant: str | None
+    searched: str
+    read_only: str
+    timeout: str
+
+
+@dataclass(frozen=True)
+class _User:
+    tenant_id: str
+    user_id: str
+
+
+def _call(query: str, row: type) -> Call[object]:
+    return Call(Statement(f"at_once.{query}", query, row, rows_of(row)), {})
+
+
+WHO = _call(
+    "SELECT current_user::text AS role, current_setting('app.current_tenant', true) AS tenant,"
+    " current_setting('search_path') AS searched, current_setting('transaction_read_only') AS read_only,"
+    " current_setting('statement_timeout') AS timeout",
+    _Seen,
+)
+USERS = _call("SELECT tenant_id, user_id FROM {users}", _User)
+ADD = _call(
+    "INSERT INTO {users} (tenant_id, user_id) VALUES (%(tenant)s, 'new') RETURNING tenant_id, user_id",
+    _User,
+)
+FAIL = _call("SELECT tenant_id, (1 / 0)::text AS user_id FROM {users}", _User)
+SLEEP = _call("SELECT pg_sleep(20)::text AS tenant_id, '' AS user_id", _User)
+
+
+@pytest.fixture(params=[True, False], ids=["behind a pooler", "direct"])
+async def single(request: pytest.FixtureRequest, logins: Logins, names: Names) -> AsyncIterator[Database]:
+    """Yield a pool of one connection."""
+    limits = PoolLimits(most=1, connect_timeout_s=10)
+    async with Database(logins.server, names, limits, 300, behind_pooler=request.param) as database:
+        yield database
+
+
+async def _a_user_of(database: Database, scope: Scope) -> None:
+    async with database.tenant(scope) as tx:
+        statement = ADD.statement
+        await tx.all(statement)
+
+
+async def _assert_clean(database: Database) -> None:
+    async with database._pool.connection() as connection:
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        row = await (
+            await connection.execute(
+                "SELECT current_user = session_user, coalesce(current_setting('app.current_tenant', true), ''),"
+                " current_setting('search_path'), current_setting('transaction_read_only')"
+            )
+        ).fetchone()
+    assert row == (True, "", '"$user", public', "off")
+
+
+async def test_role_tenant_and_limits_hold_for_both_and_are_gone_after(single: Database, names: Names) -> None:
+    scope = a_scope()
+
+    (first,), (second,) = await single.at_once(scope, WHO, WHO)
+
+    assert first == second == _Seen(names.app_role, scope.tenant, '"public", "public"', "on", "300ms")
+    await _assert_clean(single)
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'a"b', "per%cent", "%s", "back\\slash", "'; RESET ROLE; --", "日本"])
+async def test_a_tenant_of_any_name_sees_its_own_rows_alone(single: Database, name: str) -> None:
+    own, other = Scope(f"{name} {a_scope().tenant}"), a_scope()
+    for scope in (own, other):
+        await _a_user_of(single, scope)
+
+    seen, again = await single.at_once(own, USERS, USERS)
+
+    assert seen == again == [_User(own.tenant, "new")]
+
+
+async def test_nothing_is_written(single: Database) -> None:
+    with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
+        await single.at_once(a_scope(), USERS, ADD)
+
+    await _assert_clean(single)
+
+
+async def test_an_error_in_either_leaves_nothing_on_the_connection(single: Database) -> None:
+    scope = a_scope()
+    await _a_user_of(single, scope)
+
+    for first, second in ((FAIL, USERS), (USERS, FAIL)):
+        with pytest.raises((OpenMemoryError, psycopg.errors.DivisionByZero)):
+            await single.at_once(scope, first, second)
+
+        await _assert_clean(single)
+
+
+async def test_a_statement_that_takes_too_long_leaves_nothing_on_the_connection(single: Database) -> None:
+    with pytest.raises(DatabaseUnavailable, match="too long"):
+        await single.at_once(a_scope(), USERS, SLEEP)
+
+    await _assert_clean(single)
+
+
+async def test_cancelling_at_any_step_leaves_nothing_on_the_connection(single: Database) -> None:
+    for steps in range(20):
+        task = asyncio.create_task(single.at_once(a_scope(), USERS, WHO))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+        await _assert_clean(single)
+
+
+async def test_a_connection_that_died_in_the_pool_is_replaced(single: Database, logins: Logins) -> None:
+    async with single._pool.connection() as connection:
+        backend = connection.info.backend_pid
+    with psycopg.connect(autocommit=True, **logins.owner) as owner:  # type: ignore[arg-type]  # all text
+        owner.execute("SELECT pg_terminate_backend(%s)", [backend])
+
+    (seen,), _ = await single.at_once(a_scope(), WHO, USERS)
+
+    assert isinstance(seen, _Seen)
