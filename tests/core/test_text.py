@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 from time import perf_counter
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,22 +59,22 @@ def test_term_keys_fit_29_bits(term: str) -> None:
 def test_a_term_vector_counts_and_is_sorted() -> None:
     vector = text.term_vector("camp camp eat the camp", cap=10)
 
-    assert vector.keys.tolist() == [text.term_key("eat"), text.term_key("camp")]
-    assert vector.frequencies.tolist() == [1, 3]
+    assert vector.keys == (text.term_key("eat"), text.term_key("camp"))
+    assert vector.frequencies == (1, 3)
     assert vector.length == 4
 
 
 def test_a_frequency_is_capped_and_the_length_is_not() -> None:
     vector = text.term_vector("camp " * 50, cap=10)
 
-    assert vector.frequencies.tolist() == [7]
+    assert vector.frequencies == (7,)
     assert vector.length == 50
 
 
 def test_a_capped_vector_keeps_the_most_frequent_then_the_first_seen() -> None:
     vector = text.term_vector("apple banana cherry cherry", cap=2)
 
-    assert set(vector.keys.tolist()) == {text.term_key("cherri"), text.term_key("appl")}
+    assert set(vector.keys) == {text.term_key("cherri"), text.term_key("appl")}
     assert vector.length == 4
 
 
@@ -84,8 +83,8 @@ def test_a_term_vector_has_ascending_keys_and_frequencies_of_1_to_7(content: str
     vector = text.term_vector(content, cap)
 
     assert len(vector.keys) == len(vector.frequencies) <= cap
-    assert bool(np.all(np.diff(vector.keys) > 0))
-    assert all(1 <= frequency <= 7 for frequency in vector.frequencies.tolist())
+    assert list(vector.keys) == sorted(set(vector.keys))
+    assert all(1 <= frequency <= 7 for frequency in vector.frequencies)
     assert vector.length == len(terms(content))
 
 

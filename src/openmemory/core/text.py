@@ -14,8 +14,6 @@ from hashlib import blake2b
 from importlib.resources import files
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 from Stemmer import Stemmer
 
 from openmemory.core.dates import has_time_expression
@@ -47,12 +45,12 @@ _stemmer = Stemmer("english", 0)
 class TermVector:
     """The terms of one memory, as they are stored beside its code.
 
-    `keys`: int32, ascending, distinct, at most the cap. `frequencies`: uint8, 1 to 7, of the same length.
-    `length`: how many terms the text has, repeated and capped ones included.
+    `keys`: ascending, distinct, at most the cap. `frequencies`: 1 to 7, of the same length. `length`: how many terms
+    the text has, repeated and capped ones included.
     """
 
-    keys: npt.NDArray[np.int32]
-    frequencies: npt.NDArray[np.uint8]
+    keys: tuple[int, ...]
+    frequencies: tuple[int, ...]
     length: int
 
 
@@ -89,12 +87,9 @@ def term_vector(text: str, cap: int) -> TermVector:
     keys = [key for word in _words(text) if (key := _word_key(word)) is not None]
     counts = Counter(keys)
     kept = dict(counts.most_common(cap)) if len(counts) > cap else counts
-    ordered = sorted(kept)
-    return TermVector(
-        keys=np.array(ordered, np.int32),
-        frequencies=np.minimum(np.array([kept[key] for key in ordered], np.uint32), MAX_FREQUENCY).astype(np.uint8),
-        length=len(keys),
-    )
+    ordered = tuple(sorted(kept))
+    frequencies = tuple([min(kept[key], MAX_FREQUENCY) for key in ordered])
+    return TermVector(ordered, frequencies, len(keys))
 
 
 def spoken(text: str, speaker: str | None) -> str:

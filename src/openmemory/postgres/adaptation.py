@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from struct import Struct
 from typing import Any
 
@@ -32,7 +33,6 @@ _ARRAY_HEADER = Struct(">iiIii")
 _LENGTH = Struct(">i")
 _NULL = _LENGTH.pack(-1)
 _VECTOR_HEADER = Struct(">Hh")
-_SPARSEVEC_HEADER = Struct(">iii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +167,18 @@ def _vector(values: Embedding) -> bytes:
 
 def sparsevec_bytes(terms: TermVector) -> bytes:
     """Return a sparsevec as pgvector receives it: int4 dimensions, count, unused, the int4 indices, the float4s."""
-    header = _SPARSEVEC_HEADER.pack(TERM_SPACE, len(terms.keys), 0)
-    return header + terms.keys.astype(">i4").tobytes() + terms.frequencies.astype(">f4").tobytes()
+    count = len(terms.keys)
+    return _sparsevec(count).pack(TERM_SPACE, count, 0, *terms.keys, *terms.frequencies)
+
+
+@cache
+def _sparsevec(count: int) -> Struct:
+    return Struct(f">iii{count}i{count}f")
 
 
 def sparsevec_text(terms: TermVector) -> str:
     """Return a sparsevec as pgvector reads it from text, where indices count from 1 and not from 0 as in binary."""
-    entries = ",".join(
-        f"{key + 1}:{count}" for key, count in zip(terms.keys.tolist(), terms.frequencies.tolist(), strict=True)
-    )
+    entries = ",".join(f"{key + 1}:{count}" for key, count in zip(terms.keys, terms.frequencies, strict=True))
     return f"{{{entries}}}/{TERM_SPACE}"
 
 

@@ -1,8 +1,8 @@
 """Between the public contract and the service's values."""
 
-from array import array
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from struct import Struct
 from typing import Any
 from uuid import UUID
 
@@ -212,9 +212,18 @@ def _filters(request: wire.QueryRequest) -> Filters:
 def _embedding(values: list[float] | None) -> Embedding | None:
     if values is None:
         return None
-    # An array of C floats takes a list in half the time that numpy does; what a float4 cannot hold becomes infinite,
-    # and is refused as such.
-    return np.frombuffer(array("f", values), np.float32)
+    try:
+        # Packed they become C floats in a third of the time that numpy or an array takes.
+        return np.frombuffer(_floats(len(values)).pack(*values), np.float32)
+    except OverflowError:
+        # What a float4 cannot hold becomes infinite, and is refused as such.
+        with np.errstate(over="ignore"):
+            return np.array(values, np.float32)
+
+
+@cache
+def _floats(count: int) -> Struct:
+    return Struct(f"{count}f")
 
 
 def _sector_of(metadata: JsonObject) -> Sector | None:

@@ -33,11 +33,7 @@ class Encoder:
 
         Raises Malformed for what cannot be kept, with its place if it is `in_batch`.
         """
-        for place, one in enumerate(told):
-            try:
-                self._check(one)
-            except Malformed as error:
-                raise (error.inside(f"items[{place}]") if in_batch else error) from error
+        self._check_all(told, in_batch=in_batch)
         embeddings = await self._embeddings(told)
         if len(told) <= _INLINE_AT_MOST:
             return self._assembled(told, embeddings, now)
@@ -77,6 +73,23 @@ class Encoder:
         except Malformed as refused:
             return refused
         return None
+
+    def _check_all(self, told: Sequence[Told], *, in_batch: bool) -> None:
+        sound = self._are_sound([one.embedding for one in told if one.embedding is not None])
+        for place, one in enumerate(told):
+            try:
+                _check_content(one.content)
+                if one.embedding is not None and not sound:
+                    self.check_embedding(one.embedding)
+            except Malformed as error:
+                raise (error.inside(f"items[{place}]") if in_batch else error) from error
+
+    def _are_sound(self, embeddings: Sequence[Embedding]) -> bool:
+        """Return whether all can be kept, which takes less time for many together than for each."""
+        if not embeddings or any(len(one) != self.dimension for one in embeddings):
+            return not embeddings
+        together = np.stack(embeddings)
+        return bool(np.isfinite(together).all() and together.any(axis=1).all())
 
     def _check(self, told: Told) -> None:
         _check_content(told.content)
