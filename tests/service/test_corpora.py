@@ -1,5 +1,6 @@
 """What search keeps of a scope is never other than what PostgreSQL would send."""
 
+import asyncio
 from dataclasses import replace
 from uuid import UUID
 
@@ -140,6 +141,18 @@ async def test_what_is_known_is_not_read_again(
     second = await _corpus(database, corpora, scope)
 
     assert second is first
+    assert reads == [None]
+
+
+async def test_many_who_ask_at_once_what_is_not_known_read_it_once(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None]
+) -> None:
+    corpora = Corpora(1 << 30)
+    added = await rooms.memories.add(scope, Told("a brass lamp"))
+
+    found = await asyncio.gather(*(_corpus(database, corpora, scope) for _ in range(8)))
+
+    assert [_ids(one) for one in found] == [{added.id}] * 8
     assert reads == [None]
 
 

@@ -7,6 +7,7 @@ is not known of them is read then, and what is found is read by its id behind th
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from openmemory.core.corpus import Columns, Corpus
 from openmemory.core.scope import Scope
@@ -41,21 +42,40 @@ class Corpora:
         self._most_bytes = most_bytes
         self._known: OrderedDict[tuple[Scope, bool], Known] = OrderedDict()
         self._bytes = 0
+        self._readings: WeakValueDictionary[tuple[Scope, bool], asyncio.Lock] = WeakValueDictionary()
 
     async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
         """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
         version = await vectors.version(tx, shared=shared)
-        known = self.known(tx.scope, shared=shared)
-        if known is not None and known.version == version:
-            new = replace(known, steady=True)
-        else:
+        if (held := self._held(tx.scope, version, shared)) is not None:
+            return held
+        key = (tx.scope, shared)
+        reading = self._readings.setdefault(key, asyncio.Lock())
+        waited = reading.locked()
+        # Of many who ask a large tenant that is not known yet, one reads it.
+        async with reading:
+            if waited:
+                version = await vectors.version(tx, shared=shared)
+                if (held := self._held(tx.scope, version, shared)) is not None:
+                    return held
+            known = self._known.get(key)
             new = (known and await _caught_up(tx, known, version, shared)) or await _read(tx, version, shared)
-        self._keep((tx.scope, shared), new)
-        return new.corpus
+            self._keep(key, new)
+            return new.corpus
 
     def known(self, scope: Scope, *, shared: bool) -> Known | None:
         """Return what is known of a scope, which need not hold any more."""
-        return self._known.get((scope, shared))
+        known = self._known.get((scope, shared))
+        if known is not None:
+            self._known.move_to_end((scope, shared))
+        return known
+
+    def _held(self, scope: Scope, version: Version, shared: bool) -> Corpus | None:
+        known = self.known(scope, shared=shared)
+        if known is None or known.version != version:
+            return None
+        self._keep((scope, shared), replace(known, steady=True))
+        return known.corpus
 
     def _keep(self, key: tuple[Scope, bool], known: Known) -> None:
         if before := self._known.pop(key, None):
