@@ -24,7 +24,6 @@ TERM_SPACE = 1 << 29
 """The number of dimensions of a memory's term list: one a 29-bit term key."""
 
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
-_FLOAT4_OID, _FLOAT4_ARRAY_OID = 700, 1021
 _TEXT_OID, _TEXT_ARRAY_OID = 25, 1009
 _TIMESTAMPTZ_OID, _TIMESTAMPTZ_ARRAY_OID = 1184, 1185
 _EPOCH_2000, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -47,6 +46,34 @@ class Floats:
     """A float4[]."""
 
     values: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SmallInts:
+    """An int2[]."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ints:
+    """An int4[]."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class BigInts:
+    """An int8[]."""
+
+    values: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubles:
+    """A float8[]."""
+
+    values: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,16 @@ class TermLists:
     values: Sequence[TermVector]
 
 
+# Their arrays' oids, their own, and how numpy calls them.
+_NUMBERS = (
+    (Floats, 1021, 700, ">f4"),
+    (SmallInts, 1005, 21, ">i2"),
+    (Ints, 1007, 23, ">i4"),
+    (BigInts, 1016, 20, ">i8"),
+    (Doubles, 1022, 701, ">f8"),
+)
+
+
 class _UuidsDumper(Dumper):
     format = Format.BINARY
     oid = _UUID_ARRAY_OID
@@ -102,18 +139,24 @@ class _InstantsDumper(Dumper):
         return _array(np.array(since_2000_us, np.int64), _TIMESTAMPTZ_OID, ">i8")
 
 
-class _FloatsDumper(Dumper):
-    format = Format.BINARY
-    oid = _FLOAT4_ARRAY_OID
+def _numbers_dumper(array_oid: int, element_oid: int, kind: str) -> type[Dumper]:
+    """Return what sends numbers as one array; psycopg would look at each for the type that it fits."""
 
-    def dump(self, obj: Floats) -> bytes:
-        return _array(obj.values, _FLOAT4_OID, ">f4")
+    class NumbersDumper(Dumper):
+        format = Format.BINARY
+        oid = array_oid
+
+        def dump(self, obj: Floats | SmallInts | Ints | BigInts | Doubles) -> bytes:
+            return _array(np.asarray(obj.values, kind), element_oid, kind)
+
+    return NumbersDumper
 
 
 async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
-    connection.adapters.register_dumper(Floats, _FloatsDumper)
+    for numbers, array_oid, element_oid, kind in _NUMBERS:
+        connection.adapters.register_dumper(numbers, _numbers_dumper(array_oid, element_oid, kind))
     connection.adapters.register_dumper(Texts, _TextsDumper)
     connection.adapters.register_dumper(Instants, _InstantsDumper)
     cursor = await connection.execute(EXTENSION_SCHEMA)

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from openmemory.core.memory import Embedding, JsonValue, Memory, NewMemory, Place
 from openmemory.errors import MemoryExists
-from openmemory.postgres.adaptation import Floats, Instants, Texts, Uuids
+from openmemory.postgres.adaptation import Doubles, Floats, Instants, SmallInts, Texts, Uuids
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import Call, statement
 from openmemory.postgres.vectors import search_columns
@@ -233,11 +233,11 @@ def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
         "speakers": Texts([memory.speaker for memory in new]),
         "contents": Texts([memory.content for memory in new]),
         "primary_sectors": Texts([memory.primary_sector for memory in new]),
-        "sectors": [memory.sectors for memory in new],
+        "sectors": SmallInts([memory.sectors for memory in new]),
         "tags": Texts([_json(list(memory.tags)) for memory in new]),
         "metadata": Texts([_json(memory.metadata) for memory in new]),
-        "saliences": [memory.salience for memory in new],
-        "decay_rates": [memory.decay_rate for memory in new],
+        "saliences": Doubles([memory.salience for memory in new]),
+        "decay_rates": Doubles([memory.decay_rate for memory in new]),
         "occurred": Instants([memory.occurred_at for memory in new]),
         "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
         **search_columns(new),

@@ -17,7 +17,7 @@ from openmemory.core.memory import Filters, NewMemory
 from openmemory.core.scope import Scope
 from openmemory.core.text import TermVector, session_key, speaker_key
 from openmemory.postgres import columns
-from openmemory.postgres.adaptation import TermLists, Vectors
+from openmemory.postgres.adaptation import BigInts, Ints, TermLists, Vectors
 from openmemory.postgres.columns import Sent
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import Call, Names, Statement, statement
@@ -66,9 +66,9 @@ async def insert(tx: TenantTx, memory: NewMemory) -> None:
 def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
     """Return what only search rows have of `memories`, as a statement's parameters."""
     return {
-        "session_keys": [session_key(memory.user_id, memory.session_id) for memory in memories],
-        "speaker_keys": [speaker_key(memory.speaker) if memory.speaker else 0 for memory in memories],
-        "traits": [traits(memory.terms, memory.marks) for memory in memories],
+        "session_keys": BigInts([session_key(memory.user_id, memory.session_id) for memory in memories]),
+        "speaker_keys": Ints([speaker_key(memory.speaker) if memory.speaker else 0 for memory in memories]),
+        "traits": Ints([traits(memory.terms, memory.marks) for memory in memories]),
         "terms": TermLists([memory.terms for memory in memories]),
         "embeddings": Vectors([memory.embedding for memory in memories]),
     }
