@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openmemory.core import corpus as corpora
+from openmemory.core.candidates import Candidates
 from openmemory.core.corpus import Columns, Corpus
 from openmemory.core.memory import Embedding
 from openmemory.core.ranking import estimate
@@ -68,7 +70,7 @@ def in_conversation_order(rows: list[Row]) -> list[Row]:
 def test_turns_of_a_session_are_side_by_side_in_their_order(rows: list[Row]) -> None:
     corpus = Corpus.of(columns(rows))
 
-    assert corpus.columns.speakers.tolist() == [row.memory for row in in_conversation_order(rows)]
+    assert corpus.speakers.tolist() == [row.memory for row in in_conversation_order(rows)]
 
 
 @given(some_rows(), st.lists(st.integers(0, 25), max_size=16, unique=True))
@@ -92,13 +94,35 @@ def test_a_similarity_is_estimated_from_the_bits_that_differ(rows: list[Row], as
     assert found.tolist() == estimate(np.array(differing, np.int64), BITS).tolist()
 
 
-@given(some_rows(), st.integers(0, 30))
-def test_a_corpus_that_grew_is_the_one_that_is_read_at_once(rows: list[Row], known: int) -> None:
-    grown = Corpus.of(Corpus.of(columns(rows[:known])).columns.and_those_of(columns(rows[known:])))
+@pytest.mark.parametrize("looked_up", [0, 256], ids=["sorted anew", "looked up"])
+@given(rows=some_rows(), known=st.integers(0, 30), asked=st.integers(0, 2**BITS - 1))
+def test_a_corpus_that_grew_is_the_one_that_is_read_at_once(
+    looked_up: int, rows: list[Row], known: int, asked: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "_LOOKED_UP", looked_up)
+        grown = Corpus.of(columns(rows[:known])).with_more(Corpus.of(columns(rows[known:])))
 
     whole = Corpus.of(columns(rows))
-    for field in fields(Columns):
-        assert getattr(grown.columns, field.name).tolist() == getattr(whole.columns, field.name).tolist()
+    question = (tuple(range(9)), direction(asked))
+    assert grown.size_bytes == whole.size_bytes
+    assert grown.ids.tobytes() == whole.ids.tobytes()
+    for name in ("places", "sessions", "occurred_at_us"):
+        assert getattr(grown, name).tolist() == getattr(whole, name).tolist()
+    assert _plain(grown.candidates(*question)) == _plain(whole.candidates(*question))
+
+
+def _plain(candidates: Candidates) -> list[object]:
+    around, similarities = candidates.surroundings, candidates.similarities
+    assert similarities is not None
+    return [
+        [lane.tolist() for lane in candidates.lanes],
+        [column.tolist() for column in (candidates.holders, candidates.occurred_at_s)],
+        [column.tolist() for column in (around.norms, around.own_weights, similarities)],
+        [candidates.speakers.tolist(), candidates.marks.tolist()],
+        [(distance, weights.tolist()) for distance, weights in around.context.lexical],
+        [(distance, weights.tolist()) for distance, weights in around.context.dense],
+    ]
 
 
 def test_of_several_rows_of_a_memory_one_counts() -> None:
@@ -106,7 +130,7 @@ def test_of_several_rows_of_a_memory_one_counts() -> None:
 
     corpus = Corpus.of(columns(rows))
 
-    assert corpus.columns.speakers.tolist() == [1, 2]
+    assert corpus.speakers.tolist() == [1, 2]
     assert corpus.candidates((3,), None).holders.tolist() == [2]
 
 

@@ -167,7 +167,7 @@ async def test_after_an_add_only_what_is_new_is_read(
     second = await _corpus(database, corpora, scope)
 
     assert _ids(second) == set(added)
-    assert reads == [None, int(first.columns.places.max())]
+    assert reads == [None, int(first.places.max())]
 
 
 async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_is_not_missed(
@@ -242,4 +242,4 @@ async def test_many_rows_come_in_several_strings(
     parted = await _corpus(database, Corpora(0), scope)
 
     assert parted.ids.tobytes() == whole.ids.tobytes()
-    assert np.array_equal(parted.columns.keys, whole.columns.keys)
+    assert np.array_equal(parted.postings.keys, whole.postings.keys)

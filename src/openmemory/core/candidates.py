@@ -39,6 +39,11 @@ class Surroundings:
         ones = np.ones(len(sessions), np.float32)
         return cls(context, norms, ones / (ones + context.near(ones)))
 
+    @property
+    def size_bytes(self) -> int:
+        """How much memory they take."""
+        return self.context.size_bytes + self.norms.nbytes + self.own_weights.nbytes
+
 
 @dataclass(frozen=True, slots=True)
 class Candidates:

@@ -43,6 +43,11 @@ class Context:
             dense=tuple(_weighed(pairs, _DENSE_PREVIOUS, _DENSE_FOLLOWING, np.float32)),
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the weights take."""
+        return sum(weights.nbytes for _, weights in self.lexical) + sum(weights.nbytes for _, weights in self.dense)
+
     def in_tenths(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return ten times `values` with the neighbours' share added; the last axis is rows."""
         return _added(values, values * OWN_TENTHS, self.lexical)

@@ -6,6 +6,7 @@ is not known of them is read then, and what is found is read by its id behind th
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
@@ -97,19 +98,18 @@ async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool)
     together = Version(known.version.rows + len(columns), known.version.digest ^ digest, version.of_table)
     if together != version:
         return None
-    return Known(await _built(known.corpus.columns.and_those_of(columns)), version, _last(columns))
+    corpus = await _worked(known.corpus, lambda: known.corpus.with_more(Corpus.of(columns)))
+    return Known(corpus, version, _last(columns))
 
 
 async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
     columns, digest = await vectors.rows(tx, shared=shared)
     read = Version(len(columns), digest, version.of_table)
-    return Known(await _built(columns), read, _last(columns))
+    return Known(await _worked(columns, lambda: Corpus.of(columns)), read, _last(columns))
 
 
-async def _built(columns: Columns) -> Corpus:
-    if len(columns) <= INLINE_ROWS:
-        return Corpus.of(columns)
-    return await asyncio.to_thread(Corpus.of, columns)
+async def _worked(rows: Sized, work: Callable[[], Corpus]) -> Corpus:
+    return work() if len(rows) <= INLINE_ROWS else await asyncio.to_thread(work)
 
 
 def _last(columns: Columns) -> int:

@@ -169,7 +169,7 @@ def _reranked(asked: Asked, question: Question | None) -> int:
 
 
 async def _passing(tx: TenantTx, corpus: Corpus, filters: Filters) -> npt.NDArray[np.bool_]:
-    return np.isin(corpus.columns.places, await vectors.passing(tx, filters))
+    return np.isin(corpus.places, await vectors.passing(tx, filters))
 
 
 async def _scored(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:

@@ -175,7 +175,7 @@ class LimitSettings(Section):
         ge=0,
         le=1024 * _GIB,
         validation_alias="OM_SEARCH_CACHE_BYTES",
-        description="Memory of one server process for the codes and terms of the tenants asked last, some 400 bytes a"
+        description="Memory of one server process for the codes and terms of the tenants asked last, some 300 bytes a"
         " memory; a question finds those of other tenants in PostgreSQL, as do all with 0.",
     )
 
