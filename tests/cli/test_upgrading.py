@@ -45,7 +45,7 @@ def test_a_dry_run_says_everything_and_changes_nothing(owner: Home, old: Place) 
     assert (found["rows"]["memories"], found["dimension"]) == (568, 1536)
 
 
-@pytest.mark.parametrize("answers", ["\nn\n", "", "\n"])
+@pytest.mark.parametrize("answers", ["n\n", "", "\n"])
 def test_without_a_yes_nothing_is_changed_and_the_missing_backup_is_named(
     owner: Home, old: Place, answers: str
 ) -> None:
@@ -55,18 +55,52 @@ def test_without_a_yes_nothing_is_changed_and_the_missing_backup_is_named(
     assert "nothing was changed" in words(ran)
     with old.owner() as connection:
         assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
-    if answers.endswith("n\n"):
-        assert "NO BACKUP" in words(ran)
+    assert "NO BACKUP" in words(ran)
 
 
-def test_asked_for_the_model_and_agreed_to_it_is_lifted(owner: Home, old: Place, shared: Path) -> None:
-    ran = owner.run("migrate", stdin="openai:text-embedding-3-small\ny\n")
+@pytest.mark.parametrize(
+    ("answers", "model"),
+    [
+        ("y\nopenai:text-embedding-3-small\n", "openai:text-embedding-3-small"),
+        ("y\n\n", "unknown"),
+        ("y\n", "unknown"),
+        ("y\n" * 9, "unknown"),
+    ],
+    ids=["named", "Enter", "nobody there", "yes to everything"],
+)
+def test_who_agrees_is_asked_for_the_model_and_a_yes_is_none(
+    owner: Home, old: Place, shared: Path, answers: str, model: str
+) -> None:
+    ran = owner.run("migrate", stdin=answers)
 
     assert ran.status == 0, ran.err
     assert verify(old, shared, NAME)["identical"] == 715
     with old.owner() as connection:
         rows = connection.execute("SELECT value FROM openmemory_meta WHERE name = 'embedding_model'").fetchall()
-    assert rows == [("openai:text-embedding-3-small",)]
+    assert rows == [(model,)]
+
+
+def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(owner: Home) -> None:
+    assert owner.run("migrate", "--step", "1", "--yes").status == 0
+    assert owner.run("migrate", "--step", "2", "--yes", "--embedding-model", "opnai:small").status == 0
+
+    refused = owner.run("migrate", "--embedding-model", "openai:small", stdin="y\nn\n")
+    assert "recorded as made by opnai:small" in words(refused)
+    assert owner.run("migrate", "--embedding-model", "openai:medium", "--yes").status == 0
+
+    assert owner.run("migrate", "--embedding-model", "openai:small", stdin="n\n").status == 1
+    assert owner.run("migrate", "--embedding-model", "openai:small", stdin="y\n").status == 0
+    assert "text-embedding" not in words(owner.run("list"))
+    assert "made by openai:small" in words(owner.run("list"))
+
+
+def test_on_a_lifted_database_other_options_are_refused(owner: Home) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+
+    ran = owner.run("migrate", "--embedding-model", "openai:small", "--dim", "256")
+
+    assert ran.status == 1
+    assert "leave --dim out" in words(ran)
 
 
 def test_a_backup_is_made_and_counted_first(owner: Home, tmp_path: Path) -> None:

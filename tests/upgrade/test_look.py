@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.upgrade.look import aside, kept_bytes, look, name_model
+from openmemory.postgres.upgrade.look import aside, kept_bytes, look, name_model, recorded_model
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
@@ -169,12 +169,13 @@ def test_what_was_set_aside_and_kept_is_listed(postgres: Server, shared: Path) -
     assert kept["openmemory_vectors"] > 0
 
 
-def test_a_model_is_named_once_and_only_where_it_was_unknown(old: Place) -> None:
+def test_a_model_can_be_named_after_the_upgrade(old: Place) -> None:
     upgrade(old.logins.owner, old.names, Plan(1536))
-    for _ in range(2):
-        name_model(old.logins.owner, old.names, "openai:it's %s")
-    with pytest.raises(ConfigurationError, match=r"made by openai:it's %s.*openmemory reembed"):
-        name_model(old.logins.owner, old.names, "other")
+    assert recorded_model(old.logins.owner, old.names) == "unknown"
+
+    name_model(old.logins.owner, old.names, "openai:it's %s")
+
+    assert recorded_model(old.logins.owner, old.names) == "openai:it's %s"
 
 
 def test_a_login_that_may_not_read_is_told_so(old: Place) -> None:

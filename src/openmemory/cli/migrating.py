@@ -8,6 +8,7 @@ import typer
 from openmemory.cli import upgrading
 from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+from openmemory.cli.origin import model_of
 from openmemory.cli.reaching import ASKED, Asked, Reached, reached
 from openmemory.cli.upgrading import Wanted
 from openmemory.core.scope import name_problem
@@ -31,12 +32,6 @@ def tenant_from_of(value: str | None) -> str | None:
     if value not in (None, "user_id"):
         raise typer.BadParameter("can only be user_id: each old user becomes a tenant")
     return value
-
-
-def _model(value: str | None) -> str | None:
-    if value is not None and (not value.strip() or not value.isprintable()):
-        raise typer.BadParameter("is no name; write it as the server does, such as openai:text-embedding-3-small")
-    return None if value is None else value.strip()
 
 
 def step_of(value: str | None) -> str | None:
@@ -100,7 +95,7 @@ def migrate(
         typer.Option(
             "--embedding-model",
             metavar="NAME",
-            callback=_model,
+            callback=model_of,
             rich_help_panel=_OLD,
             help="Model that made the old vectors, such as openai:text-embedding-3-small; may be named later.",
         ),

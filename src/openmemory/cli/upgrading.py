@@ -1,6 +1,5 @@
 """`openmemory migrate` on a database of an older OpenMemory: look, ask, back up, lift; and the ways back."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from openmemory.cli import origin
 from openmemory.cli.naming import index_choice
-from openmemory.cli.printing import Declined, agree, console, print_json, progress, safe, size
+from openmemory.cli.printing import agree, console, print_json, progress, safe, size
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ def run(old: Old, wanted: Wanted) -> None:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
     _refuse_writers(found)
-    plan = replace(plan, embedding_model=_model(old, plan, wanted))
     _agree(old, found, wanted)
+    made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
+    plan = replace(plan, embedding_model=made_by)
     _back_up(old, wanted)
     _refuse_writers(look(old.logins.owner, old.names))
     _lift(old, found, plan, wanted)
@@ -125,11 +126,15 @@ def drop_old(old: Old, wanted: Wanted) -> None:
 
 
 def name_model(old: Old, wanted: Wanted) -> None:
-    """Record which model made the vectors, where that is not known."""
-    from openmemory.postgres.upgrade.look import name_model as write
-
+    """Record which model made the vectors of a database that is lifted."""
+    others = [flag for flag in wanted.of_an_upgrade if flag not in {"--embedding-model", "--yes"}]
+    if others:
+        raise ConfigurationError(
+            f"{others[0]}: the database is lifted, and only the model of its vectors can be named; leave"
+            f" {others[0]} out"
+        )
     model = wanted.embedding_model or ""
-    write(old.logins.owner, old.names, model)
+    origin.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
 
 
@@ -160,35 +165,6 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
     plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
     return record.begun_with(old.recorded, plan)
-
-
-def _model(old: Old, plan: "Plan", wanted: Wanted) -> str:
-    """Return which model made the old vectors: as begun with, as said, as answered, or as the settings prove."""
-    if "embedding_model" in old.recorded:
-        return old.recorded["embedding_model"]
-    if wanted.embedding_model:
-        return wanted.embedding_model
-    likely = _configured_model(old.settings, plan)
-    if wanted.yes:
-        return likely
-    console(stderr=True).print(
-        f"Which model made the old vectors, such as openai:text-embedding-3-small? It may be named later. [{likely}] ",
-        end="",
-    )
-    answer = sys.stdin.readline()
-    if not answer:
-        raise Declined("nothing was changed: nobody is there to ask; say --yes")
-    return answer.strip() or likely
-
-
-def _configured_model(settings: "Settings", plan: "Plan") -> str:
-    """Return the provider's model of the settings where its dimension is the vectors'; it is not called for that."""
-    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
-
-    chosen = settings.embeddings
-    if chosen.embedder == "openai" and chosen.model and settings.vectors.dim == plan.dimension:
-        return f"openai:{chosen.model}"
-    return UNKNOWN_MODEL
 
 
 def _refuse_writers(found: "Found") -> None:

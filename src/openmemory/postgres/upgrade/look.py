@@ -13,7 +13,7 @@ from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
+from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.sources import Columns
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "look",
     "name_model",
     "parts_done",
+    "recorded_model",
     "refuse_half_done",
 ]
 
@@ -88,20 +89,17 @@ def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
             )
 
 
-def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
-    """Record which model made the vectors of a lifted database, while that is not known.
-
-    Raises ConfigurationError where another is recorded.
-    """
+def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
+    """Return which model is recorded as the one that made the vectors of a lifted database."""
     with connected(conninfo) as connection, permitted():
-        asking = _Look(connection, names)
-        asking.rows("name_model", name_text=Layout.literal(model), unknown_text=Layout.literal(UNKNOWN_MODEL))
-        ((recorded,),) = asking.rows("model") or [(None,)]
-    if recorded != model:
-        raise ConfigurationError(
-            f"--embedding-model {model}: the vectors are recorded as made by {recorded}, and only what is recorded as"
-            f" {UNKNOWN_MODEL} can be named. To move to another model: openmemory reembed"
-        )
+        found = _Look(connection, names).rows("model")
+    return str(found[0][0]) if found else None
+
+
+def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
+    """Record which model made the vectors of a lifted database."""
+    with connected(conninfo) as connection, permitted():
+        _Look(connection, names).rows("name_model", name_text=Layout.literal(model))
 
 
 class _Look:

@@ -110,8 +110,6 @@ SELECT value
  WHERE name = 'embedding_model';
 
 -- name: name_model
--- Only while it is not known: to name another would mix two models' vectors.
 UPDATE {lifted_meta}
    SET value = {name_text}
- WHERE name = 'embedding_model'
-   AND value = {unknown_text};
+ WHERE name = 'embedding_model';

@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
 
 DONE = "done"
 
@@ -30,15 +30,19 @@ def write(connection: Connection, layout: Layout, values: Mapping[str, object]) 
 
 
 def begun_with(recorded: Mapping[str, str], plan: Plan) -> Plan:
-    """Return the decisions that an upgrade began with, which `plan` may not change; its batch size may."""
+    """Return the decisions that an upgrade began with, which `plan` may not change; its batch size may.
+
+    A model that `plan` names is what the owner says of the old vectors now.
+    """
     if "tenant" not in recorded:
         return plan
+    named = plan.embedding_model != UNKNOWN_MODEL
     return replace(
         plan,
         tenant=recorded["tenant"],
         tenant_from_user=recorded["tenant_from"] == "user_id",
         dimension=int(recorded["dimension"]),
-        embedding_model=recorded["embedding_model"],
+        embedding_model=plan.embedding_model if named else recorded["embedding_model"],
     )
 
 

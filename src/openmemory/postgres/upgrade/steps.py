@@ -42,7 +42,10 @@ def upgrade(
     done = []
     with connected(conninfo) as connection, the_only_one(connection):
         connection.execute(PATIENT)
-        layout = Layout(names, record.begun_with(record.read(connection, names), plan))
+        recorded = record.read(connection, names)
+        layout = Layout(names, record.begun_with(recorded, plan))
+        if recorded:
+            record.write(connection, layout, {"embedding_model": layout.plan.embedding_model})
         work = _Work(conninfo, connection, layout, on_progress, login, index or IndexChoice())
         for number, step in enumerate(STEPS, 1):
             if only in {None, step} and work.finished < number:

@@ -1,0 +1,91 @@
+"""Which model made the vectors of an old database: said, recorded, answered, or proved by the settings."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import typer
+
+from openmemory.cli.printing import agree, console, safe
+
+if TYPE_CHECKING:
+    from openmemory.postgres.statements import Names
+    from openmemory.postgres.upgrade.plan import Plan
+    from openmemory.settings import Settings
+
+_ANSWERS_TO_ANOTHER_QUESTION = frozenset({"y", "yes", "n", "no", "ok", "true", "false"})
+
+
+def model_of(value: str | None) -> str | None:
+    """Return a model's name; raises typer.BadParameter for what is none."""
+    if value is not None and (problem := _problem(value.strip())):
+        raise typer.BadParameter(problem)
+    return None if value is None else value.strip()
+
+
+def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said: str | None, *, yes: bool) -> str:
+    """Return the model to record: as said, as an upgrade began with, as answered now, or as the settings prove.
+
+    Raises ConfigurationError where the owner does not want a recorded name changed.
+    """
+    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+
+    begun_with = recorded.get("embedding_model")
+    if said and begun_with not in {None, UNKNOWN_MODEL, said}:
+        _agree_to_change(begun_with or "", said, yes=yes)
+    if said or begun_with:
+        return said or begun_with or ""
+    likely = _configured(settings, plan)
+    return likely if yes else _answer(likely)
+
+
+def rename(owner: Mapping[str, str], names: "Names", said: str, *, yes: bool) -> None:
+    """Record which model made the vectors of a lifted database, after a question where another is recorded."""
+    from openmemory.postgres.upgrade.look import name_model, recorded_model
+    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+
+    recorded = recorded_model(owner, names)
+    if recorded not in {None, UNKNOWN_MODEL, said}:
+        _agree_to_change(recorded or "", said, yes=yes)
+    name_model(owner, names, said)
+
+
+def _agree_to_change(recorded: str, said: str, *, yes: bool) -> None:
+    agree(
+        f"The vectors are recorded as made by {safe(recorded)}. They stay as they are: with a wrong name questions find"
+        f" next to nothing, and `openmemory reembed` is the way to another model. Record {safe(said)} instead?",
+        yes=yes,
+    )
+
+
+def _answer(likely: str) -> str:
+    """Return what the owner types, `likely` for nothing; where nobody types, the first line that names a model."""
+    while True:
+        console(stderr=True).print(
+            "Which model made the old vectors, such as openai:text-embedding-3-small? It may be named later."
+            f" [{likely}] ",
+            end="",
+        )
+        answer = sys.stdin.readline().strip()
+        problem = _problem(answer) if answer else None
+        if not answer or (problem and not sys.stdin.isatty()):
+            return likely
+        if problem is None:
+            return answer
+        console(stderr=True).print(f"{safe(answer)} {problem}; or press Enter")
+
+
+def _problem(name: str) -> str | None:
+    if not name or not name.isprintable() or name.lower() in _ANSWERS_TO_ANOTHER_QUESTION:
+        return "is no model's name; write it as the server does, such as openai:text-embedding-3-small"
+    return None
+
+
+def _configured(settings: "Settings", plan: "Plan") -> str:
+    """Return the provider's model of the settings where its dimension is the vectors'; it is not called for that."""
+    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+
+    chosen = settings.embeddings
+    if chosen.embedder == "openai" and chosen.model and settings.vectors.dim == plan.dimension:
+        return f"openai:{chosen.model}"
+    return UNKNOWN_MODEL
