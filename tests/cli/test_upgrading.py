@@ -94,6 +94,20 @@ def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(ow
     assert "made by openai:small" in words(owner.run("list"))
 
 
+def test_tables_of_other_names_than_the_settings_say_are_named_and_nothing_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories RENAME TO mem")
+        connection.execute("ALTER TABLE openmemory_vectors RENAME TO vec")
+
+    ran = owner.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "openmemory_memories (OM_PG_TABLE), openmemory_vectors (OM_VECTOR_TABLE)" in words(ran)
+    assert "OM_PG_TABLE=mem OM_VECTOR_TABLE=vec" in words(ran)
+    named = owner.with_settings(OM_PG_TABLE="mem", OM_VECTOR_TABLE="vec")
+    assert named.run("migrate", "--yes", "--json").json["report"]["rows"]["vectors"] == 715
+
+
 def test_on_a_lifted_database_other_options_are_refused(owner: Home) -> None:
     assert owner.run("migrate", "--yes").status == 0
 

@@ -81,6 +81,7 @@ def run(old: Old, wanted: Wanted) -> None:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
+    _refuse_other_names(old, found)
     _refuse_writers(found)
     _agree(old, found, wanted)
     made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
@@ -165,6 +166,20 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
     plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
     return record.begun_with(old.recorded, plan)
+
+
+def _refuse_other_names(old: Old, found: "Found") -> None:
+    """Raise ConfigurationError where the tables of an old database have other names than the settings say."""
+    if "memories" in found.rows and not found.lookalikes.get("vectors"):
+        return
+    settings = {"memories": ("OM_PG_TABLE", old.names.memories), "vectors": ("OM_VECTOR_TABLE", old.names.vectors)}
+    missing = ", ".join(f"{name} ({setting})" for what, (setting, name) in settings.items() if what not in found.rows)
+    alike = [f"{setting}={name}" for what, (setting, _) in settings.items() for name in found.lookalikes.get(what, ())]
+    raise ConfigurationError(
+        f"schema {found.schema} has tables of an older OpenMemory, but not {missing}. Nothing was changed. "
+        + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
+        + ", or OM_PG_SCHEMA to where they are"
+    )
 
 
 def _refuse_writers(found: "Found") -> None:

@@ -60,6 +60,8 @@ class Found:
     writers: tuple[Session, ...]
     hidden_sessions: int
     """Other sessions whose statements this login may not see."""
+    lookalikes: dict[str, tuple[str, ...]]
+    """For memories and vectors where there is no such table: tables of other names that look like it."""
 
     def estimate(self, vector_type: str, dimension: int) -> Estimate:
         """Return what the new tables will take."""

@@ -147,6 +147,7 @@ class _Look:
             upgrade=upgrade,
             writers=self._writers(),
             hidden_sessions=_int(self.rows("hidden")[0][0]),
+            lookalikes=self._lookalikes(),
         )
 
     def _counted(self, what: str) -> tuple[int, int]:
@@ -213,6 +214,15 @@ class _Look:
         )
         gone = {"waypoints: its source is no memory": _int(source), "waypoints: its target is no memory": _int(target)}
         return gone, _int(across)
+
+    def _lookalikes(self) -> dict[str, tuple[str, ...]]:
+        missing = [what for what in ("memories", "vectors") if not self.columns[what]]
+        found = self.rows("lookalikes") if missing else []
+        alike = {
+            "memories": tuple(str(name) for name, like_memories, _ in found if like_memories),
+            "vectors": tuple(str(name) for name, _, like_vectors in found if like_vectors),
+        }
+        return {what: alike[what] for what in missing}
 
     def _left_alone(self) -> tuple[str, ...]:
         ours = _OWN | set(self.layout.old_tables.values())

@@ -12,6 +12,23 @@ SELECT tablename
  WHERE schemaname = {final_text}
  ORDER BY tablename;
 
+-- name: lookalikes
+-- Tables with upstream's columns of memories or of vectors, whatever they are called.
+SELECT c.relname,
+       array_agg(a.attname::text) @> ARRAY['id', 'content', 'primary_sector'] AS like_memories,
+       array_agg(a.attname::text) @> ARRAY['id', 'sector', 'dim'] AS like_vectors
+  FROM pg_class c
+  JOIN pg_namespace n
+    ON n.oid = c.relnamespace
+  JOIN pg_attribute a
+    ON a.attrelid = c.oid
+   AND a.attnum > 0
+   AND NOT a.attisdropped
+ WHERE n.nspname = {final_text}
+   AND c.relkind IN ('r', 'p')
+ GROUP BY c.relname
+ ORDER BY c.relname;
+
 -- name: rows
 -- Exact, for the owner compares it with the rows of the new tables.
 SELECT count(*), pg_total_relation_size({table_text}::regclass)
