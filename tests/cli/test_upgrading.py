@@ -1,7 +1,9 @@
 """`migrate` on an old database, as its owner at a terminal has it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -168,6 +170,39 @@ def test_an_old_server_that_still_writes_is_named(owner: Home, old: Place) -> No
     assert ran.status == 1
     assert "still writes" in words(ran)
     assert "old-server" in words(ran)
+
+
+def test_a_pool_whose_last_word_was_commit_is_named_and_can_be_passed_over(owner: Home, old: Place) -> None:
+    with psycopg.connect(application_name="pool", autocommit=True, **old.logins.owner) as live:  # type: ignore[arg-type]
+        live.execute("BEGIN; UPDATE openmemory_users SET reflection_count = 1; COMMIT")
+        live.execute("COMMIT")
+        ran = owner.run("migrate", "--yes")
+        assert ran.status == 1
+        assert "pool" in words(ran)
+        assert "--ignore-sessions" in words(ran)
+        live.execute("SELECT pg_stat_force_next_flush()")
+        live.execute("COMMIT")
+        assert owner.run("migrate", "--yes", "--ignore-sessions").status == 0
+
+
+def test_rows_that_are_written_meanwhile_are_noticed_whoever_writes_them(owner: Home, old: Place) -> None:
+    stop = Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with old.owner() as short:
+                short.execute("UPDATE openmemory_users SET reflection_count = reflection_count + 1")
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        ran = owner.run("migrate", "--yes", "--ignore-sessions")
+        stop.set()
+        writing.result()
+
+    assert ran.status == 1
+    assert "were written while this looked" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
 
 
 @pytest.mark.parametrize(

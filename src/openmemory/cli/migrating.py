@@ -109,6 +109,12 @@ def migrate(
             "--step", metavar="NAME", callback=step_of, rich_help_panel=_OLD, help="Only this step, by name or number."
         ),
     ] = None,
+    ignore_sessions: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-sessions", rich_help_panel=_OLD, help="Go on although others' sessions look like a server's."
+        ),
+    ] = False,
     drop_bytea: Annotated[
         bool, typer.Option("--drop-bytea", rich_help_panel=_BACK, help="Drop the old tables that were kept, for good.")
     ] = False,
@@ -131,7 +137,7 @@ def migrate(
         return
     wanted = Wanted(
         yes, as_json, dry_run, tenant, tenant_from, dim, embedding_model, batch_size, backup, backup_tables, step,
-        drop_bytea, down,
+        drop_bytea, down, ignore_sessions,
     )  # fmt: skip
     wanted.check()
     with reached(read_settings(context, config)) as found:

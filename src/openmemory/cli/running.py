@@ -151,7 +151,8 @@ def _refusal(address: tuple[object, ...], error: OSError) -> ConfigurationError:
 def _warm_up(embedder: Embedder) -> None:
     """Read the token table while PostgreSQL starts, so that the first question does not wait for it."""
     if isinstance(embedder, StaticEmbedder):
-        threading.Thread(target=embedder.load, name="openmemory-table", daemon=True).start()
+        # No daemon: a process that ends while native code reads in one is aborted by the C library.
+        threading.Thread(target=embedder.load, name="openmemory-table").start()
 
 
 def _announce(settings: Settings) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
 
-from openmemory.cli import origin
+from openmemory.cli import origin, quiet
 from openmemory.cli.naming import index_choice
 from openmemory.cli.printing import agree, console, print_json, progress, safe, size
 from openmemory.errors import ConfigurationError
@@ -37,6 +38,7 @@ class Wanted:
     step: str | None = None
     drop_bytea: bool = False
     down: bool = False
+    ignore_sessions: bool = False
 
     def check(self) -> None:
         """Raise typer.BadParameter where options contradict each other."""
@@ -73,6 +75,7 @@ def run(old: Old, wanted: Wanted) -> None:
     from openmemory.postgres.upgrade.look import look
 
     with progress("looking at the database"):
+        begun_s = monotonic()
         found = look(old.logins.owner, old.names)
     plan = _plan(old, found, wanted)
     if not wanted.as_json:
@@ -82,12 +85,14 @@ def run(old: Old, wanted: Wanted) -> None:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
     _refuse_other_names(old, found)
-    _refuse_writers(found)
+    quiet.refuse_writers(found, wanted.ignore_sessions)
     _agree(old, found, wanted)
     made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
     _back_up(old, wanted)
-    _refuse_writers(look(old.logins.owner, old.names))
+    with progress("looking whether anybody writes"):
+        quiet.refuse_writes(old.logins.owner, old.names, found, begun_s)
+        quiet.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
     _lift(old, found, plan, wanted)
 
 
@@ -180,16 +185,6 @@ def _refuse_other_names(old: Old, found: "Found") -> None:
         + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
         + ", or OM_PG_SCHEMA to where they are"
     )
-
-
-def _refuse_writers(found: "Found") -> None:
-    from openmemory.cli.finding import told
-
-    if found.writers:
-        raise ConfigurationError(
-            f"an old server still writes to this database: {told(found.writers)}. Nothing was changed. Stop it, and"
-            " run this again"
-        )
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:

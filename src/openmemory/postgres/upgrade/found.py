@@ -60,6 +60,10 @@ class Found:
     writers: tuple[Session, ...]
     hidden_sessions: int
     """Other sessions whose statements this login may not see."""
+    others: int
+    """Other clients' sessions, whatever they do."""
+    written: int
+    """How many rows of the old tables were ever written, by PostgreSQL's statistics."""
     lookalikes: dict[str, tuple[str, ...]]
     """For memories and vectors where there is no such table: tables of other names that look like it."""
 

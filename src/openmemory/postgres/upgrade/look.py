@@ -27,9 +27,12 @@ __all__ = [
     "parts_done",
     "recorded_model",
     "refuse_half_done",
+    "written",
 ]
 
 _READ_AT_MOST_BYTES = 256 << 20
+# Tables that stay as they are, and that nobody but upstream's server writes to.
+_UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
 _OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
 
 Rows = list[tuple[object, ...]]
@@ -49,6 +52,12 @@ def look(conninfo: Mapping[str, str], names: Names) -> Found:
     """Return what there is and what lifting it takes; reads, and changes nothing."""
     with connected(conninfo) as connection, permitted():
         return _Look(connection, names).found()
+
+
+def written(conninfo: Mapping[str, str], names: Names) -> int:
+    """Return how many rows of the old tables were ever written, by PostgreSQL's statistics."""
+    with connected(conninfo) as connection, permitted():
+        return _int(_Look(connection, names).rows("written")[0][0])
 
 
 def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
@@ -147,6 +156,8 @@ class _Look:
             upgrade=upgrade,
             writers=self._writers(),
             hidden_sessions=_int(self.rows("hidden")[0][0]),
+            others=_int(self.rows("others")[0][0]),
+            written=_int(self.rows("written")[0][0]),
             lookalikes=self._lookalikes(),
         )
 
@@ -233,7 +244,7 @@ class _Look:
         there = [table for what, table in self.layout.old_tables.items() if self.columns[what]]
         if not there:
             return ()
-        tables = "|".join(re.escape(table) for table in there)
+        tables = "|".join(re.escape(table) for table in (*there, *_UPSTREAMS_OWN))
         schema = re.escape(self.layout.names.schema)
         named = rf'("?{schema}"?\.)?"?({tables})\M'
         verbs = (

@@ -66,8 +66,9 @@ SELECT count(*) FILTER (WHERE s.id IS NULL),
     ON replace(d.id::text, '-', '') = replace(lower(w.dst_id::text), '-', '');
 
 -- name: writers
--- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one. A
--- session that only read, such as a backup's or a DBA's, is none.
+-- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one, or began
+-- or ended a transaction: upstream's server writes between BEGIN and COMMIT, so COMMIT is all that shows of it. A session
+-- that only read, such as a backup's or a DBA's, is none.
 SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
        coalesce(a.state, '')
   FROM pg_stat_activity AS a
@@ -75,6 +76,7 @@ SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''
    AND a.pid <> pg_backend_pid()
    AND a.backend_type = 'client backend'
    AND (a.query ~* {writes}
+        OR a.query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
         OR EXISTS (
             SELECT FROM pg_locks AS l
              WHERE l.pid = a.pid
@@ -88,12 +90,29 @@ SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''
  ORDER BY a.pid;
 
 -- name: hidden
--- Sessions whose statements PostgreSQL shows only to their own role and to members of pg_read_all_stats.
+-- Sessions whose statements PostgreSQL shows only to their own role and to members of pg_read_all_stats; its own
+-- processes have no user.
 SELECT count(*)
   FROM pg_stat_activity
- WHERE (datname = current_database() OR datname IS NULL)
+ WHERE datname = current_database()
+   AND usesysid IS NOT NULL
    AND pid <> pg_backend_pid()
    AND query = '<insufficient privilege>';
+
+-- name: others
+-- Other clients' sessions, whatever they do.
+SELECT count(*)
+  FROM pg_stat_activity
+ WHERE datname = current_database()
+   AND usesysid IS NOT NULL
+   AND pid <> pg_backend_pid();
+
+-- name: written
+-- How many rows of the old tables were ever inserted, updated or deleted; a session tells within a second or so.
+SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)
+  FROM pg_stat_all_tables
+ WHERE relid IN (to_regclass({old_memories_text}), to_regclass({old_vectors_text}), to_regclass({old_waypoints_text}),
+                 to_regclass({old_users_text}), to_regclass({old_facts_text}));
 
 -- name: aside
 -- What was set aside: what of, why, how many, and the first ids.

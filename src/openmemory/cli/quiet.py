@@ -1,0 +1,42 @@
+"""Nobody else may write to an old database while it is lifted: who seems to, and whether anything was written."""
+
+from collections.abc import Mapping
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from openmemory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openmemory.postgres.statements import Names
+    from openmemory.postgres.upgrade.found import Found
+
+# PostgreSQL's sessions tell what they wrote at most once a second.
+_WATCHED_S = 1.5
+
+
+def refuse_writers(found: "Found", ignore_sessions: bool) -> None:
+    """Raise ConfigurationError where sessions of others look like an old server's."""
+    from openmemory.cli.finding import told
+
+    if found.writers and not ignore_sessions:
+        raise ConfigurationError(
+            f"an old server still writes to this database, or may: {told(found.writers)}. Nothing was changed. Stop it,"
+            " and run this again. Where those are no server's, such as a console's last COMMIT: --ignore-sessions"
+        )
+
+
+def refuse_writes(owner: Mapping[str, str], names: "Names", found: "Found", begun_s: float) -> None:
+    """Raise ConfigurationError where rows were written to the old tables since they were looked at.
+
+    Waits for what sessions of others may still have to tell.
+    """
+    from openmemory.postgres.upgrade.look import written
+
+    if found.others:
+        sleep(max(0.0, begun_s + _WATCHED_S - monotonic()))
+    more = written(owner, names) - found.written
+    if more > 0:
+        raise ConfigurationError(
+            f"{more:,} rows of the old tables were written while this looked at them. Nothing was changed. Stop the old"
+            " server, and run this again"
+        )
