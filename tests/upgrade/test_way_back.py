@@ -52,7 +52,12 @@ def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path
     [
         ("DELETE FROM openmemory_memories WHERE content = 'true'", "memories deleted"),
         ("UPDATE openmemory_memories SET updated_at = now(), content = 'new'", "568 memories changed"),
+        ("UPDATE openmemory_memories SET content = 'new' WHERE content = 'true'", "memories changed"),
         ("DELETE FROM openmemory_waypoints WHERE weight < 0.1", "waypoints added or deleted"),
+        ("UPDATE openmemory_waypoints SET weight = weight / 2", "waypoints changed"),
+        ("UPDATE openmemory_users SET summary = 'read anew' WHERE user_id = 'alice'", "1 users added or changed"),
+        ("INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('default', 'new')", "1 users added or changed"),
+        ("UPDATE openmemory_tenants SET status = 'suspended'", "1 tenants that are not active"),
     ],
 )
 def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, what: str) -> None:
@@ -62,6 +67,20 @@ def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, w
         with pytest.raises(ConfigurationError, match=what):
             down(old.logins.owner, old.names)
     assert state(old.logins.owner, old.names)["step"] == "done"
+
+
+def test_old_times_that_lie_ahead_and_values_that_were_too_large_come_back_as_they_were(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(
+            "UPDATE openmemory_memories SET updated_at = updated_at + 300000000000, salience = 1.7,"
+            " last_seen_at = last_seen_at + 400000000000"
+        )
+    before = contents(old)
+    upgrade(old.logins.owner, old.names, Plan(1536))
+
+    down(old.logins.owner, old.names)
+
+    assert contents(old) == before
 
 
 def test_what_recall_did_is_written_back(old: Place) -> None:

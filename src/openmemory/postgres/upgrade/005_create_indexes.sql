@@ -119,7 +119,7 @@ $body$;
 DROP SCHEMA {staging};
 
 INSERT INTO {upgrade} (name, value)
-VALUES ('exchanged_at', clock_timestamp()::text)
+VALUES ('exchanged_at', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
     ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 COMMIT;

@@ -29,12 +29,14 @@ ALTER TABLE IF EXISTS {kept_users} SET SCHEMA {final};
 ALTER TABLE IF EXISTS {kept_facts} SET SCHEMA {final};
 DROP SCHEMA {kept};
 
+ALTER TABLE {users} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
 
 -- name: newer
--- What the old tables do not have: going back would lose it.
+-- What the old tables do not have: going back would lose it. Rows are compared with what step 002 makes of the old ones,
+-- since no clock tells what was written after the exchange. An active tenant without rows is no loss.
 SELECT what, count
   FROM (SELECT 'memories added' AS what, count(*) AS count
           FROM (SELECT tenant_id, id
@@ -51,22 +53,49 @@ SELECT what, count
                   FROM {memories}) AS deleted
         UNION ALL
         SELECT 'memories changed', count(*)
-          FROM {memories}
-         WHERE updated_at > {exchanged_at}::timestamptz
+          FROM {memories} m
+          JOIN {old_memories} o
+            ON m.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id)
+           AND m.id = {staging}.as_id(o.id)
+         WHERE (m.content, m.version, m.updated_at)
+               IS DISTINCT FROM (o.content, greatest(1, coalesce(o.version, 1)),
+                                 coalesce({staging}.as_instant(o.updated_at), {staging}.as_instant(o.created_at),
+                                          {staging}.as_instant(o.last_seen_at), 'epoch'))
         UNION ALL
         SELECT 'waypoints added or deleted', abs(count(*) - {rows_waypoints})
           FROM {waypoints}
         UNION ALL
         SELECT 'waypoints changed', count(*)
-          FROM {waypoints}
-         WHERE updated_at > {exchanged_at}::timestamptz
+          FROM (SELECT src_id, dst_id, weight, updated_at
+                  FROM {waypoints}
+                EXCEPT
+                SELECT {staging}.as_id(src_id), {staging}.as_id(dst_id), {staging}.as_share(weight, 0),
+                       coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at), 'epoch')
+                  FROM {old_waypoints}) AS changed
         UNION ALL
         SELECT 'facts added or deleted', abs(count(*) - {rows_temporal_facts})
           FROM {temporal_facts}
         UNION ALL
         SELECT 'facts changed', count(*)
-          FROM {temporal_facts}
-         WHERE last_updated > {exchanged_at}::timestamptz) AS newer
+          FROM {temporal_facts} f
+          JOIN {old_facts} o
+            ON f.id = {staging}.as_id(o.id)
+         WHERE (f.subject, f.predicate, f.object) IS DISTINCT FROM (o.subject, o.predicate, o.object)
+            OR f.last_updated <> {staging}.as_instant(o.last_updated)
+        UNION ALL
+        SELECT 'users added or changed', count(*)
+          FROM (SELECT tenant_id, user_id, summary, reflection_count
+                  FROM {users}
+                EXCEPT
+                (SELECT {staging}.as_tenant(tenant_id, user_id), user_id, summary, coalesce(reflection_count, 0)
+                   FROM {old_users}
+                 UNION
+                 SELECT {staging}.as_tenant(tenant_id, user_id), user_id, NULL, 0
+                   FROM {old_memories})) AS newer_users
+        UNION ALL
+        SELECT 'tenants that are not active', count(*)
+          FROM {tenants}
+         WHERE status <> 'active') AS newer
  WHERE count > 0;
 
 -- name: write_back
@@ -75,8 +104,12 @@ UPDATE {old_memories_table} o
    SET salience = m.salience,
        last_seen_at = floor(extract(epoch FROM m.last_seen_at) * 1000)
   FROM {memories} m
- WHERE m.id = {staging}.as_id(o.id::text)
-   AND m.last_seen_at > {exchanged_at}::timestamptz;
+  JOIN {old_memories} was
+    ON m.tenant_id = {staging}.as_tenant(was.tenant_id, was.user_id)
+   AND m.id = {staging}.as_id(was.id)
+ WHERE was.id = o.id::text
+   AND m.last_seen_at <> coalesce({staging}.as_instant(was.last_seen_at), {staging}.as_instant(was.updated_at),
+                                  {staging}.as_instant(was.created_at), 'epoch');
 
 -- name: references
 -- Constraints of tables that are left alone, such as upstream's temporal_edges, to tables that are about to go.

@@ -89,6 +89,4 @@ def _text(layout: Layout, block: str, recorded: Mapping[str, str]) -> bytes:
     template = blocks("upgrade/down")[block]
     for name in ("rows_waypoints", "rows_temporal_facts"):
         template = template.replace(f"{{{name}}}", str(int(recorded.get(name, "0"))))
-    exchanged_at = recorded.get("exchanged_at", "infinity").replace("'", "''")
-    template = template.replace("{exchanged_at}", f"'{exchanged_at}'")
     return layout.render(template).encode()
