@@ -127,6 +127,65 @@ def test_a_backup_is_made_and_counted_first(owner: Home, tmp_path: Path) -> None
     assert (tmp_path / "old.dump").stat().st_size > 1_000_000
 
 
+def test_the_same_command_goes_on_with_the_backup_that_it_made(owner: Home, old: Place, tmp_path: Path) -> None:
+    options = ("migrate", "--backup", str(tmp_path / "old.dump"), "--yes")
+    assert owner.run(*options, "--step", "1").status == 0
+
+    late = owner.run("migrate", "--backup", str(tmp_path / "late.dump"), "--yes")
+    assert "a backup is made before an upgrade begins" in words(late)
+    (tmp_path / "other.dump").write_bytes((tmp_path / "old.dump").read_bytes())
+    assert owner.run("migrate", "--backup", str(tmp_path / "other.dump"), "--yes", "--step", "2").status == 0
+
+    assert owner.run(*options).status == 0
+
+
+def test_a_backup_of_another_database_is_not_taken_for_this_ones(
+    owner: Home, old: Place, tmp_path: Path, postgres: Server, shared: Path
+) -> None:
+    with an_old_place(postgres, shared, MIXED, 1536) as other:
+        others = owner.with_settings(OM_PG_DSN=dsn(other), OM_PG_APP_ROLE=other.names.app_role)
+        assert others.run("backup", str(tmp_path / "other.dump")).status == 0
+    assert owner.run("migrate", "--step", "1", "--yes").status == 0
+
+    ran = owner.run("migrate", "--backup", str(tmp_path / "other.dump"), "--yes")
+
+    assert ran.status == 1
+    assert "is no backup of this database" in words(ran)
+
+
+def test_what_a_backup_that_was_cut_off_left_is_written_over(owner: Home, tmp_path: Path) -> None:
+    (tmp_path / "old.dump.partial").write_text("cut off")
+
+    assert owner.run("migrate", "--backup", str(tmp_path / "old.dump"), "--yes").status == 0
+
+    assert sorted(path.name for path in tmp_path.glob("old.dump*")) == ["old.dump"]
+
+
+def test_an_index_that_does_not_fit_is_refused_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_vectors SET v = v || v, dim = 3072")
+    hnsw = owner.with_settings(OM_PGVECTOR_INDEX_TYPE="hnsw")
+
+    ran = hnsw.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "up to 2000 dimensions, the vectors have 3072" in words(ran)
+    assert "OM_VEC_TYPE=halfvec" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+    assert hnsw.with_settings(OM_VEC_TYPE="halfvec").run("migrate", "--step", "1", "--yes").status == 0
+    assert "was begun with halfvec" in words(owner.run("migrate", "--yes"))
+
+
+def test_ivfflat_with_its_defaults_is_built_although_the_server_gives_little_memory(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET maintenance_work_mem = '64MB'".encode())
+
+    ran = owner.with_settings(OM_PGVECTOR_INDEX_TYPE="ivfflat").run("migrate", "--yes")
+
+    assert ran.status == 0, ran.err
+
+
 def test_a_backup_that_cannot_be_made_stops_everything(owner: Home, old: Place, tmp_path: Path) -> None:
     (tmp_path / "old.dump").touch()
 

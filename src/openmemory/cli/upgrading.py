@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from openmemory.cli import origin, quiet
+from openmemory.cli import keeping, origin, quiet
 from openmemory.cli.naming import index_choice
 from openmemory.cli.printing import agree, console, print_json, progress, safe, size
 from openmemory.errors import ConfigurationError
@@ -72,6 +72,7 @@ class Old:
 def run(old: Old, wanted: Wanted) -> None:
     """Look at an old database, print that, ask, and lift it."""
     from openmemory.cli.finding import print_found
+    from openmemory.postgres import shared_indexes
     from openmemory.postgres.upgrade.look import look
 
     with progress("looking at the database"):
@@ -80,6 +81,7 @@ def run(old: Old, wanted: Wanted) -> None:
     plan = _plan(old, found, wanted)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
+    shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
@@ -89,7 +91,7 @@ def run(old: Old, wanted: Wanted) -> None:
     _agree(old, found, wanted)
     made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
-    _back_up(old, wanted)
+    keeping.back_up(old, wanted)
     with progress("looking whether anybody writes"):
         quiet.refuse_writes(old.logins.owner, old.names, found, begun_s)
         quiet.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
@@ -165,6 +167,12 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
 
     check_against(old.recorded, wanted)
+    begun_with = old.recorded.get("vector_type", old.names.vector_type)
+    if begun_with != old.names.vector_type:
+        raise ConfigurationError(
+            f"OM_VEC_TYPE={old.names.vector_type}: the upgrade was begun with {begun_with}; set it back, or begin anew"
+            " after `openmemory migrate --down`"
+        )
     if wanted.dim and found.dimensions and wanted.dim not in found.dimensions:
         listed = ", ".join(map(str, found.dimensions))
         raise ConfigurationError(f"--dim {wanted.dim}: no vector in the database has that many; there are {listed}")
@@ -188,8 +196,10 @@ def _refuse_other_names(old: Old, found: "Found") -> None:
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
-    if old.recorded:
-        question = "Go on with the upgrade?"
+    if old.recorded and wanted.backup:
+        question = f"Go on with the upgrade, if {wanted.backup} holds the old tables?"
+    elif old.recorded:
+        question = "No --backup FILE is named; the old tables are as they were. Go on with the upgrade?"
     elif wanted.backup:
         what = "OpenMemory's tables" if wanted.backup_tables else "the whole database"
         question = f"Back up {what} to {wanted.backup}, then upgrade?"
@@ -200,20 +210,6 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
         )
     rows = sum(found.rows.values())
     agree(f"{rows:,} rows will be moved. {question}", yes=wanted.yes)
-
-
-def _back_up(old: Old, wanted: Wanted) -> None:
-    if wanted.backup is None:
-        return
-    from openmemory.postgres.backup import dump, our_tables
-
-    only = our_tables(old.logins.owner, old.names) if wanted.backup_tables else None
-    with progress("backing up") as on_event:
-        rows = dump(old.logins.owner, wanted.backup, old.settings.database.pg_dump, only, on_event)
-    held = size(wanted.backup.stat().st_size)
-    console(stderr=wanted.as_json).print(
-        f"{wanted.backup} holds {sum(rows.values()):,} rows of {len(rows)} tables ({held}), counted", soft_wrap=True
-    )
 
 
 def _lift(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:

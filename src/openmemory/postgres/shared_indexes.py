@@ -3,16 +3,20 @@
 Our own search reads the tenant index and is exact; these are for SQL of the owner's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import sql
+from psycopg import Connection, errors, sql
 
+from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names
 
 SECTORS = ("episodic", "semantic", "procedural", "emotional", "reflective")
 
+_DIMENSIONS_AT_MOST = {"vector": 2000, "halfvec": 4000}
 _OPERATORS = {"cosine": "cosine_ops", "l2": "l2_ops", "ip": "ip_ops"}
 
 
@@ -44,6 +48,33 @@ def statements(names: Names, choice: IndexChoice) -> dict[str, str]:
     }
 
 
+def check(names: Names, choice: IndexChoice) -> None:
+    """Raise ConfigurationError if pgvector cannot index vectors of this dimension so."""
+    most = _DIMENSIONS_AT_MOST[names.vector_type]
+    if choice.type in {"hnsw", "ivfflat"} and names.dimension > most:
+        narrower = "OM_VEC_TYPE=halfvec takes up to 4000; or set " if names.vector_type == "vector" else "Set "
+        raise ConfigurationError(
+            f"OM_PGVECTOR_INDEX_TYPE={choice.type}: pgvector indexes {names.vector_type} up to {most} dimensions, the"
+            f" vectors have {names.dimension}. {narrower}OM_PGVECTOR_INDEX_TYPE=auto, which needs no such index"
+        )
+
+
+def give_memory(connection: Connection) -> None:
+    """Let the session build with at least 256 MB: ivfflat's 1,000 lists of 1536 dimensions need 90 MB."""
+    connection.execute(
+        "SELECT set_config('maintenance_work_mem', greatest(setting::bigint, 262144)::text, false) FROM pg_settings"
+        " WHERE name = 'maintenance_work_mem'"
+    )
+
+
+def too_large(error: errors.ProgramLimitExceeded) -> str:
+    """Return what to do where an index does not fit."""
+    return (
+        f"{first_line(error)}. Raise maintenance_work_mem on the server, or set OM_IVFFLAT_LISTS lower, or"
+        " OM_PGVECTOR_INDEX_TYPE=auto, which needs no such index"
+    )
+
+
 def ensure(
     conninfo: Mapping[str, str], names: Names, choice: IndexChoice, on_index: Callable[[str], None] = lambda _: None
 ) -> None:
@@ -51,7 +82,9 @@ def ensure(
     wanted = statements(names, choice)
     if not wanted:
         return
-    with connected(conninfo) as connection:
+    check(names, choice)
+    with connected(conninfo) as connection, _explained():
+        give_memory(connection)
         schemas = [names.schema, *filter(None, [extension_schema(connection)])]
         path = sql.SQL(", ").join(map(sql.Identifier, schemas))
         connection.execute(sql.SQL("SET search_path TO {}").format(path))
@@ -65,3 +98,11 @@ def ensure(
             if there == (False,):  # an interrupted build leaves an index that is kept up and never used
                 connection.execute(f"DROP INDEX {names.table(name)}".encode())
             connection.execute(text.encode())
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except errors.ProgramLimitExceeded as error:
+        raise ConfigurationError(f"no index was built: {too_large(error)}") from error

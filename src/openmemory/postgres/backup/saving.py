@@ -1,6 +1,7 @@
 """A backup: pg_dump of one snapshot, which counts only when the rows in it are those of the snapshot."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from openmemory.postgres.backup.tables import Table, count, is_ours, label, refu
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
+
+if sys.platform != "win32":
+    import fcntl
 
 _UNHURRIED = statement("backup.unhurried", tuple)
 _SNAPSHOT = statement("backup.snapshot", tuple)
@@ -70,17 +74,28 @@ def _partial(file: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{file} exists already, and a backup is never written over; name another file")
     partial = file.with_name(f"{file.name}.partial")
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError as error:
-        raise ConfigurationError(
-            f"{partial} exists: another backup is writing it, or one was cut off; remove it if none is running"
-        ) from error
+        own = os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600)
     except OSError as error:
         raise ConfigurationError(f"{partial} cannot be written: {error.strerror}") from error
     try:
-        yield partial
+        _lock(own, partial)
+        os.ftruncate(own, 0)
+        try:
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
     finally:
-        partial.unlink(missing_ok=True)
+        os.close(own)
+
+
+def _lock(own: int, partial: Path) -> None:
+    """Hold the file while it is written: one that nobody holds was left by a backup that was cut off."""
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigurationError(f"{partial}: another backup is writing it; wait for that, or name another") from error
 
 
 @contextmanager

@@ -79,7 +79,8 @@ def refuse_hidden(connection: Connection, tables: Sequence[Table]) -> None:
         )
     if closed := [table.label for table in tables if not table.may_read]:
         raise ConfigurationError(
-            f"the login {login} may not read {_few(closed)}. Back up OpenMemory's tables only (--tables), or ask an"
+            f"the login {login} may not read {_few(closed)}. Back up OpenMemory's tables only (`openmemory backup FILE"
+            " --tables`, `openmemory migrate --backup FILE --backup-tables`), or ask an"
             f" administrator to run: GRANT pg_read_all_data TO {sql.Identifier(login).as_string()}"
         )
 

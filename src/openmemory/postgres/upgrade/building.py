@@ -9,7 +9,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from openmemory.postgres.direct import connected
-from openmemory.postgres.shared_indexes import IndexChoice, statements
+from openmemory.postgres.shared_indexes import IndexChoice, give_memory, statements
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Progress
@@ -73,7 +73,10 @@ def _build_shared(
     index: IndexChoice,
     on_progress: OnProgress,
 ) -> None:
-    for name, text in statements(layout.staging, index).items():
+    shared = statements(layout.staging, index)
+    if shared:
+        give_memory(connection)
+    for name, text in shared.items():
         with _watched(conninfo, connection, Progress(step, name, 0, 0), on_progress):
             connection.execute(text.encode())
 

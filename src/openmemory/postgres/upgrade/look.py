@@ -14,6 +14,7 @@ from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "kept_bytes",
     "look",
     "name_model",
+    "old_rows",
     "parts_done",
     "recorded_model",
     "refuse_half_done",
@@ -52,6 +54,18 @@ def look(conninfo: Mapping[str, str], names: Names) -> Found:
     """Return what there is and what lifting it takes; reads, and changes nothing."""
     with connected(conninfo) as connection, permitted():
         return _Look(connection, names).found()
+
+
+def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
+    """Return the rows of each old table that is in place, by its name with the schema."""
+    with connected(conninfo) as connection, permitted():
+        asking = _Look(connection, names)
+        tables = {
+            what: table
+            for what, table in asking.layout.old_tables.items()
+            if sources.columns(connection, asking.layout, table)
+        }
+        return {f"{names.schema}.{table}": asking.counted(what)[0] for what, table in tables.items()}
 
 
 def written(conninfo: Mapping[str, str], names: Names) -> int:
@@ -132,7 +146,7 @@ class _Look:
         old = self.layout.old_tables
         self.columns = {what: sources.columns(self.connection, self.layout, table) for what, table in old.items()}
         upgrade = record.read(self.connection, self.layout.names)
-        counted = {what: self._counted(what) for what, columns in self.columns.items() if columns}
+        counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
         values, odd = self._values()
         dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
         dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
@@ -161,7 +175,8 @@ class _Look:
             lookalikes=self._lookalikes(),
         )
 
-    def _counted(self, what: str) -> tuple[int, int]:
+    def counted(self, what: str) -> tuple[int, int]:
+        """Return the rows of an old table, and its disk in bytes."""
         table = self.layout.names.table(self.layout.old_tables[what])
         ((count, size),) = self.rows("rows", table=table, table_text=Layout.literal(table))
         return _int(count), _int(size)
@@ -189,7 +204,7 @@ class _Look:
         return sizes, odd
 
     def _memories(self) -> list[tuple[int, int]]:
-        return [self._counted("memories")] if self.columns["memories"] else []
+        return [self.counted("memories")] if self.columns["memories"] else []
 
     @property
     def _value(self) -> str:
@@ -259,27 +274,6 @@ class _Look:
 
 
 _TITLES = {"facts": "temporal_facts"}
-
-
-def shape_of(columns: Mapping[str, Columns]) -> str:
-    """Return which of the shapes that upstream left this is, worked out from columns alone."""
-    memories, vectors = columns["memories"], columns["vectors"]
-    facts = ", with temporal facts" if columns["facts"] else ""
-    missing = [what for what in ("memories", "vectors") if not columns[what]]
-    if missing:
-        return f"incomplete: no table of {' and '.join(missing)}{facts}"
-    kind = sources.vector_source(vectors)
-    touched = "tenant_id" in memories or "tenant_id" in vectors or "embedding" in vectors
-    if kind == "vector":
-        where = "v" if "v" in vectors else "embedding"
-        return f"after upstream's own migration: {where} is {vectors[where]}{facts}"
-    if touched:
-        return f"upstream's own migration died half way: read from the bytes in v, never from embedding{facts}"
-    if "user_id" not in memories:
-        return f"OpenMemory 1.1: {len(memories)} columns of memories, no users{facts}"
-    if "user_id" not in vectors:
-        return f"OpenMemory 1.2.0: vectors and waypoints without users{facts}"
-    return f"OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes{facts}"
 
 
 def _int(value: object) -> int:

@@ -46,11 +46,13 @@ def begun_with(recorded: Mapping[str, str], plan: Plan) -> Plan:
     )
 
 
-def decisions(plan: Plan) -> dict[str, object]:
-    """Return `plan` as it is recorded."""
+def decisions(layout: Layout) -> dict[str, object]:
+    """Return what an upgrade begins with, as it is recorded."""
+    plan = layout.plan
     return {
         "tenant": plan.tenant,
         "tenant_from": "user_id" if plan.tenant_from_user else "",
         "dimension": plan.dimension,
         "embedding_model": plan.embedding_model,
+        "vector_type": layout.names.vector_type,
     }

@@ -12,6 +12,7 @@ from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import roles
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line
+from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, statement
 
 _KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
@@ -85,6 +86,8 @@ def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> 
             return f"{said}. Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`"
         case errors.OutOfMemory():
             return f"{said}. Try a smaller --batch-size, or less maintenance_work_mem on the server"
+        case errors.ProgramLimitExceeded() if "maintenance_work_mem" in said:
+            return too_large(error)
         case errors.LockNotAvailable():
             return f"{said}. A live session holds a lock{_holders(conninfo, names)}; end it, or wait for it"
         case errors.DataError():

@@ -53,7 +53,7 @@ def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
     yield f"GRANT {role} TO CURRENT_USER;"
     for name in ("extension", "record", "quarantine"):
         yield layout.block(STEPS[0], name).strip()
-    yield _record(layout, record.decisions(layout.plan))
+    yield _record(layout, record.decisions(layout))
     yield layout.render("CREATE SCHEMA {staging};")
     yield _path(layout)
     yield layout.staging.render(blocks("migrate")["create"]).strip()

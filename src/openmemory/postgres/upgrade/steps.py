@@ -103,7 +103,7 @@ class _Work:
         for name in ("record", "quarantine"):
             self._execute(step, name)
         with self.connection.transaction():
-            record.write(self.connection, self.layout, record.decisions(self.layout.plan))
+            record.write(self.connection, self.layout, record.decisions(self.layout))
         migrate.migrate(self.conninfo, self.layout.staging)
         self._find_types()
         self._execute(step, "unkey")
