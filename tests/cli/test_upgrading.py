@@ -110,6 +110,50 @@ def test_tables_of_other_names_than_the_settings_say_are_named_and_nothing_is_do
     assert named.run("migrate", "--yes", "--json").json["report"]["rows"]["vectors"] == 715
 
 
+def test_ids_that_are_one_in_two_writings_are_named_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ALTER COLUMN id TYPE text")
+        connection.execute(
+            "INSERT INTO openmemory_memories SELECT (jsonb_populate_record(m, jsonb_build_object('id', upper(id)))).*"
+            "  FROM openmemory_memories m WHERE id ~ '[a-f]' LIMIT 3"
+        )
+
+    ran = owner.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "3 ids of memories are there more than once" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+def test_the_same_vector_twice_is_named_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_vectors DROP CONSTRAINT openmemory_vectors_pkey")
+        connection.execute("INSERT INTO openmemory_vectors SELECT * FROM openmemory_vectors LIMIT 2")
+
+    assert "2 ids of vectors are there more than once" in words(owner.run("migrate", "--yes"))
+
+
+@pytest.mark.parametrize(
+    ("taken", "name"),
+    [
+        ("CREATE TABLE openmemory_meta (own text)", "openmemory_meta"),
+        ("CREATE TABLE own (id text); CREATE INDEX openmemory_vectors_search ON own (id)", "openmemory_vectors_search"),
+    ],
+)
+def test_a_name_that_is_taken_is_told_before_the_work(owner: Home, old: Place, taken: str, name: str) -> None:
+    with old.owner() as connection:
+        connection.execute(taken.encode())
+
+        ran = owner.run("migrate", "--yes")
+
+        assert ran.status == 1
+        assert f"under a name of the new tables: {name}" in words(ran)
+        kind = "TABLE" if name.endswith("meta") else "INDEX"
+        connection.execute(f"ALTER {kind} {name} RENAME TO mine".encode())
+    assert owner.run("migrate", "--yes").status == 0
+
+
 def test_on_a_lifted_database_other_options_are_refused(owner: Home) -> None:
     assert owner.run("migrate", "--yes").status == 0
 

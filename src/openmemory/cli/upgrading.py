@@ -87,6 +87,7 @@ def run(old: Old, wanted: Wanted) -> None:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
     _refuse_other_names(old, found)
+    _refuse_doubles(found)
     quiet.refuse_writers(found, wanted.ignore_sessions)
     _agree(old, found, wanted)
     made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
@@ -193,6 +194,16 @@ def _refuse_other_names(old: Old, found: "Found") -> None:
         + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
         + ", or OM_PG_SCHEMA to where they are"
     )
+
+
+def _refuse_doubles(found: "Found") -> None:
+    """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
+    for what, (count, example) in found.twice.items():
+        key = "id" if what == "memories" else "id and sector"
+        raise ConfigurationError(
+            f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case"
+            " or without hyphens. Nothing was changed. Delete or rename all but one of each, and run this again"
+        )
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:

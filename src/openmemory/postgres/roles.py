@@ -139,26 +139,33 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
             )
         _check_tables(connection, names)
         _check_policies(connection, names)
+        _refuse_without_extension(connection, names.app_role)
         login = versions.login if versions else ""
         return [*warnings, *_check_login(connection, names, login, owner_serves=owner_serves)]
 
 
 def _let_use_extension(connection: Connection, to: Sequence[str]) -> None:
     """Let roles see pgvector's types where a hosted platform keeps them in a schema of their own."""
+    for role in to:
+        if wanted := _missing_usage(connection, role):
+            with suppress(errors.InsufficientPrivilege), connection.transaction():
+                connection.execute(wanted)
+        # Who may use the schema but not hand that on gets a warning from GRANT, and no error.
+        _refuse_without_extension(connection, role)
+
+
+def _refuse_without_extension(connection: Connection, role: str) -> None:
+    if wanted := _missing_usage(connection, role):
+        raise ConfigurationError(f"role {role} may not see pgvector. Ask an administrator to run: {wanted.as_string()}")
+
+
+def _missing_usage(connection: Connection, role: str) -> sql.Composed | None:
+    """Return the GRANT that `role` lacks on the schema of pgvector, or None if it may use that."""
     schema = extension_schema(connection)
-    for role in to if schema else ():
-        allowed = _one(connection, _MAY_USE, {"role": role, "schema": schema})
-        if allowed is None or not allowed.may_use:
-            grant_usage = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
-                sql.Identifier(str(schema)), sql.Identifier(role)
-            )
-            try:
-                with connection.transaction():
-                    connection.execute(grant_usage)
-            except errors.InsufficientPrivilege as error:
-                raise ConfigurationError(
-                    f"role {role} may not see pgvector. Ask an administrator to run: {grant_usage.as_string()}"
-                ) from error
+    allowed = _one(connection, _MAY_USE, {"role": role, "schema": schema}) if schema else None
+    if allowed is None or allowed.may_use:
+        return None
+    return sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(str(schema)), sql.Identifier(role))
 
 
 def check_versions(versions: Versions) -> list[str]:

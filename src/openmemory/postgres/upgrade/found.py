@@ -64,6 +64,8 @@ class Found:
     """Other clients' sessions, whatever they do."""
     written: int
     """How many rows of the old tables were ever written, by PostgreSQL's statistics."""
+    twice: dict[str, tuple[int, str]]
+    """Keys that more than one row has, by table: how many, and the id of one."""
     lookalikes: dict[str, tuple[str, ...]]
     """For memories and vectors where there is no such table: tables of other names that look like it."""
 

@@ -172,6 +172,7 @@ class _Look:
             hidden_sessions=_int(self.rows("hidden")[0][0]),
             others=_int(self.rows("others")[0][0]),
             written=_int(self.rows("written")[0][0]),
+            twice=self._twice(),
             lookalikes=self._lookalikes(),
         )
 
@@ -240,6 +241,18 @@ class _Look:
         )
         gone = {"waypoints: its source is no memory": _int(source), "waypoints: its target is no memory": _int(target)}
         return gone, _int(across)
+
+    def _twice(self) -> dict[str, tuple[int, str]]:
+        """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""
+        twice = {}
+        for what in ("memories", "vectors"):
+            columns, table = self.columns[what], Layout.literal(self.layout.names.table(self.layout.old_tables[what]))
+            keyed = columns and columns.get("id") == "uuid" and self.rows("keyed", table_text=table)[0][0]
+            if columns and not keyed:
+                tenant = ", tenant_id" if "tenant_id" in columns else ""
+                ((count, example),) = self.rows(f"{what}_twice", and_tenant=tenant)
+                twice[what] = (_int(count), str(example))
+        return {what: found for what, found in twice.items() if found[0]}
 
     def _lookalikes(self) -> dict[str, tuple[str, ...]]:
         missing = [what for what in ("memories", "vectors") if not self.columns[what]]

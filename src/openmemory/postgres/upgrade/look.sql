@@ -149,3 +149,51 @@ SELECT value
 UPDATE {lifted_meta}
    SET value = {name_text}
  WHERE name = 'embedding_model';
+
+-- name: taken
+-- Names that the new tables bring into the schema and that something else there has, which is no part of an old table.
+SELECT DISTINCT taken.relname
+  FROM pg_class taken
+  JOIN pg_class new
+    ON new.relname = taken.relname
+  JOIN pg_namespace final
+    ON final.oid = taken.relnamespace
+   AND final.nspname = {final_text}
+  JOIN pg_namespace staging
+    ON staging.oid = new.relnamespace
+   AND staging.nspname = {staging_text}
+ WHERE NOT EXISTS (
+           SELECT
+             FROM (VALUES (to_regclass({old_memories_text})), (to_regclass({old_vectors_text})),
+                          (to_regclass({old_waypoints_text})), (to_regclass({old_users_text})),
+                          (to_regclass({old_facts_text}))) AS old (oid)
+            WHERE taken.oid = old.oid
+               OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = taken.oid AND i.indrelid = old.oid)
+               OR EXISTS (SELECT FROM pg_depend d WHERE d.objid = taken.oid AND d.refobjid = old.oid))
+ ORDER BY taken.relname;
+
+-- name: memories_twice
+-- Ids of memories that are one UUID in two writings.
+SELECT count(*), coalesce(min(written), '')
+  FROM (SELECT min(id::text) AS written
+          FROM {old_memories_table}
+         GROUP BY CASE WHEN id::text ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
+                       THEN lower(replace(id::text, '-', ''))
+                       ELSE id::text
+                  END{and_tenant}
+        HAVING count(*) > 1) AS twice;
+
+-- name: vectors_twice
+-- Vectors of one memory and sector, of which only one can stay.
+SELECT count(*), coalesce(min(written), '')
+  FROM (SELECT min(id::text) AS written
+          FROM {old_vectors_table}
+         GROUP BY CASE WHEN id::text ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
+                       THEN lower(replace(id::text, '-', ''))
+                       ELSE id::text
+                  END, sector{and_tenant}
+        HAVING count(*) > 1) AS twice;
+
+-- name: keyed
+-- Whether a table's own key keeps its rows apart.
+SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisunique AND indisvalid);

@@ -13,7 +13,8 @@ from openmemory.postgres import roles
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.shared_indexes import too_large
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, blocks, statement
+from openmemory.postgres.upgrade.layout import Layout
 
 _KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
@@ -47,6 +48,16 @@ def check_versions(connection: Connection) -> None:
         found = cursor.execute(_VERSIONS.template.encode()).fetchone()
     if found and (found.pgvector or found.server < roles.OLDEST_SERVER):
         roles.check_versions(found)
+
+
+def refuse_taken_names(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError where something of the owner's has a name that a new table needs."""
+    taken = [str(name) for (name,) in connection.execute(layout.render(blocks("upgrade/look")["taken"]).encode())]
+    if taken:
+        raise ConfigurationError(
+            f"schema {layout.names.schema} has something else under a name of the new tables: {', '.join(taken)}."
+            f" Rename it (ALTER TABLE or ALTER INDEX … RENAME TO another name), and run this again. {_KEPT}"
+        )
 
 
 @contextmanager

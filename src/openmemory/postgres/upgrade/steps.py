@@ -15,7 +15,7 @@ from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import PATIENT, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
-from openmemory.postgres.upgrade.refusals import check_versions, explained
+from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
 from openmemory.postgres.upgrade.script import guard
 from openmemory.postgres.upgrade.terms import fill_terms
@@ -105,6 +105,7 @@ class _Work:
         with self.connection.transaction():
             record.write(self.connection, self.layout, record.decisions(self.layout))
         migrate.migrate(self.conninfo, self.layout.staging)
+        refuse_taken_names(self.connection, self.layout)
         self._find_types()
         self._execute(step, "unkey")
         with self.connection.transaction():
