@@ -331,9 +331,11 @@ BEGIN
                AS s (name, old)
          WHERE old IS NOT NULL
     LOOP
-        SELECT coalesce(max(value::bigint), 0) INTO block FROM {upgrade} WHERE name = source.name || '_block';
         step := {staging}.blocks_per_batch(source.old, batch_rows);
-        WHILE block < pg_relation_size(source.old) / current_setting('block_size')::bigint LOOP
+        LOOP
+            PERFORM {staging}.hold_lock();
+            SELECT coalesce(max(value::bigint), 0) INTO block FROM {upgrade} WHERE name = source.name || '_block';
+            EXIT WHEN block >= pg_relation_size(source.old) / current_setting('block_size')::bigint;
             IF source.name = 'memories' THEN
                 PERFORM {staging}.lift_memories(block, block + step);
             ELSE
@@ -347,6 +349,7 @@ BEGIN
                          pg_relation_size(source.old) / current_setting('block_size')::bigint;
         END LOOP;
     END LOOP;
+    PERFORM {staging}.hold_lock();
     RAISE NOTICE 'users: %', {staging}.lift_users();
     RAISE NOTICE 'facts: %', {staging}.lift_facts();
     COMMIT;
@@ -360,6 +363,9 @@ CREATE OR REPLACE FUNCTION {staging}.blocks_per_batch(source regclass, batch_row
     RETURN (SELECT greatest(1, floor(batch_rows * greatest(1, c.relpages) / greatest(1, c.reltuples)))::bigint
               FROM pg_class c
              WHERE c.oid = source);
+
+-- name: lift
+CALL {staging}.lift_rows({batch_size});
 
 -- name: find
 -- 003 finds each vector's memory by this index, which 004 makes the key.

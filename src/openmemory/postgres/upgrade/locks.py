@@ -9,7 +9,7 @@ from psycopg.pq import TransactionStatus
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import extension_schema
-from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.layout import MIGRATE_LOCK, Layout
 
 # What a hosted platform limits for every session of a role would end a step of hours.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17.
@@ -19,7 +19,7 @@ PATIENT: LiteralString = (
     " 'idle_session_timeout', 'transaction_timeout', 'jit')"
 )
 # An import runs steps of an upgrade inside its own lock.
-_LOCKS = {"migrate": 7_234_190_855_120_551_003, "import": 7_234_190_855_120_551_005}
+_LOCKS = {"migrate": MIGRATE_LOCK, "import": 7_234_190_855_120_551_005}
 
 
 @contextmanager

@@ -112,6 +112,7 @@ class _Work:
 
     def _add_tenants(self, step: str) -> None:
         self._find_types()
+        self._execute("session", "functions")
         for name in ("conversions", "memories", "users", "waypoints", "facts", "batch", "procedure"):
             self._execute(step, name)
         lift_rows(self.connection, self.layout, self.on_progress)
@@ -119,6 +120,7 @@ class _Work:
 
     def _convert(self, _: str) -> None:
         self._find_types()
+        self._execute("session", "functions")
         source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
         with connected(self.conninfo) as reader:
             reader.execute(PATIENT)
