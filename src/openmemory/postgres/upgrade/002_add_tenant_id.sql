@@ -334,7 +334,7 @@ BEGIN
         step := {staging}.blocks_per_batch(source.old, batch_rows);
         LOOP
             PERFORM {staging}.hold_lock();
-            SELECT coalesce(max(value::bigint), 0) INTO block FROM {upgrade} WHERE name = source.name || '_block';
+            block := {staging}.resume_at(source.name, source.old);
             EXIT WHEN block >= pg_relation_size(source.old) / current_setting('block_size')::bigint;
             IF source.name = 'memories' THEN
                 PERFORM {staging}.lift_memories(block, block + step);
@@ -342,8 +342,7 @@ BEGIN
                 PERFORM {staging}.lift_waypoints(block, block + step);
             END IF;
             block := block + step;
-            INSERT INTO {upgrade} (name, value) VALUES (source.name || '_block', block::text)
-                ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+            UPDATE {upgrade} SET value = block WHERE name = source.name || '_block';
             COMMIT;
             RAISE NOTICE '%: block % of %', source.name, block,
                          pg_relation_size(source.old) / current_setting('block_size')::bigint;

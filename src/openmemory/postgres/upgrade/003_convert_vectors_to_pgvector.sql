@@ -208,8 +208,10 @@ $$;
 CREATE OR REPLACE PROCEDURE {staging}.openmemory_add_memories_without_vector()
     LANGUAGE plpgsql
 AS $$
+DECLARE
+    placed_rows bigint;
 BEGIN
-    INSERT INTO {upgrade} (name, value) VALUES ('without_vector', 'done') ON CONFLICT (name) DO NOTHING;
+    INSERT INTO {upgrade} (name, value) VALUES ('without_vector', '0') ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -230,6 +232,8 @@ BEGIN
     INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, reason)
     SELECT tenant_id, id, sector, user_id, 'no value'
       FROM placed;
+    GET DIAGNOSTICS placed_rows = ROW_COUNT;
+    UPDATE {upgrade} SET value = placed_rows WHERE name = 'without_vector';
 END
 $$;
 
@@ -237,9 +241,9 @@ CREATE OR REPLACE PROCEDURE {staging}.openmemory_convert_vectors(batch_rows inte
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    -- The old table is closed to writers since step 1, so it has as many rows and blocks at the end as now.
-    blocks bigint := coalesce(pg_relation_size(to_regclass({old_vectors_text})), 0)
-                     / current_setting('block_size')::bigint;
+    -- The old table is closed to writers since step 1, so it has as many rows at the end as now.
+    source regclass := to_regclass({old_vectors_text});
+    blocks bigint;
     total bigint;
     done bigint;
     done_before bigint;
@@ -251,11 +255,10 @@ DECLARE
 BEGIN
     PERFORM {staging}.hold_lock();
     SELECT count(*) INTO total FROM {old_vectors};
-    INSERT INTO {upgrade} (name, value) VALUES ('vectors_block', '0') ON CONFLICT (name) DO NOTHING;
-    SELECT value INTO STRICT block FROM {upgrade} WHERE name = 'vectors_block';
+    block := {staging}.resume_at('vectors', source);
     SELECT count(*) INTO done FROM {old_vectors} WHERE place < format('(%s,0)', block)::tid;
     done_before := done;
-    IF block < blocks THEN
+    IF done < total THEN
         CALL {staging}.openmemory_read_old_vectors();
         INSERT INTO {upgrade} (name, value)
         VALUES ('terms', 'pending')
@@ -264,7 +267,8 @@ BEGIN
     COMMIT;
     LOOP
         PERFORM {staging}.hold_lock();
-        SELECT value INTO STRICT block FROM {upgrade} WHERE name = 'vectors_block';
+        block := {staging}.resume_at('vectors', source);
+        blocks := coalesce(pg_relation_size(source), 0) / current_setting('block_size')::bigint;
         EXIT WHEN block >= blocks;
         end_block := least(blocks, block + greatest(1, blocks * batch_rows / greatest(1, total)));
         CALL {staging}.openmemory_convert_blocks(block, end_block);

@@ -37,11 +37,13 @@ def _before(layout: Layout, step: str) -> Iterator[str]:
     yield _session(layout, "lock")
     yield _session(layout, "turn").replace("STEP", str(STEPS.index(step) + 1))
     yield "SELECT current_setting('openmemory.pending') AS pending \\gset\n\\if :pending"
+    if step in STEPS[:3]:
+        yield _session(layout, "readable")
     yield _session(layout, "broken")
 
 
 def _after(layout: Layout, step: str) -> Iterator[str]:
-    yield _record(layout, {"step": f"{STEPS.index(step) + 1:03}"})
+    yield _record(layout, {"step": record.DONE if step == STEPS[-1] else f"{STEPS.index(step) + 1:03}"})
     yield f"\\else\n\\echo '{step} is done already'\n\\endif"
     yield _session(layout, "end")
 
@@ -86,11 +88,15 @@ def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
     yield _path(layout)
     if step in _LOOPS:
         yield _session(layout, "functions")
+    if step == STEPS[-1]:
+        asked = "SELECT count(*) = 0 AS wanted FROM {upgrade} WHERE name = 'exchanged_at'"
+        yield layout.render(asked) + " \\gset\n\\if :wanted"
     for name, text in layout.blocks(step).items():
         if name == "sound":
             yield from (f"{one};" for one in statements(layout.staging, index).values())
         yield text.strip()
     if step == STEPS[-1]:
+        yield "\\endif"
         yield layout.lifted.render(blocks("grants")["app_role"]).strip()
 
 

@@ -81,8 +81,8 @@ def convert_vectors(
         on_progress(Progress(STEP, "memories without a vector", total, total))
         reader.execute("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan")
         with connection.transaction():
-            _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
-            record.write(connection, layout, {"without_vector": "done"})
+            none = _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
+            record.write(connection, layout, {"without_vector": none})
     on_progress(Progress(STEP, "vectors", total, total))
 
 
@@ -106,7 +106,8 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
     )
 
 
-def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
+def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> int:
+    """Convert what a query reads, and return how many were set aside."""
     aside: list[_Aside] = []
     source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
     cursor = connection.cursor()
@@ -122,6 +123,7 @@ def _convert(connection: Connection, reader: Connection, layout: Layout, codec: 
             aside += refused
         taken.write(_TRAILER)
     _set_aside(connection, layout, aside)
+    return len(aside)
 
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
