@@ -50,6 +50,11 @@ EXCEPTION
 END
 $body$;
 
+-- Whether each tag is a text already.
+CREATE OR REPLACE FUNCTION {staging}.are_tags(old jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(jsonb_typeof(old) = 'array' AND NOT old @? 'strict $[*] ? (@.type() <> "string")', false);
+
 CREATE OR REPLACE FUNCTION {staging}.as_tags(old jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_typeof(old) = 'array'
@@ -80,9 +85,13 @@ CREATE OR REPLACE FUNCTION {staging}.sector_decay(sector text) RETURNS double pr
     RETURN CASE sector WHEN 'episodic' THEN 0.015 WHEN 'procedural' THEN 0.008 WHEN 'emotional' THEN 0.02
                        WHEN 'reflective' THEN 0.001 ELSE 0.005 END;
 
+-- The metadata with the old values; one of the owner's own under that name goes among them, under the same name.
 CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_strip_nulls(old) = '{}' THEN metadata
+                WHEN metadata ? 'openmemory_old'
+                THEN metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old)
+                                     || jsonb_build_object('openmemory_old', metadata -> 'openmemory_old'))
                 ELSE metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old))
            END;
 
@@ -118,7 +127,7 @@ BEGIN
                    'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
                    'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
                    'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
-                   'tags', CASE WHEN m.tags <> '' AND jsonb_typeof(k.tags) IS DISTINCT FROM 'array' THEN m.tags END,
+                   'tags', CASE WHEN m.tags <> '' AND NOT {staging}.are_tags(k.tags) THEN m.tags END,
                    'meta', CASE WHEN m.meta <> '' AND jsonb_typeof(k.meta) IS DISTINCT FROM 'object' THEN m.meta END,
                    'salience', CASE WHEN m.salience <> {staging}.as_share(m.salience, -1) THEN m.salience END,
                    'decay_lambda', CASE WHEN m.decay_lambda <> k.decay_rate THEN m.decay_lambda END,
