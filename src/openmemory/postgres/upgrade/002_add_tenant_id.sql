@@ -208,7 +208,8 @@ $body$;
 
 -- name: waypoints
 -- The old waypoints of a range of heap blocks; returns how many were read. A link whose memory is gone or of another
--- tenant, and one that is there already, is set aside; a weight outside [0, 1] is noted there and kept as the nearer end.
+-- tenant, and one that is there already, is set aside. What a link that comes across cannot keep is noted there as well:
+-- a weight outside [0, 1], and a project, for which waypoints have no column, where it is not that of the source.
 CREATE OR REPLACE FUNCTION {staging}.lift_waypoints(first_block bigint, end_block bigint) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -218,7 +219,7 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
                {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, nullif(w.user_id, '') AS user_id,
-               {staging}.as_share(w.weight, 0) AS weight, w.weight AS old_weight,
+               {staging}.as_share(w.weight, 0) AS weight,
                {staging}.as_instant(w.created_at) AS created_at, {staging}.as_instant(w.updated_at) AS updated_at,
                to_jsonb(w) - '{place,raw_src_id,raw_dst_id}'::text[] AS original,
                CASE WHEN s.id IS NULL THEN 'its source is no memory'
@@ -226,6 +227,11 @@ BEGIN
                     WHEN {staging}.as_tenant(s.tenant_id, s.user_id) <> {staging}.as_tenant(d.tenant_id, d.user_id)
                     THEN 'it leads to another tenant'
                END AS problem,
+               CASE WHEN w.weight <> {staging}.as_share(w.weight, 0)
+                    THEN 'its weight is outside [0, 1]; kept as the nearer end'
+                    WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
+                    THEN 'its project is not that of its source; kept without one'
+               END AS note,
                row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
           LEFT JOIN {old_memories} s
@@ -248,7 +254,7 @@ BEGIN
         SELECT coalesce(g.tenant_id, {tenant}), 'waypoints', g.old_src_id,
                CASE WHEN g.problem IS NOT NULL THEN g.problem
                     WHEN g.turn > 1 OR k.src_id IS NULL THEN 'the same link is there already'
-                    ELSE 'its weight is outside [0, 1]; kept as the nearer end'
+                    ELSE g.note
                END,
                g.original
           FROM given g
@@ -258,7 +264,7 @@ BEGIN
          WHERE g.problem IS NOT NULL
             OR g.turn > 1
             OR k.src_id IS NULL
-            OR g.weight <> g.old_weight
+            OR g.note IS NOT NULL
     )
     SELECT count(*) INTO seen FROM given;
     RETURN seen;

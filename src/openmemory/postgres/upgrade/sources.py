@@ -32,7 +32,7 @@ _USERS = {
     "created_at": "ms",
     "updated_at": "ms",
 }
-_WAYPOINTS = {"user_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
+_WAYPOINTS = {"user_id": "text", "project_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
 # float4send() gives the most significant byte first.
 _LITTLE_ENDIAN = (
     "(SELECT string_agg(substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1), '' ORDER BY i)"
