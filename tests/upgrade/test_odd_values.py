@@ -215,7 +215,7 @@ def test_each_user_becomes_a_tenant_where_the_owner_says_so(odd: Place) -> None:
 
 def test_facts_keep_their_times_and_the_newer_closes_the_older(odd: Place) -> None:
     with odd.owner() as connection:
-        connection.execute(_FACTS.encode())
+        connection.execute(FACTS.encode())
         for id_, predicate, thing, begins, ends in (
             ("f1", "lives in", "Porto", 1000, None),
             ("f2", "lives in", "Lisbon", 5000, None),
@@ -259,7 +259,7 @@ CREATE TABLE openmemory_users (
     user_id text PRIMARY KEY, summary text, reflection_count integer DEFAULT 0, created_at bigint, updated_at bigint
 );
 """
-_FACTS = """
+FACTS = """
 CREATE TABLE temporal_facts (
     id text PRIMARY KEY, subject text NOT NULL, predicate text NOT NULL, object text NOT NULL,
     valid_from bigint NOT NULL, valid_to bigint, confidence double precision NOT NULL, last_updated bigint NOT NULL,

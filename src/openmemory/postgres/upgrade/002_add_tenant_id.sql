@@ -16,10 +16,21 @@ CREATE OR REPLACE FUNCTION {staging}.as_id(old text) RETURNS uuid
                 ELSE md5(old)::uuid
            END;
 
--- Whether a text may be a tenant's name here.
+-- Whether a text may be a tenant's name here, as a request would name it: no longer than 128 bytes, without control
+-- characters, commas, blanks at its ends, and what cannot be seen.
 CREATE OR REPLACE FUNCTION {staging}.fits_as_tenant(name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name) AND name !~ '[[:cntrl:],]', false);
+    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name)
+                    AND name !~ '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2]'
+                    AND name !~ '[\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb]'
+                    AND name !~ '[\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]'
+                    AND name !~ '[\U000e0001\U000e0020-\U000e007f]', false);
+
+-- The name of a user or project: null for an empty one, and one that no index could hold by its beginning and its
+-- digest, the same in every table.
+CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN octet_length(old) > 128 THEN left(old, 23) || '~' || md5(old) ELSE nullif(old, '') END;
 
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
@@ -113,8 +124,8 @@ BEGIN
                             version, fingerprint)
     SELECT {staging}.as_tenant(m.tenant_id, m.user_id),
            {staging}.as_id(m.id),
-           nullif(m.user_id, ''),
-           nullif(m.project_id, ''),
+           {staging}.as_name(m.user_id),
+           {staging}.as_name(m.project_id),
            m.content,
            k.sector,
            {staging}.sector_bit(k.sector) | coalesce((SELECT bit_or({staging}.sector_bit(v.sector))
@@ -126,6 +137,8 @@ BEGIN
                jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
                    'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
+                   'user_id', CASE WHEN {staging}.as_name(m.user_id) <> m.user_id THEN m.user_id END,
+                   'project_id', CASE WHEN {staging}.as_name(m.project_id) <> m.project_id THEN m.project_id END,
                    'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
                    'tags', CASE WHEN m.tags <> '' AND NOT {staging}.are_tags(k.tags) THEN m.tags END,
                    'meta', CASE WHEN m.meta <> '' AND jsonb_typeof(k.meta) IS DISTINCT FROM 'object' THEN m.meta END,
@@ -178,11 +191,28 @@ BEGIN
     TRUNCATE {users};
     DELETE FROM {row_quarantine} WHERE source = 'users';
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u)
+    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u) - 'place'
       FROM {old_users} u
-     WHERE coalesce(u.user_id, '') = '';
+     WHERE coalesce(u.user_id, '') = ''
+     UNION ALL
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
+           'its name is longer than 128 bytes; kept with a digest of it', to_jsonb(u) - 'place'
+      FROM {old_users} u
+     WHERE {staging}.as_name(u.user_id) <> u.user_id;
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {tenant}, 'users', n.user_id, 'its name may not be a tenant''s; kept with the rows of no user',
+           jsonb_build_object('user_id', n.user_id)
+      FROM (SELECT tenant_id, user_id FROM {old_users}
+             UNION
+            SELECT tenant_id, user_id FROM {old_memories}
+             UNION
+            SELECT tenant_id, user_id FROM {old_facts}) AS n
+     WHERE {tenant_from_user}
+       AND n.user_id <> ''
+       AND NOT {staging}.fits_as_tenant(n.user_id)
+       AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant};
     INSERT INTO {users} (tenant_id, user_id, summary, reflection_count, created_at, updated_at)
-    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id, u.summary, coalesce(u.reflection_count, 0),
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), {staging}.as_name(u.user_id), u.summary, coalesce(u.reflection_count, 0),
            coalesce({staging}.as_instant(u.created_at), {staging}.as_instant(u.updated_at), 'epoch'),
            coalesce({staging}.as_instant(u.updated_at), {staging}.as_instant(u.created_at), 'epoch')
       FROM {old_users} u
@@ -218,7 +248,7 @@ DECLARE
 BEGIN
     WITH given AS MATERIALIZED (
         SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
-               {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, nullif(w.user_id, '') AS user_id,
+               {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, {staging}.as_name(w.user_id) AS user_id,
                {staging}.as_share(w.weight, 0) AS weight,
                {staging}.as_instant(w.created_at) AS created_at, {staging}.as_instant(w.updated_at) AS updated_at,
                to_jsonb(w) - '{place,raw_src_id,raw_dst_id}'::text[] AS original,
@@ -231,6 +261,8 @@ BEGIN
                     THEN 'its weight is outside [0, 1]; kept as the nearer end'
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
+                    WHEN {staging}.as_name(w.user_id) <> w.user_id
+                    THEN 'the name of its user is longer than 128 bytes; kept with a digest of it'
                END AS note,
                row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
@@ -274,6 +306,7 @@ $body$;
 -- name: facts
 -- All temporal facts, in one go: each is true until the next one of the same user, subject and predicate. Upstream's
 -- last millisecond is included; a fact without any time of its own keeps a microsecond, and its old times are noted.
+-- One whose subject and predicate are too long for the index that keeps facts apart is set aside.
 CREATE OR REPLACE FUNCTION {staging}.lift_facts() RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -281,6 +314,12 @@ DECLARE
     lifted bigint;
 BEGIN
     TRUNCATE {temporal_facts};
+    DELETE FROM {row_quarantine} WHERE source = 'facts';
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
+           'its subject and predicate are longer than 3,000 bytes', to_jsonb(f) - 'place'
+      FROM {old_facts} f
+     WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
     INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
                                   metadata, created_at, last_updated)
     SELECT n.tenant_id, {staging}.as_id(n.id), n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid,
@@ -289,6 +328,8 @@ BEGIN
                CASE WHEN jsonb_typeof(n.meta) = 'object' THEN n.meta ELSE '{}' END,
                jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(n.id)::text <> n.id THEN n.id END,
+                   'user_id', CASE WHEN n.user_id <> n.old_user_id THEN n.old_user_id END,
+                   'project_id', CASE WHEN n.project_id <> n.old_project_id THEN n.old_project_id END,
                    'valid_from', CASE WHEN n.begins IS DISTINCT FROM {staging}.as_instant(n.valid_from)
                                       THEN n.valid_from END,
                    'valid_to', CASE WHEN n.valid IS DISTINCT FROM n.told THEN n.valid_to END,
@@ -307,21 +348,29 @@ BEGIN
                    END AS valid
               FROM (SELECT p.*,
                            lead(p.begins) OVER same AS next_begins
-                      FROM (SELECT q.*,
-                                   -- Facts of one instant follow each other by microseconds, the latest written last.
-                                   q.instant + interval '1 microsecond' * (row_number() OVER (
-                                       PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate,
-                                                    q.instant
-                                           ORDER BY q.last_updated NULLS FIRST, q.id) - 1) AS begins
-                              FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
-                                           f.confidence, f.last_updated, f.metadata,
-                                           {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
-                                           nullif(f.user_id, '') AS user_id, nullif(f.project_id, '') AS project_id,
-                                           {staging}.as_json(f.metadata) AS meta,
-                                           {staging}.as_instant(f.valid_to) AS ends,
-                                           coalesce({staging}.as_instant(f.valid_from),
-                                                    {staging}.as_instant(f.last_updated), 'epoch') AS instant
-                                      FROM {old_facts} f) AS q) AS p
+                      FROM (SELECT t.*,
+                                   -- Facts of one instant follow each other by microseconds, the latest written last; so
+                                   -- do those of the next instant, where the ones before it took more than its time.
+                                   max(t.instant - interval '1 microsecond' * t.turn) OVER turns
+                                       + interval '1 microsecond' * t.turn AS begins
+                              FROM (SELECT q.*,
+                                           row_number() OVER (
+                                               PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate
+                                                   ORDER BY q.instant, q.last_updated NULLS FIRST, q.id) AS turn
+                                      FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
+                                                   f.confidence, f.last_updated, f.metadata,
+                                                   {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
+                                                   f.user_id AS old_user_id, f.project_id AS old_project_id,
+                                                   {staging}.as_name(f.user_id) AS user_id,
+                                                   {staging}.as_name(f.project_id) AS project_id,
+                                                   {staging}.as_json(f.metadata) AS meta,
+                                                   {staging}.as_instant(f.valid_to) AS ends,
+                                                   coalesce({staging}.as_instant(f.valid_from),
+                                                            {staging}.as_instant(f.last_updated), 'epoch') AS instant
+                                              FROM {old_facts} f
+                                             WHERE octet_length(f.subject || f.predicate) <= 3000) AS q) AS t
+                            WINDOW turns AS (PARTITION BY t.tenant_id, t.user_id, t.project_id, t.subject, t.predicate
+                                                 ORDER BY t.turn)) AS p
                     WINDOW same AS (PARTITION BY p.tenant_id, p.user_id, p.project_id, p.subject, p.predicate
                                         ORDER BY p.begins)) AS o) AS n;
     GET DIAGNOSTICS lifted = ROW_COUNT;

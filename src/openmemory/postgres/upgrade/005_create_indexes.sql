@@ -90,7 +90,7 @@ BEGIN
                   FROM {old_users} o
                   JOIN {users} n
                     ON n.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id)
-                   AND n.user_id = o.user_id),
+                   AND n.user_id = {staging}.as_name(o.user_id)),
                coalesce((SELECT rows FROM aside WHERE source = 'users'), 0)
          UNION ALL
         SELECT 'waypoints',

@@ -69,7 +69,7 @@ def block_ranges(connection: Connection, layout: Layout, what: str, total: int) 
 
 def _lift_memories(connection: Connection, layout: Layout, blocks: Blocks) -> None:
     query = (
-        "SELECT id, content, nullif(user_id, ''), nullif(project_id, '') FROM {old_memories}"
+        "SELECT id, content, {staging}.as_name(user_id), {staging}.as_name(project_id) FROM {old_memories}"
         f" WHERE place >= '({blocks.first},0)'::tid AND place < '({blocks.end},0)'::tid"
     )
     ids, fingerprints = [], []
