@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN {staging}.fits_as_tenant(old_tenant) AND old_tenant <> 'default' THEN old_tenant
+    RETURN CASE WHEN old_tenant <> 'default' AND {staging}.fits_as_tenant(old_tenant) THEN old_tenant
                 WHEN {tenant_from_user} AND {staging}.fits_as_tenant(old_user) THEN old_user
                 ELSE {tenant}
            END;

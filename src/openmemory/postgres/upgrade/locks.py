@@ -1,10 +1,10 @@
 """The locks of an upgrade and of an import, and the types that its sessions must see."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import LiteralString
 
-from psycopg import Connection, sql
+from psycopg import Connection, Error, sql
 from psycopg.pq import TransactionStatus
 
 from openmemory.errors import ConfigurationError
@@ -36,9 +36,11 @@ def the_only_one(connection: Connection, command: str = "migrate") -> Iterator[N
     try:
         yield
     finally:
-        # In a transaction that failed there is no unlocking, and the error would be hidden; closing unlocks as well.
+        # Where a transaction failed, or the server has no memory left, there is no unlocking, and the error would be
+        # hidden; closing unlocks as well.
         if connection.info.transaction_status == TransactionStatus.IDLE:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
+            with suppress(Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
 def find_types(connection: Connection, layout: Layout) -> None:
