@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.failures import first_line
 from openmemory.postgres.upgrade.layout import Layout
 
 Columns = Mapping[str, str]
@@ -53,6 +55,14 @@ _FACTS = {
     "last_updated": "ms",
     "metadata": "json",
 }
+
+
+def check_readable(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError, with the way out, where an old table is not one, or hides rows from this login."""
+    try:
+        connection.execute(layout.block("session", "readable").encode())
+    except errors.ObjectNotInPrerequisiteState as error:
+        raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
 
 
 def create_views(connection: Connection, layout: Layout) -> None:

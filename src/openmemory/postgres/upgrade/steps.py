@@ -84,7 +84,7 @@ class _Work:
     def run(self, number: int) -> None:
         """Run a step to its end and record it."""
         if number in READING:
-            self._execute("session", "readable")
+            sources.check_readable(self.connection, self.layout)
         (self._enable, self._add_tenants, self._convert, self._key, self._index)[number - 1](STEPS[number - 1])
         if number < len(STEPS):
             record.write(self.connection, self.layout, {"step": f"{number:03}"})
