@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
@@ -80,6 +81,8 @@ def test_a_policy_that_hides_old_rows_is_refused_with_the_remedy(
         remedy = f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY"
         with pytest.raises(ConfigurationError, match=rf"may hide rows of {name} from {role}.*{remedy}"):
             upgrade(old.as_role(role), old.names, PLAN, only=step)
+        with pytest.raises(ConfigurationError, match=remedy):
+            look(old.as_role(role), old.names)
         assert remedy in psql(old, f"SET ROLE {role};\n{file}").stderr
         connection.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}".encode())
     upgrade(old.logins.owner, old.names, PLAN)
@@ -115,6 +118,8 @@ def test_a_partitioned_table_is_refused_before_anything_is_begun(old: Place) -> 
         )
     with pytest.raises(ConfigurationError, match="openmemory_memories is no table by itself: it is partitioned"):
         upgrade(old.logins.owner, old.names, PLAN)
+    with pytest.raises(ConfigurationError, match="Copy all of its rows into one ordinary table"):
+        look(old.logins.owner, old.names)
     assert state(old.logins.owner, old.names) == {}
 
 
