@@ -109,6 +109,22 @@ def test_a_table_that_was_rewritten_since_the_upgrade_was_stopped_is_read_anew(
     assert_whole(old, shared)
 
 
+def test_a_table_that_was_dropped_and_restored_meanwhile_is_refused_with_the_way_out(old: Place, shared: Path) -> None:
+    for step in STEPS[:2]:
+        upgrade(old.logins.owner, old.names, PLAN, only=step)
+    with old.owner() as connection:
+        connection.execute(
+            "CREATE TABLE restored (LIKE openmemory_vectors INCLUDING ALL);"
+            " INSERT INTO restored SELECT * FROM openmemory_vectors ORDER BY id; DROP TABLE openmemory_vectors CASCADE;"
+            " ALTER TABLE restored RENAME TO openmemory_vectors"
+        )
+    with pytest.raises(ConfigurationError, match=r"openmemory_vectors was made anew.*openmemory migrate --down"):
+        upgrade(old.logins.owner, old.names, PLAN)
+    down(old.logins.owner, old.names)
+    upgrade(old.logins.owner, old.names, PLAN)
+    assert_whole(old, shared)
+
+
 def test_a_partitioned_table_is_refused_before_anything_is_begun(old: Place) -> None:
     with old.owner() as connection:
         connection.execute(

@@ -40,9 +40,14 @@ $turn$;
 DO $readable$
 DECLARE
     old record;
+    begun boolean := false;
 BEGIN
+    IF to_regclass({upgrade_text}) IS NOT NULL THEN
+        begun := EXISTS (SELECT FROM {upgrade} WHERE name = 'step' AND value <> 'done');
+    END IF;
     FOR old IN
         SELECT c.oid::regclass AS name,
+               EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = 'openmemory_upgrade_guard') AS guarded,
                c.relkind <> 'r' OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS in_parts,
                row_security_active(c.oid) AS hides
           FROM unnest(ARRAY[{old_memories_text}, {old_vectors_text}, {old_waypoints_text}, {old_users_text},
@@ -59,6 +64,10 @@ BEGIN
             RAISE EXCEPTION 'row-level security may hide rows of % from %', old.name, current_user
                 USING HINT = format('As the owner of the table: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; another login'
                                     ' needs BYPASSRLS.', old.name),
+                      ERRCODE = 'object_not_in_prerequisite_state';
+        ELSIF begun AND NOT old.guarded THEN
+            RAISE EXCEPTION '% was made anew since the upgrade began, and takes writes', old.name
+                USING HINT = 'Begin again: openmemory migrate --down, then openmemory migrate.',
                       ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
     END LOOP;
