@@ -69,6 +69,8 @@ def memory(connection: Connection, id_: str, columns: str) -> tuple[Any, ...]:
         ("primary_sector", "dreams", "primary_sector", "semantic"),
         ("tags", "no json", "tags", []),
         ("tags", '{"a": 1}', "tags", []),
+        ("tags", '["a", 1, null, {"x": [1]}, ["b"]]', "tags", ["a", "1", "null", '{"x": [1]}', '["b"]']),
+        ("tags", '[["a"]]', "tags", ['["a"]']),
         ("meta", "{broken", "metadata - 'openmemory_old'", {}),
         ("meta", '"a string"', "metadata - 'openmemory_old'", {}),
         ("meta", '{"nul": "\\u0000"}', "metadata - 'openmemory_old'", {}),
@@ -91,7 +93,7 @@ def test_a_value_that_does_not_fit_is_kept_in_the_metadata(
     [
         ("tags", None, "tags", []),
         ("tags", "[]", "tags", []),
-        ("tags", '["a", 1, null, "\u202e"]', "tags", ["a", "1", "null", "\u202e"]),
+        ("tags", '["a", "", "\u202e"]', "tags", ["a", "", "\u202e"]),
         ("meta", None, "metadata", {}),
         ("meta", "", "metadata", {}),
         ("content", CONTROLS, "content", CONTROLS),
@@ -110,6 +112,16 @@ def test_an_odd_value_that_fits_comes_across_as_it_is(
         lift(odd)
         assert memory(connection, A, wanted) == (new,)
         assert memory(connection, A, "metadata ? 'openmemory_old'") == (False,)
+
+
+@pytest.mark.parametrize("salience", [0.5, 1.5])
+def test_metadata_that_has_our_own_key_keeps_it(odd: Place, salience: float) -> None:
+    with odd.owner() as connection:
+        remember(connection, A, meta='{"openmemory_old": {"salience": null}, "source": "chat"}', salience=salience)
+        lift(odd)
+        mine = {"salience": None}
+        wanted = mine if salience == 0.5 else {"salience": 1.5, "openmemory_old": mine}
+        assert memory(connection, A, "metadata") == ({"openmemory_old": wanted, "source": "chat"},)
 
 
 def test_every_bit_of_a_float_comes_across_and_what_is_no_vector_is_set_aside_with_the_reason(odd: Place) -> None:
@@ -203,7 +215,7 @@ def test_each_user_becomes_a_tenant_where_the_owner_says_so(odd: Place) -> None:
 
 def test_facts_keep_their_times_and_the_newer_closes_the_older(odd: Place) -> None:
     with odd.owner() as connection:
-        connection.execute(_FACTS.encode())
+        connection.execute(FACTS.encode())
         for id_, predicate, thing, begins, ends in (
             ("f1", "lives in", "Porto", 1000, None),
             ("f2", "lives in", "Lisbon", 5000, None),
@@ -247,7 +259,7 @@ CREATE TABLE openmemory_users (
     user_id text PRIMARY KEY, summary text, reflection_count integer DEFAULT 0, created_at bigint, updated_at bigint
 );
 """
-_FACTS = """
+FACTS = """
 CREATE TABLE temporal_facts (
     id text PRIMARY KEY, subject text NOT NULL, predicate text NOT NULL, object text NOT NULL,
     valid_from bigint NOT NULL, valid_to bigint, confidence double precision NOT NULL, last_updated bigint NOT NULL,

@@ -210,6 +210,7 @@ def a_staged_place(
             migrate(place.logins.owner, layout.staging)
             for block in ("record", "quarantine", "unkey"):
                 connection.execute(layout.block("001_enable_pgvector", block).encode())
+            connection.execute(layout.block("session", "functions").encode())
             create_views(connection, layout)
             connection.execute(layout.render(STEP_2).encode())
         yield place, layout

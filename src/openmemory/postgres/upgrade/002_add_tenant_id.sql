@@ -16,15 +16,26 @@ CREATE OR REPLACE FUNCTION {staging}.as_id(old text) RETURNS uuid
                 ELSE md5(old)::uuid
            END;
 
--- Whether a text may be a tenant's name here.
+-- Whether a text may be a tenant's name here, as a request would name it: no longer than 128 bytes, without control
+-- characters, commas, blanks at its ends, and what cannot be seen.
 CREATE OR REPLACE FUNCTION {staging}.fits_as_tenant(name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name) AND name !~ '[[:cntrl:],]', false);
+    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name)
+                    AND name !~ '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2]'
+                    AND name !~ '[\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb]'
+                    AND name !~ '[\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]'
+                    AND name !~ '[\U000e0001\U000e0020-\U000e007f]', false);
+
+-- The name of a user or project: null for an empty one, and one that no index could hold by its beginning and its
+-- digest, the same in every table.
+CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN octet_length(old) > 128 THEN left(old, 23) || '~' || md5(old) ELSE nullif(old, '') END;
 
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN {staging}.fits_as_tenant(old_tenant) AND old_tenant <> 'default' THEN old_tenant
+    RETURN CASE WHEN old_tenant <> 'default' AND {staging}.fits_as_tenant(old_tenant) THEN old_tenant
                 WHEN {tenant_from_user} AND {staging}.fits_as_tenant(old_user) THEN old_user
                 ELSE {tenant}
            END;
@@ -49,6 +60,11 @@ EXCEPTION
         RETURN NULL;
 END
 $body$;
+
+-- Whether each tag is a text already.
+CREATE OR REPLACE FUNCTION {staging}.are_tags(old jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(jsonb_typeof(old) = 'array' AND NOT old @? 'strict $[*] ? (@.type() <> "string")', false);
 
 CREATE OR REPLACE FUNCTION {staging}.as_tags(old jsonb) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -80,9 +96,13 @@ CREATE OR REPLACE FUNCTION {staging}.sector_decay(sector text) RETURNS double pr
     RETURN CASE sector WHEN 'episodic' THEN 0.015 WHEN 'procedural' THEN 0.008 WHEN 'emotional' THEN 0.02
                        WHEN 'reflective' THEN 0.001 ELSE 0.005 END;
 
+-- The metadata with the old values; one of the owner's own under that name goes among them, under the same name.
 CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN jsonb_strip_nulls(old) = '{}' THEN metadata
+                WHEN metadata ? 'openmemory_old'
+                THEN metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old)
+                                     || jsonb_build_object('openmemory_old', metadata -> 'openmemory_old'))
                 ELSE metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old))
            END;
 
@@ -104,8 +124,8 @@ BEGIN
                             version, fingerprint)
     SELECT {staging}.as_tenant(m.tenant_id, m.user_id),
            {staging}.as_id(m.id),
-           nullif(m.user_id, ''),
-           nullif(m.project_id, ''),
+           {staging}.as_name(m.user_id),
+           {staging}.as_name(m.project_id),
            m.content,
            k.sector,
            {staging}.sector_bit(k.sector) | coalesce((SELECT bit_or({staging}.sector_bit(v.sector))
@@ -117,8 +137,10 @@ BEGIN
                jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
                    'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
+                   'user_id', CASE WHEN {staging}.as_name(m.user_id) <> m.user_id THEN m.user_id END,
+                   'project_id', CASE WHEN {staging}.as_name(m.project_id) <> m.project_id THEN m.project_id END,
                    'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
-                   'tags', CASE WHEN m.tags <> '' AND jsonb_typeof(k.tags) IS DISTINCT FROM 'array' THEN m.tags END,
+                   'tags', CASE WHEN m.tags <> '' AND NOT {staging}.are_tags(k.tags) THEN m.tags END,
                    'meta', CASE WHEN m.meta <> '' AND jsonb_typeof(k.meta) IS DISTINCT FROM 'object' THEN m.meta END,
                    'salience', CASE WHEN m.salience <> {staging}.as_share(m.salience, -1) THEN m.salience END,
                    'decay_lambda', CASE WHEN m.decay_lambda <> k.decay_rate THEN m.decay_lambda END,
@@ -169,11 +191,28 @@ BEGIN
     TRUNCATE {users};
     DELETE FROM {row_quarantine} WHERE source = 'users';
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u)
+    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u) - 'place'
       FROM {old_users} u
-     WHERE coalesce(u.user_id, '') = '';
+     WHERE coalesce(u.user_id, '') = ''
+     UNION ALL
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
+           'its name is longer than 128 bytes; kept with a digest of it', to_jsonb(u) - 'place'
+      FROM {old_users} u
+     WHERE {staging}.as_name(u.user_id) <> u.user_id;
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {tenant}, 'users', n.user_id, 'its name may not be a tenant''s; kept with the rows of no user',
+           jsonb_build_object('user_id', n.user_id)
+      FROM (SELECT tenant_id, user_id FROM {old_users}
+             UNION
+            SELECT tenant_id, user_id FROM {old_memories}
+             UNION
+            SELECT tenant_id, user_id FROM {old_facts}) AS n
+     WHERE {tenant_from_user}
+       AND n.user_id <> ''
+       AND NOT {staging}.fits_as_tenant(n.user_id)
+       AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant};
     INSERT INTO {users} (tenant_id, user_id, summary, reflection_count, created_at, updated_at)
-    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id, u.summary, coalesce(u.reflection_count, 0),
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), {staging}.as_name(u.user_id), u.summary, coalesce(u.reflection_count, 0),
            coalesce({staging}.as_instant(u.created_at), {staging}.as_instant(u.updated_at), 'epoch'),
            coalesce({staging}.as_instant(u.updated_at), {staging}.as_instant(u.created_at), 'epoch')
       FROM {old_users} u
@@ -199,7 +238,8 @@ $body$;
 
 -- name: waypoints
 -- The old waypoints of a range of heap blocks; returns how many were read. A link whose memory is gone or of another
--- tenant, and one that is there already, is set aside; a weight outside [0, 1] is noted there and kept as the nearer end.
+-- tenant, and one that is there already, is set aside. What a link that comes across cannot keep is noted there as well:
+-- a weight outside [0, 1], and a project, for which waypoints have no column, where it is not that of the source.
 CREATE OR REPLACE FUNCTION {staging}.lift_waypoints(first_block bigint, end_block bigint) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -208,8 +248,8 @@ DECLARE
 BEGIN
     WITH given AS MATERIALIZED (
         SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
-               {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, nullif(w.user_id, '') AS user_id,
-               {staging}.as_share(w.weight, 0) AS weight, w.weight AS old_weight,
+               {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, {staging}.as_name(w.user_id) AS user_id,
+               {staging}.as_share(w.weight, 0) AS weight,
                {staging}.as_instant(w.created_at) AS created_at, {staging}.as_instant(w.updated_at) AS updated_at,
                to_jsonb(w) - '{place,raw_src_id,raw_dst_id}'::text[] AS original,
                CASE WHEN s.id IS NULL THEN 'its source is no memory'
@@ -217,6 +257,13 @@ BEGIN
                     WHEN {staging}.as_tenant(s.tenant_id, s.user_id) <> {staging}.as_tenant(d.tenant_id, d.user_id)
                     THEN 'it leads to another tenant'
                END AS problem,
+               CASE WHEN w.weight <> {staging}.as_share(w.weight, 0)
+                    THEN 'its weight is outside [0, 1]; kept as the nearer end'
+                    WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
+                    THEN 'its project is not that of its source; kept without one'
+                    WHEN {staging}.as_name(w.user_id) <> w.user_id
+                    THEN 'the name of its user is longer than 128 bytes; kept with a digest of it'
+               END AS note,
                row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
           LEFT JOIN {old_memories} s
@@ -239,7 +286,7 @@ BEGIN
         SELECT coalesce(g.tenant_id, {tenant}), 'waypoints', g.old_src_id,
                CASE WHEN g.problem IS NOT NULL THEN g.problem
                     WHEN g.turn > 1 OR k.src_id IS NULL THEN 'the same link is there already'
-                    ELSE 'its weight is outside [0, 1]; kept as the nearer end'
+                    ELSE g.note
                END,
                g.original
           FROM given g
@@ -249,7 +296,7 @@ BEGIN
          WHERE g.problem IS NOT NULL
             OR g.turn > 1
             OR k.src_id IS NULL
-            OR g.weight <> g.old_weight
+            OR g.note IS NOT NULL
     )
     SELECT count(*) INTO seen FROM given;
     RETURN seen;
@@ -259,6 +306,7 @@ $body$;
 -- name: facts
 -- All temporal facts, in one go: each is true until the next one of the same user, subject and predicate. Upstream's
 -- last millisecond is included; a fact without any time of its own keeps a microsecond, and its old times are noted.
+-- One whose subject and predicate are too long for the index that keeps facts apart is set aside.
 CREATE OR REPLACE FUNCTION {staging}.lift_facts() RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -266,6 +314,12 @@ DECLARE
     lifted bigint;
 BEGIN
     TRUNCATE {temporal_facts};
+    DELETE FROM {row_quarantine} WHERE source = 'facts';
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
+           'its subject and predicate are longer than 3,000 bytes', to_jsonb(f) - 'place'
+      FROM {old_facts} f
+     WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
     INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
                                   metadata, created_at, last_updated)
     SELECT n.tenant_id, {staging}.as_id(n.id), n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid,
@@ -274,6 +328,8 @@ BEGIN
                CASE WHEN jsonb_typeof(n.meta) = 'object' THEN n.meta ELSE '{}' END,
                jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(n.id)::text <> n.id THEN n.id END,
+                   'user_id', CASE WHEN n.user_id <> n.old_user_id THEN n.old_user_id END,
+                   'project_id', CASE WHEN n.project_id <> n.old_project_id THEN n.old_project_id END,
                    'valid_from', CASE WHEN n.begins IS DISTINCT FROM {staging}.as_instant(n.valid_from)
                                       THEN n.valid_from END,
                    'valid_to', CASE WHEN n.valid IS DISTINCT FROM n.told THEN n.valid_to END,
@@ -292,21 +348,29 @@ BEGIN
                    END AS valid
               FROM (SELECT p.*,
                            lead(p.begins) OVER same AS next_begins
-                      FROM (SELECT q.*,
-                                   -- Facts of one instant follow each other by microseconds, the latest written last.
-                                   q.instant + interval '1 microsecond' * (row_number() OVER (
-                                       PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate,
-                                                    q.instant
-                                           ORDER BY q.last_updated NULLS FIRST, q.id) - 1) AS begins
-                              FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
-                                           f.confidence, f.last_updated, f.metadata,
-                                           {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
-                                           nullif(f.user_id, '') AS user_id, nullif(f.project_id, '') AS project_id,
-                                           {staging}.as_json(f.metadata) AS meta,
-                                           {staging}.as_instant(f.valid_to) AS ends,
-                                           coalesce({staging}.as_instant(f.valid_from),
-                                                    {staging}.as_instant(f.last_updated), 'epoch') AS instant
-                                      FROM {old_facts} f) AS q) AS p
+                      FROM (SELECT t.*,
+                                   -- Facts of one instant follow each other by microseconds, the latest written last; so
+                                   -- do those of the next instant, where the ones before it took more than its time.
+                                   max(t.instant - interval '1 microsecond' * t.turn) OVER turns
+                                       + interval '1 microsecond' * t.turn AS begins
+                              FROM (SELECT q.*,
+                                           row_number() OVER (
+                                               PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate
+                                                   ORDER BY q.instant, q.last_updated NULLS FIRST, q.id) AS turn
+                                      FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
+                                                   f.confidence, f.last_updated, f.metadata,
+                                                   {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
+                                                   f.user_id AS old_user_id, f.project_id AS old_project_id,
+                                                   {staging}.as_name(f.user_id) AS user_id,
+                                                   {staging}.as_name(f.project_id) AS project_id,
+                                                   {staging}.as_json(f.metadata) AS meta,
+                                                   {staging}.as_instant(f.valid_to) AS ends,
+                                                   coalesce({staging}.as_instant(f.valid_from),
+                                                            {staging}.as_instant(f.last_updated), 'epoch') AS instant
+                                              FROM {old_facts} f
+                                             WHERE octet_length(f.subject || f.predicate) <= 3000) AS q) AS t
+                            WINDOW turns AS (PARTITION BY t.tenant_id, t.user_id, t.project_id, t.subject, t.predicate
+                                                 ORDER BY t.turn)) AS p
                     WINDOW same AS (PARTITION BY p.tenant_id, p.user_id, p.project_id, p.subject, p.predicate
                                         ORDER BY p.begins)) AS o) AS n;
     GET DIAGNOSTICS lifted = ROW_COUNT;
@@ -331,22 +395,24 @@ BEGIN
                AS s (name, old)
          WHERE old IS NOT NULL
     LOOP
-        SELECT coalesce(max(value::bigint), 0) INTO block FROM {upgrade} WHERE name = source.name || '_block';
         step := {staging}.blocks_per_batch(source.old, batch_rows);
-        WHILE block < pg_relation_size(source.old) / current_setting('block_size')::bigint LOOP
+        LOOP
+            PERFORM {staging}.hold_lock();
+            block := {staging}.resume_at(source.name, source.old);
+            EXIT WHEN block >= pg_relation_size(source.old) / current_setting('block_size')::bigint;
             IF source.name = 'memories' THEN
                 PERFORM {staging}.lift_memories(block, block + step);
             ELSE
                 PERFORM {staging}.lift_waypoints(block, block + step);
             END IF;
             block := block + step;
-            INSERT INTO {upgrade} (name, value) VALUES (source.name || '_block', block::text)
-                ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+            UPDATE {upgrade} SET value = block WHERE name = source.name || '_block';
             COMMIT;
             RAISE NOTICE '%: block % of %', source.name, block,
                          pg_relation_size(source.old) / current_setting('block_size')::bigint;
         END LOOP;
     END LOOP;
+    PERFORM {staging}.hold_lock();
     RAISE NOTICE 'users: %', {staging}.lift_users();
     RAISE NOTICE 'facts: %', {staging}.lift_facts();
     COMMIT;
@@ -360,6 +426,9 @@ CREATE OR REPLACE FUNCTION {staging}.blocks_per_batch(source regclass, batch_row
     RETURN (SELECT greatest(1, floor(batch_rows * greatest(1, c.relpages) / greatest(1, c.reltuples)))::bigint
               FROM pg_class c
              WHERE c.oid = source);
+
+-- name: lift
+CALL {staging}.lift_rows({batch_size});
 
 -- name: find
 -- 003 finds each vector's memory by this index, which 004 makes the key.

@@ -4,7 +4,7 @@
 -- none of this. Run it as the owner of the tables, after steps 1 and 2, on a direct connection and not in one
 -- transaction, for it commits each batch:
 --
---     psql -v ON_ERROR_STOP=1 -f 003_convert_vectors_to_pgvector.sql
+--     openmemory migrate sql 3 > 003.sql && psql -f 003.sql
 --
 -- Stopped at any moment (kill -9 included), it goes on where it was when it is run again; run after its end, it does
 -- nothing. The old table is only read. What cannot be converted goes to the quarantine with the reason.
@@ -19,8 +19,6 @@ SELECT set_config('search_path', concat_ws(', ', quote_ident({staging_text}), qu
   FROM pg_extension
   JOIN pg_namespace ON pg_namespace.oid = extnamespace
  WHERE extname = 'vector';
--- The lock of `openmemory migrate`: whoever comes second waits, and then finds the work done.
-SELECT pg_advisory_lock(7234190855120551001);
 
 -- name: floats
 -- A float32 is a sign, 8 bits of exponent and 23 of mantissa. Its upper 16 bits h (all but the lower 16 of the
@@ -210,8 +208,10 @@ $$;
 CREATE OR REPLACE PROCEDURE {staging}.openmemory_add_memories_without_vector()
     LANGUAGE plpgsql
 AS $$
+DECLARE
+    placed_rows bigint;
 BEGIN
-    INSERT INTO {upgrade} (name, value) VALUES ('without_vector', 'done') ON CONFLICT (name) DO NOTHING;
+    INSERT INTO {upgrade} (name, value) VALUES ('without_vector', '0') ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -232,6 +232,8 @@ BEGIN
     INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, reason)
     SELECT tenant_id, id, sector, user_id, 'no value'
       FROM placed;
+    GET DIAGNOSTICS placed_rows = ROW_COUNT;
+    UPDATE {upgrade} SET value = placed_rows WHERE name = 'without_vector';
 END
 $$;
 
@@ -239,9 +241,9 @@ CREATE OR REPLACE PROCEDURE {staging}.openmemory_convert_vectors(batch_rows inte
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    -- The old table is closed to writers since step 1, so it has as many rows and blocks at the end as now.
-    blocks bigint := coalesce(pg_relation_size(to_regclass({old_vectors_text})), 0)
-                     / current_setting('block_size')::bigint;
+    -- The old table is closed to writers since step 1, so it has as many rows at the end as now.
+    source regclass := to_regclass({old_vectors_text});
+    blocks bigint;
     total bigint;
     done bigint;
     done_before bigint;
@@ -251,12 +253,12 @@ DECLARE
     seconds double precision;
     aside record;
 BEGIN
+    PERFORM {staging}.hold_lock();
     SELECT count(*) INTO total FROM {old_vectors};
-    INSERT INTO {upgrade} (name, value) VALUES ('vectors_block', '0') ON CONFLICT (name) DO NOTHING;
-    SELECT value INTO STRICT block FROM {upgrade} WHERE name = 'vectors_block' FOR UPDATE;
+    block := {staging}.resume_at('vectors', source);
     SELECT count(*) INTO done FROM {old_vectors} WHERE place < format('(%s,0)', block)::tid;
     done_before := done;
-    IF block < blocks THEN
+    IF done < total THEN
         CALL {staging}.openmemory_read_old_vectors();
         INSERT INTO {upgrade} (name, value)
         VALUES ('terms', 'pending')
@@ -264,8 +266,9 @@ BEGIN
     END IF;
     COMMIT;
     LOOP
-        -- The row is locked until the batch is committed: two of these do no batch twice.
-        SELECT value INTO STRICT block FROM {upgrade} WHERE name = 'vectors_block' FOR UPDATE;
+        PERFORM {staging}.hold_lock();
+        block := {staging}.resume_at('vectors', source);
+        blocks := coalesce(pg_relation_size(source), 0) / current_setting('block_size')::bigint;
         EXIT WHEN block >= blocks;
         end_block := least(blocks, block + greatest(1, blocks * batch_rows / greatest(1, total)));
         CALL {staging}.openmemory_convert_blocks(block, end_block);
@@ -277,6 +280,7 @@ BEGIN
         RAISE NOTICE '% of % vectors, % a second, % min left', done, total, round((done - done_before) / seconds),
             ceil((total - done) * seconds / greatest(1, done - done_before) / 60);
     END LOOP;
+    PERFORM {staging}.hold_lock();
     CALL {staging}.openmemory_add_memories_without_vector();
     COMMIT;
     RAISE NOTICE 'all % vectors are read', total;
@@ -287,6 +291,4 @@ END
 $$;
 
 -- name: convert
-CALL {staging}.openmemory_convert_vectors();
-
-SELECT pg_advisory_unlock(7234190855120551001);
+CALL {staging}.openmemory_convert_vectors({batch_size});

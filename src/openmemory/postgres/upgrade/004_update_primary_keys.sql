@@ -24,20 +24,30 @@ CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {memories_said_once} ON {memories
 -- name: keys
 BEGIN;
 
-ALTER TABLE {memories}
-    ADD CONSTRAINT {memories_pkey} PRIMARY KEY USING INDEX {memories_pkey},
-    ADD CONSTRAINT {memories_said_once} UNIQUE USING INDEX {memories_said_once};
-ALTER TABLE {vectors}
-    ADD CONSTRAINT {vectors_pkey} PRIMARY KEY USING INDEX {vectors_pkey};
+DO $body$
+BEGIN
+    -- All of them came in one transaction, if they are there.
+    IF NOT EXISTS (SELECT
+                     FROM pg_constraint
+                    WHERE conname = 'waypoint_target'
+                      AND connamespace = to_regnamespace(quote_ident({staging_text}))) THEN
+        ALTER TABLE {memories}
+            ADD CONSTRAINT {memories_pkey} PRIMARY KEY USING INDEX {memories_pkey},
+            ADD CONSTRAINT {memories_said_once} UNIQUE USING INDEX {memories_said_once};
+        ALTER TABLE {vectors}
+            ADD CONSTRAINT {vectors_pkey} PRIMARY KEY USING INDEX {vectors_pkey};
 
-ALTER TABLE {vectors}
-    ADD CONSTRAINT {vectors_memory_fkey} FOREIGN KEY (tenant_id, id)
-        REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID;
-ALTER TABLE {waypoints}
-    ADD CONSTRAINT waypoint_source FOREIGN KEY (tenant_id, src_id)
-        REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID,
-    ADD CONSTRAINT waypoint_target FOREIGN KEY (tenant_id, dst_id)
-        REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID;
+        ALTER TABLE {vectors}
+            ADD CONSTRAINT {vectors_memory_fkey} FOREIGN KEY (tenant_id, id)
+                REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID;
+        ALTER TABLE {waypoints}
+            ADD CONSTRAINT waypoint_source FOREIGN KEY (tenant_id, src_id)
+                REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID,
+            ADD CONSTRAINT waypoint_target FOREIGN KEY (tenant_id, dst_id)
+                REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID;
+    END IF;
+END
+$body$;
 
 COMMIT;
 

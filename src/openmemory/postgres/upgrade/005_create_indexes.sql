@@ -46,6 +46,76 @@ BEGIN
 END
 $body$;
 
+-- name: counted
+-- Each old row is in a new table or was set aside: where the numbers differ, nothing is exchanged. What was set aside with
+-- "; kept" in its reason is a note on a row that came across. The new rows are recorded, for --down compares them.
+DO $body$
+DECLARE
+    lost text;
+BEGIN
+    INSERT INTO {upgrade} (name, value)
+    SELECT 'rows_memories', count(*) FROM {memories}
+     UNION ALL
+    SELECT 'rows_vectors', count(*) FROM {vectors}
+     UNION ALL
+    SELECT 'rows_users', count(*) FROM {users}
+     UNION ALL
+    SELECT 'rows_waypoints', count(*) FROM {waypoints}
+     UNION ALL
+    SELECT 'rows_temporal_facts', count(*) FROM {temporal_facts}
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+    WITH aside AS (
+        SELECT source, count(*) AS rows
+          FROM {row_quarantine}
+         WHERE reason NOT LIKE '%; kept%'
+         GROUP BY source
+    ), counted (what, old, new, aside) AS (
+        SELECT 'memories',
+               (SELECT count(*) FROM {old_memories}),
+               (SELECT count(*) FROM {memories}),
+               0
+         UNION ALL
+        -- A vector that has a row without a value is set aside; so is the lack of one, where a memory never had any.
+        SELECT 'vectors',
+               (SELECT count(*) FROM {old_vectors}),
+               (SELECT count(embedding) FROM {vectors}),
+               (SELECT count(*) FROM {vector_quarantine})
+                   - coalesce((SELECT value::bigint FROM {upgrade} WHERE name = 'without_vector'), 0)
+         UNION ALL
+        -- Users that only memories name have a row as well.
+        SELECT 'users',
+               (SELECT count(*) FROM {old_users}),
+               (SELECT count(*)
+                  FROM {old_users} o
+                  JOIN {users} n
+                    ON n.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id)
+                   AND n.user_id = {staging}.as_name(o.user_id)),
+               coalesce((SELECT rows FROM aside WHERE source = 'users'), 0)
+         UNION ALL
+        SELECT 'waypoints',
+               (SELECT count(*) FROM {old_waypoints}),
+               (SELECT count(*) FROM {waypoints}),
+               coalesce((SELECT rows FROM aside WHERE source = 'waypoints'), 0)
+         UNION ALL
+        SELECT 'temporal_facts',
+               (SELECT count(*) FROM {old_facts}),
+               (SELECT count(*) FROM {temporal_facts}),
+               coalesce((SELECT rows FROM aside WHERE source = 'facts'), 0)
+    )
+    SELECT string_agg(format('%s: %s old rows, %s new ones and %s set aside', what, old, new, aside), '; ')
+      INTO lost
+      FROM counted
+     WHERE old <> new + aside;
+    IF lost IS NOT NULL THEN
+        RAISE EXCEPTION 'the rows do not add up: %', lost
+            USING HINT = 'The old tables are whole. Go back to them with openmemory migrate --down, and begin again with'
+                         ' openmemory migrate.',
+                  ERRCODE = 'data_corrupted';
+    END IF;
+END
+$body$;
+
 -- name: exchange
 -- The old tables move into a schema of their own as they are, and the new ones take their place, all or nothing. This
 -- is the one moment with exclusive locks; it waits for a live session no longer than lock_timeout says.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from openmemory.postgres.direct import connected
 from openmemory.postgres.shared_indexes import IndexChoice, give_memory, statements
@@ -21,10 +21,6 @@ _TRANSACTION = re.compile(r"\bBEGIN;\n(.*)\nCOMMIT;", re.DOTALL)
 _PROGRESS = (
     "SELECT phase, greatest(blocks_done, tuples_done), greatest(blocks_total, tuples_total)"
     " FROM pg_stat_progress_create_index WHERE pid = %s"
-)
-_BROKEN = (
-    "SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND NOT i.indisvalid"
 )
 
 
@@ -41,7 +37,7 @@ def build(
 
     What an interrupted CREATE INDEX CONCURRENTLY left behind is dropped first, and built again.
     """
-    _drop_broken(connection, layout)
+    connection.execute(layout.block("session", "broken").encode())
     for name in blocks:
         if name == "sound":
             _build_shared(conninfo, connection, layout, step, index or IndexChoice(), on_progress)
@@ -79,11 +75,6 @@ def _build_shared(
     for name, text in shared.items():
         with _watched(conninfo, connection, Progress(step, name, 0, 0), on_progress):
             connection.execute(text.encode())
-
-
-def _drop_broken(connection: Connection, layout: Layout) -> None:
-    for schema, name in connection.execute(_BROKEN, [layout.filled]).fetchall():
-        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(str(schema), str(name))))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from openmemory.postgres.statements import Names, blocks, schema_beside
 from openmemory.postgres.upgrade.plan import Plan
 
 LOCK_TIMEOUT = "10s"
+MIGRATE_LOCK = 7_234_190_855_120_551_003
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Layout:
             **self._lifted,
             "textrange_text": _literal(self.staging.render("{textrange}")),
             "upgrade": self.names.table("openmemory_upgrade"),
+            "upgrade_text": _literal(self.names.table("openmemory_upgrade")),
             "vector_quarantine": self.names.table("openmemory_vector_quarantine"),
             "row_quarantine": self.names.table("openmemory_row_quarantine"),
             "tenant": _literal(self.plan.tenant),
@@ -91,6 +93,8 @@ class Layout:
             "memories_text": _literal(self.names.memories),
             "vectors_text": _literal(self.names.vectors),
             "lock_timeout": _literal(LOCK_TIMEOUT),
+            "lock": str(MIGRATE_LOCK),
+            "batch_size": str(self.plan.batch_size),
         }
 
     @property

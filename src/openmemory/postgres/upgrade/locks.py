@@ -1,15 +1,15 @@
 """The locks of an upgrade and of an import, and the types that its sessions must see."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import LiteralString
 
-from psycopg import Connection, sql
+from psycopg import Connection, Error, sql
 from psycopg.pq import TransactionStatus
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import extension_schema
-from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.layout import MIGRATE_LOCK, Layout
 
 # What a hosted platform limits for every session of a role would end a step of hours.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17.
@@ -18,8 +18,10 @@ PATIENT: LiteralString = (
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
     " 'idle_session_timeout', 'transaction_timeout', 'jit')"
 )
+# A policy on an old table would hide rows from its owner: an error, not fewer rows.
+EVERY_ROW: LiteralString = "SET row_security = off"
 # An import runs steps of an upgrade inside its own lock.
-_LOCKS = {"migrate": 7_234_190_855_120_551_003, "import": 7_234_190_855_120_551_005}
+_LOCKS = {"migrate": MIGRATE_LOCK, "import": 7_234_190_855_120_551_005}
 
 
 @contextmanager
@@ -34,9 +36,11 @@ def the_only_one(connection: Connection, command: str = "migrate") -> Iterator[N
     try:
         yield
     finally:
-        # In a transaction that failed there is no unlocking, and the error would be hidden; closing unlocks as well.
+        # Where a transaction failed, or the server has no memory left, there is no unlocking, and the error would be
+        # hidden; closing unlocks as well.
         if connection.info.transaction_status == TransactionStatus.IDLE:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
+            with suppress(Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
 
 def find_types(connection: Connection, layout: Layout) -> None:

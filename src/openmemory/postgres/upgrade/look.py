@@ -51,8 +51,13 @@ class Aside:
 
 
 def look(conninfo: Mapping[str, str], names: Names) -> Found:
-    """Return what there is and what lifting it takes; reads, and changes nothing."""
+    """Return what there is and what lifting it takes; reads, and changes nothing.
+
+    Raises ConfigurationError where an old table hides rows, or is none that rows can be read from block by block.
+    """
     with connected(conninfo) as connection, permitted():
+        if "exchanged_at" not in record.read(connection, names):
+            sources.check_readable(connection, Layout(names, Plan(names.dimension)))
         return _Look(connection, names).found()
 
 

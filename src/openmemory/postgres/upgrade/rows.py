@@ -49,23 +49,27 @@ def count_rows(connection: Connection, layout: Layout, what: str) -> int:
 
 
 def block_ranges(connection: Connection, layout: Layout, what: str, total: int) -> Iterator[Blocks]:
-    """Yield the heap blocks of an old table that are not recorded yet, as many at once as hold a batch of rows."""
+    """Yield the heap blocks of an old table that are not recorded yet, as many at once as hold a batch of rows.
+
+    Each is recorded by whoever is given it. Where the table was rewritten meanwhile, it begins anew.
+    """
     query = layout.render(
-        f"SELECT coalesce(pg_relation_size(to_regclass({{old_{what}_text}})), 0)"
-        " / current_setting('block_size')::bigint"
-    )
-    row = connection.execute(query.encode()).fetchone()
-    blocks = int(row[0]) if row else 0
-    first = int(record.read(connection, layout.names).get(f"{what}_block", 0))
-    step = max(1, layout.plan.batch_size * blocks // max(1, total))
-    while first < blocks:
+        f"SELECT {{staging}}.resume_at('{what}', old),"
+        " coalesce(pg_relation_size(old), 0) / current_setting('block_size')::bigint"
+        f" FROM to_regclass({{old_{what}_text}}) AS old"
+    ).encode()
+    while True:
+        row = connection.execute(query).fetchone()
+        first, blocks = (int(row[0]), int(row[1])) if row else (0, 0)
+        if first >= blocks:
+            return
+        step = max(1, layout.plan.batch_size * blocks // max(1, total))
         yield Blocks(first, first + step, min(total, total * first // blocks))
-        first += step
 
 
 def _lift_memories(connection: Connection, layout: Layout, blocks: Blocks) -> None:
     query = (
-        "SELECT id, content, nullif(user_id, ''), nullif(project_id, '') FROM {old_memories}"
+        "SELECT id, content, {staging}.as_name(user_id), {staging}.as_name(project_id) FROM {old_memories}"
         f" WHERE place >= '({blocks.first},0)'::tid AND place < '({blocks.end},0)'::tid"
     )
     ids, fingerprints = [], []

@@ -10,6 +10,7 @@ from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 
+_LOOPS = (STEPS[1], STEPS[2])
 _GUARD_TABLES = ("memories", "vectors", "waypoints", "users", "facts")
 
 
@@ -21,26 +22,34 @@ def script(conninfo: Mapping[str, str], names: Names, plan: Plan, step: str, ind
     with connected(conninfo) as connection:
         layout = Layout(names, record.begun_with(record.read(connection, names), plan))
         views = sources.view_statements(connection, layout)
-    parts = [
-        f"-- {step}: psql --set=ON_ERROR_STOP=1 --file=THIS",
-        "SET statement_timeout = 0;",
-        "SET lock_timeout = 0;",
-    ]
-    if step == STEPS[0]:
-        parts += _enable(layout, views)
-    else:
-        parts += [_path(layout), *_blocks(layout, step, index or IndexChoice())]
-        if step == STEPS[1]:
-            parts.insert(-2, layout.render(f"CALL {{staging}}.lift_rows({plan.batch_size});"))
-        if step == STEPS[-1]:
-            parts.append(layout.lifted.render(blocks("grants")["app_role"]).strip())
-    parts.append(_record(layout, {"step": f"{STEPS.index(step) + 1:03}"}))
-    return "\n\n".join(parts) + "\n"
+    work = _enable(layout, views) if step == STEPS[0] else _blocks(layout, step, index or IndexChoice())
+    return "\n\n".join((*_before(layout, step), *work, *_after(layout, step))) + "\n"
 
 
 def guard(layout: Layout, what: str) -> str:
     """Return the SQL that has an old table refuse writes, where the table is there."""
     return layout.render(blocks("upgrade/guard")["guard"].replace("WHAT", what)).strip()
+
+
+def _before(layout: Layout, step: str) -> Iterator[str]:
+    yield f"-- {step}: psql --file=THIS\n\\set ON_ERROR_STOP on"
+    yield _session(layout, "settings")
+    yield _session(layout, "lock")
+    yield _session(layout, "turn").replace("STEP", str(STEPS.index(step) + 1))
+    yield "SELECT current_setting('openmemory.pending') AS pending \\gset\n\\if :pending"
+    if step in STEPS[:3]:
+        yield _session(layout, "readable")
+    yield _session(layout, "broken")
+
+
+def _after(layout: Layout, step: str) -> Iterator[str]:
+    yield _record(layout, {"step": record.DONE if step == STEPS[-1] else f"{STEPS.index(step) + 1:03}"})
+    yield f"\\else\n\\echo '{step} is done already'\n\\endif"
+    yield _session(layout, "end")
+
+
+def _session(layout: Layout, name: str) -> str:
+    return layout.block("session", name).strip()
 
 
 def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
@@ -54,23 +63,41 @@ def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
     for name in ("extension", "record", "quarantine"):
         yield layout.block(STEPS[0], name).strip()
     yield _record(layout, record.decisions(layout))
-    yield layout.render("CREATE SCHEMA {staging};")
+    yield layout.render("CREATE SCHEMA IF NOT EXISTS {staging};")
     yield _path(layout)
     yield layout.staging.render(blocks("migrate")["create"]).strip()
     for one in migrate.shipped():
-        yield layout.staging.render(one.template).strip()
-        values = f"({one.number}, '{one.name}', '{one.checksum}')"
-        yield layout.staging.render(f"INSERT INTO {{migrations}} (number, name, checksum) VALUES {values};")
+        yield from _once(layout, one)
     yield layout.block(STEPS[0], "unkey").strip()
     yield from (guard(layout, what) for what in _GUARD_TABLES)
     yield from (f"{view};" for view in views)
 
 
+def _once(layout: Layout, one: migrate.Migration) -> Iterator[str]:
+    """Yield a migration as a transaction that is left out where it is recorded."""
+    asked = f"SELECT count(*) = 0 AS wanted FROM {{migrations}} WHERE number = {one.number}"
+    values = f"({one.number}, '{one.name}', '{one.checksum}')"
+    yield layout.staging.render(asked) + " \\gset\n\\if :wanted"
+    yield "BEGIN;"
+    yield layout.staging.render(one.template).strip()
+    yield layout.staging.render(f"INSERT INTO {{migrations}} (number, name, checksum) VALUES {values};")
+    yield "COMMIT;\n\\endif"
+
+
 def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
+    yield _path(layout)
+    if step in _LOOPS:
+        yield _session(layout, "functions")
+    if step == STEPS[-1]:
+        asked = "SELECT count(*) = 0 AS wanted FROM {upgrade} WHERE name = 'exchanged_at'"
+        yield layout.render(asked) + " \\gset\n\\if :wanted"
     for name, text in layout.blocks(step).items():
         if name == "sound":
             yield from (f"{one};" for one in statements(layout.staging, index).values())
         yield text.strip()
+    if step == STEPS[-1]:
+        yield "\\endif"
+        yield layout.lifted.render(blocks("grants")["app_role"]).strip()
 
 
 def _path(layout: Layout) -> str:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.failures import first_line
 from openmemory.postgres.upgrade.layout import Layout
 
 Columns = Mapping[str, str]
@@ -32,7 +34,13 @@ _USERS = {
     "created_at": "ms",
     "updated_at": "ms",
 }
-_WAYPOINTS = {"user_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
+_WAYPOINTS = {"user_id": "text", "project_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
+# float4send() gives the most significant byte first.
+_LITTLE_ENDIAN = (
+    "(SELECT string_agg(substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1), '' ORDER BY i)"
+    " FROM unnest(embedding::real[]) WITH ORDINALITY AS x (number, i)"
+    " CROSS JOIN LATERAL (SELECT float4send(x.number) OFFSET 0) AS sent (b))"
+)
 _FACTS = {
     "tenant_id": "text",
     "id": "text",
@@ -47,6 +55,14 @@ _FACTS = {
     "last_updated": "ms",
     "metadata": "json",
 }
+
+
+def check_readable(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError, with the way out, where an old table is not one, or hides rows from this login."""
+    try:
+        connection.execute(layout.block("session", "readable").encode())
+    except errors.ObjectNotInPrerequisiteState as error:
+        raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
 
 
 def create_views(connection: Connection, layout: Layout) -> None:
@@ -106,9 +122,23 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
         nulls = {"place": "tid", "raw_id": id_type, "id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
         return [f"NULL::{kind} AS {name}" for name, kind in {**nulls, "v": "bytea"}.items()]
-    column = "v" if "v" in columns else "embedding" if "embedding" in columns else "NULL::bytea"
+    column = _value(columns)
     own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
     return [*_selected({"sector": "text", "user_id": "text", "dim": "int4"}, columns), *own]
+
+
+def _value(columns: Columns) -> str:
+    """Return the expression of a vector's value: `v`, and only where that is null what `embedding` holds beside it.
+
+    A runner that died half way filled `embedding` from `v`, so without a `v` it was written by someone who knew.
+    """
+    kinds = [columns.get(name, "") for name in ("v", "embedding")]
+    v, embedding = (kind == "bytea" or kind.startswith(("vector", "halfvec")) for kind in kinds)
+    if not embedding or kinds == ["bytea", "bytea"]:
+        return "v" if "v" in columns else "embedding" if embedding else "NULL::bytea"
+    if not v:
+        return "embedding"
+    return f"coalesce(v, {_LITTLE_ENDIAN})" if kinds[0] == "bytea" else "coalesce(v::vector, embedding::vector)"
 
 
 def _waypoints(columns: Columns, id_type: str) -> list[str]:

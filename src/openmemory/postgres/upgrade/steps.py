@@ -13,7 +13,7 @@ from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import PATIENT, find_types, the_only_one
+from openmemory.postgres.upgrade.locks import EVERY_ROW, PATIENT, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
 from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
@@ -22,6 +22,9 @@ from openmemory.postgres.upgrade.terms import fill_terms
 from openmemory.postgres.upgrade.vectors import convert_vectors
 
 OnProgress = Callable[[Progress], None]
+
+# The steps that read old rows, which must be in one table each and all be seen.
+READING = (1, 2, 3)
 
 
 def upgrade(
@@ -42,6 +45,7 @@ def upgrade(
     done = []
     with connected(conninfo) as connection, the_only_one(connection):
         connection.execute(PATIENT)
+        connection.execute(EVERY_ROW)
         recorded = record.read(connection, names)
         layout = Layout(names, record.begun_with(recorded, plan))
         if recorded:
@@ -82,6 +86,8 @@ class _Work:
 
     def run(self, number: int) -> None:
         """Run a step to its end and record it."""
+        if number in READING:
+            sources.check_readable(self.connection, self.layout)
         (self._enable, self._add_tenants, self._convert, self._key, self._index)[number - 1](STEPS[number - 1])
         if number < len(STEPS):
             record.write(self.connection, self.layout, {"step": f"{number:03}"})
@@ -116,6 +122,7 @@ class _Work:
 
     def _add_tenants(self, step: str) -> None:
         self._find_types()
+        self._execute("session", "functions")
         for name in ("conversions", "memories", "users", "waypoints", "facts", "batch", "procedure"):
             self._execute(step, name)
         lift_rows(self.connection, self.layout, self.on_progress)
@@ -123,9 +130,11 @@ class _Work:
 
     def _convert(self, _: str) -> None:
         self._find_types()
+        self._execute("session", "functions")
         source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
         with connected(self.conninfo) as reader:
             reader.execute(PATIENT)
+            reader.execute(EVERY_ROW)
             find_types(reader, self.layout)
             convert_vectors(self.connection, reader, self.layout, source, self.on_progress)
 
@@ -139,22 +148,15 @@ class _Work:
         if "exchanged_at" not in record.read(self.connection, layout.names):
             self._find_types()
             fill_terms(self.connection, self.layout, self.on_progress)
-            self._count()
-            names = tuple(name for name in layout.blocks(step) if name != "exchange")
+            names = tuple(name for name in layout.blocks(step) if name not in {"counted", "exchange"})
             build(self.conninfo, self.connection, layout, step, names, self.on_progress, self.index)
-            self._execute(step, "exchange")
+            self.on_progress(Progress(step, "counting", 0, 0))
+            for name in ("counted", "exchange"):
+                self._execute(step, name)
         roles.grant(self.conninfo, layout.lifted, self.login)
         with self.connection.transaction():
             finished = {"step": record.DONE, "finished_at": _now(self.connection)}
             record.write(self.connection, layout, finished)
-
-    def _count(self) -> None:
-        tables = ("memories", "vectors", "users", "waypoints", "temporal_facts")
-        with self.connection.transaction():
-            for table in tables:
-                query = self.layout.render(f"SELECT count(*) FROM {{{table}}}").encode()
-                row = self.connection.execute(query).fetchone()
-                record.write(self.connection, self.layout, {f"rows_{table}": row[0] if row else 0})
 
     def _execute(self, step: str, name: str) -> None:
         self.connection.execute(self.layout.block(step, name).encode())

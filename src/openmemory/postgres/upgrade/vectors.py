@@ -35,7 +35,6 @@ _KEYS = _LENGTH.pack(8) + bytes(8) + _LENGTH.pack(4) + bytes(4)
 _COLUMNS = Struct(">h").pack(_PASSED + 5)
 _VECTOR = Struct(">Hh")
 _TEXTS_KEPT = 256
-_NAMES_BYTES, _TERM_BYTES = 400, 8
 
 _TARGET = (
     "COPY {vectors} (tenant_id, id, sector, user_id, project_id, session_id, occurred_at, seq, sectors, session_key,"
@@ -81,8 +80,8 @@ def convert_vectors(
         on_progress(Progress(STEP, "memories without a vector", total, total))
         reader.execute("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan")
         with connection.transaction():
-            _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
-            record.write(connection, layout, {"without_vector": "done"})
+            none = _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
+            record.write(connection, layout, {"without_vector": none})
     on_progress(Progress(STEP, "vectors", total, total))
 
 
@@ -106,7 +105,8 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
     )
 
 
-def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
+def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> int:
+    """Convert what a query reads, and return how many were set aside."""
     aside: list[_Aside] = []
     source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
     cursor = connection.cursor()
@@ -122,6 +122,7 @@ def _convert(connection: Connection, reader: Connection, layout: Layout, codec: 
             aside += refused
         taken.write(_TRAILER)
     _set_aside(connection, layout, aside)
+    return len(aside)
 
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
@@ -226,14 +227,10 @@ class _Codec:
         known = self._texts.get(row.id)
         if known is None and row.content is not None:
             said = row.content.decode()
-            terms = text.term_vector(said, self._room(row))
+            terms = text.term_vector(said, self._term_cap)
             packed = sparsevec_bytes(terms)
             known = _LENGTH.pack(4) + _LENGTH.pack(traits(terms, text.marks(said))) + _LENGTH.pack(len(packed)) + packed
             if len(self._texts) >= _TEXTS_KEPT:
                 self._texts.clear()
             self._texts[row.id] = known
         return known or b""
-
-    def _room(self, row: _Row) -> int:
-        """Return how many terms fit beside the names, which upstream let grow longer than is allowed now."""
-        return max(1, self._term_cap - max(0, len(row.passed) - _NAMES_BYTES) // _TERM_BYTES)

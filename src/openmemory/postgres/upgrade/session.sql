@@ -1,0 +1,141 @@
+-- What the files for psql have around each step, and what the loops of 002 and 003 share. Whichever way a step is run,
+-- it holds the lock of `openmemory migrate` from beginning to end.
+
+-- name: settings
+-- Some statements take hours. A policy that hides rows is an error then, and not fewer rows.
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET row_security = off;
+
+-- name: lock
+-- Tried, not waited for: who waits holds a snapshot, for which the other's CREATE INDEX CONCURRENTLY would wait in turn.
+DO $lock$
+BEGIN
+    IF NOT pg_try_advisory_lock({lock}) THEN
+        RAISE EXCEPTION 'another migration is at work on this database'
+            USING HINT = 'Let it finish, or stop it, and run this file again.', ERRCODE = 'lock_not_available';
+    END IF;
+END
+$lock$;
+
+-- name: turn
+-- A step that is finished is not run again, and none before the one that it stands on.
+DO $turn$
+DECLARE
+    finished text := '000';
+BEGIN
+    IF to_regclass({upgrade_text}) IS NOT NULL THEN
+        SELECT coalesce(max(value), '000') INTO finished FROM {upgrade} WHERE name = 'step';
+    END IF;
+    IF finished <> 'done' AND finished::integer < STEP - 1 THEN
+        RAISE EXCEPTION 'step % is not finished, and step % needs it', STEP - 1, STEP
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM set_config('openmemory.pending', (finished <> 'done' AND finished::integer < STEP)::text, false);
+END
+$turn$;
+
+-- name: readable
+-- Rows are read by their place in one table's file, and all of them: where that cannot be, nothing is begun.
+DO $readable$
+DECLARE
+    old record;
+    begun boolean := false;
+BEGIN
+    IF to_regclass({upgrade_text}) IS NOT NULL THEN
+        begun := EXISTS (SELECT FROM {upgrade} WHERE name = 'step' AND value <> 'done');
+    END IF;
+    FOR old IN
+        SELECT c.oid::regclass AS name,
+               EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = 'openmemory_upgrade_guard') AS guarded,
+               c.relkind <> 'r' OR EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) AS in_parts,
+               row_security_active(c.oid) AS hides
+          FROM unnest(ARRAY[{old_memories_text}, {old_vectors_text}, {old_waypoints_text}, {old_users_text},
+                            {old_facts_text}]) AS given (name)
+          JOIN pg_class c
+            ON c.oid = to_regclass(given.name)
+    LOOP
+        IF old.in_parts THEN
+            RAISE EXCEPTION '% is no table by itself: it is partitioned, has tables that inherit from it, or is a view',
+                            old.name
+                USING HINT = 'Copy all of its rows into one ordinary table of that name first.',
+                      ERRCODE = 'object_not_in_prerequisite_state';
+        ELSIF old.hides THEN
+            RAISE EXCEPTION 'row-level security may hide rows of % from %', old.name, current_user
+                USING HINT = format('As the owner of the table: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; another login'
+                                    ' needs BYPASSRLS.', old.name),
+                      ERRCODE = 'object_not_in_prerequisite_state';
+        ELSIF begun AND NOT old.guarded THEN
+            RAISE EXCEPTION '% was made anew since the upgrade began, and takes writes', old.name
+                USING HINT = 'Begin again: openmemory migrate --down, then openmemory migrate.',
+                      ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+    END LOOP;
+END
+$readable$;
+
+-- name: broken
+-- What an interrupted CREATE INDEX CONCURRENTLY left behind exists and is not used; it is built again.
+DO $broken$
+DECLARE
+    left_over regclass;
+BEGIN
+    FOR left_over IN
+        SELECT c.oid
+          FROM pg_index i
+          JOIN pg_class c
+            ON c.oid = i.indexrelid
+         WHERE c.relnamespace = to_regnamespace(quote_ident({staging_text}))
+           AND NOT i.indisvalid
+    LOOP
+        EXECUTE format('DROP INDEX %s', left_over);
+    END LOOP;
+END
+$broken$;
+
+-- name: functions
+BEGIN;
+
+-- For the loops, batch by batch: a CALL by hand keeps away from others' work, too.
+CREATE OR REPLACE FUNCTION {staging}.hold_lock() RETURNS void
+    LANGUAGE plpgsql
+AS $body$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock({lock}) THEN
+        RAISE EXCEPTION 'another migration is at work on this database'
+            USING HINT = 'Let it finish, or stop it, and call this again.', ERRCODE = 'lock_not_available';
+    END IF;
+END
+$body$;
+
+-- The heap block at which an old table is to be read on. Blocks mean nothing in another file: where the table was
+-- rewritten since (VACUUM FULL, CLUSTER, a restored dump), what was filled from it is emptied and it is read anew.
+CREATE OR REPLACE FUNCTION {staging}.resume_at(what text, source regclass) RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    file text := pg_relation_filepath(source);
+BEGIN
+    IF file IS DISTINCT FROM (SELECT value FROM {upgrade} WHERE name = what || '_file') THEN
+        CASE what
+            WHEN 'memories' THEN
+                TRUNCATE {memories};
+            WHEN 'waypoints' THEN
+                TRUNCATE {waypoints};
+                DELETE FROM {row_quarantine} aside WHERE aside.source = 'waypoints';
+            WHEN 'vectors' THEN
+                TRUNCATE {vectors}, {vector_quarantine};
+                DELETE FROM {upgrade} WHERE name = 'without_vector';
+        END CASE;
+        INSERT INTO {upgrade} (name, value)
+        VALUES (what || '_file', file), (what || '_block', '0')
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+    END IF;
+    RETURN coalesce((SELECT value::bigint FROM {upgrade} WHERE name = what || '_block'), 0);
+END
+$body$;
+
+COMMIT;
+
+-- name: end
+SELECT pg_advisory_unlock_all();

@@ -1,0 +1,106 @@
+"""The files for psql: stopped anywhere they are run again, and nobody else works on the database meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
+from openmemory.postgres.upgrade.script import script
+from openmemory.postgres.upgrade.steps import state, upgrade
+from tests.postgres.databases import Place
+from tests.upgrade.old_databases import verify
+from tests.upgrade.test_script import psql
+
+PLAN = Plan(1536)
+CUT = "ERROR:  unterminated dollar-quoted string"
+AT_WORK = "another migration is at work on this database"
+
+
+def run(place: Place, step: str) -> None:
+    """Run a step's whole file."""
+    done = psql(place, script(place.logins.owner, place.names, PLAN, step))
+    assert done.returncode == 0, done.stderr
+
+
+def run_in_pieces(place: Place, step: str) -> None:
+    """Run a step's file up to each of its paragraphs, each time from the beginning, and then to its end."""
+    paragraphs = script(place.logins.owner, place.names, PLAN, step).split("\n\n")
+    for end in range(1, len(paragraphs)):
+        said = said_by(place, "\n\n".join(paragraphs[:end])).replace(CUT, "")
+        assert "ERROR" not in said, (end, said)
+    assert "ERROR" not in said_by(place, "\n\n".join(paragraphs))
+
+
+def said_by(place: Place, text: str) -> str:
+    """Run a script as soon as the session of the one before has given up its lock, which it may hold for a moment."""
+    while AT_WORK in (said := psql(place, text).stderr):
+        continue
+    return said
+
+
+def test_each_file_can_be_stopped_anywhere_and_run_again(old: Place, shared: Path) -> None:
+    for step in STEPS[:4]:
+        run_in_pieces(old, step)
+    upgrade(old.logins.owner, old.names, PLAN)
+    said = verify(old, shared, "legacy-pre-pgvector")
+    assert (said["identical"], said["missing"], said["extra"], said["fell"]) == (715, [], [], {})
+
+
+def test_a_file_whose_step_is_done_changes_nothing_and_one_too_early_is_refused(old: Place) -> None:
+    files = {step: script(old.logins.owner, old.names, PLAN, step) for step in STEPS}
+    assert "step 2 is not finished, and step 3 needs it" in psql(old, files[STEPS[2]]).stderr
+    upgrade(old.logins.owner, old.names, PLAN)
+    for step, text in files.items():
+        done = psql(old, text)
+        assert (done.returncode, f"{step} is done already" in done.stdout) == (0, True), done.stderr
+    assert state(old.logins.owner, old.names)["step"] == "done"
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_file_is_refused_while_openmemory_migrate_is_at_work(old: Place, shared: Path, number: int) -> None:
+    refused: list[str] = []
+
+    def meet(progress: Progress) -> None:
+        if progress.step == STEPS[number - 1] and not refused:
+            refused.append(psql(old, files[number - 1]).stderr)
+
+    for step in STEPS[: number - 1]:
+        upgrade(old.logins.owner, old.names, PLAN, only=step)
+    files = [script(old.logins.owner, old.names, PLAN, step) for step in STEPS]
+    upgrade(old.logins.owner, old.names, Plan(1536, batch_size=100), meet)
+    assert AT_WORK in refused[0]
+    assert verify(old, shared, "legacy-pre-pgvector")["identical"] == 715
+
+
+def test_openmemory_migrate_and_a_procedure_called_by_hand_are_refused_while_a_file_is_at_work(old: Place) -> None:
+    for step in STEPS[:2]:
+        run(old, step)
+    with old.owner() as working:
+        working.execute(Layout(old.names, PLAN).block("session", "lock").encode())
+        with pytest.raises(ConfigurationError, match="another `openmemory migrate` is at work"):
+            upgrade(old.logins.owner, old.names, PLAN)
+        assert AT_WORK in psql(old, "CALL openmemory_new_public.lift_rows();").stderr
+        assert AT_WORK in psql(old, script(old.logins.owner, old.names, PLAN, STEPS[2])).stderr
+
+
+@pytest.mark.parametrize(
+    "index", ["openmemory_memories_pkey", "openmemory_vectors_pkey", "openmemory_memories_said_once"]
+)
+def test_an_index_that_was_left_unfinished_is_built_again_by_a_file(old: Place, index: str) -> None:
+    for step in STEPS[:3]:
+        run(old, step)
+    table = "openmemory_vectors" if "vectors" in index else "openmemory_memories"
+    with old.owner() as connection:
+        connection.execute(f"DROP INDEX IF EXISTS openmemory_new_public.{index}".encode())
+        connection.execute(f"CREATE INDEX {index} ON openmemory_new_public.{table} (id)".encode())
+        connection.execute(
+            f"UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text ~ '{index}'".encode()
+        )
+        run(old, STEPS[3])
+        found = connection.execute(
+            "SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = to_regclass(%s)",
+            [f"openmemory_new_public.{index}"],
+        ).fetchone()
+    assert found == (True, True)
