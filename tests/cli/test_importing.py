@@ -87,6 +87,20 @@ def test_all_of_it_comes_across_bit_for_bit_and_nothing_is_changed_the_second_ti
     assert digest(place) == before
 
 
+def test_a_newer_file_whose_table_of_vectors_has_another_name_comes_across_too(
+    bare: Home, place: Place, file: Path
+) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("ALTER TABLE vectors RENAME TO openmemory_vectors")
+
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    with place.owner() as connection:
+        found = connection.execute("SELECT count(*) FROM openmemory_vectors WHERE embedding IS NOT NULL").fetchone()
+    assert found == (555,)
+
+
 def test_with_another_model_every_text_is_embedded_anew_and_only_that_tenant_finds_it(
     home: Home, place: Place, file: Path, shared_home: Home
 ) -> None:
@@ -96,6 +110,7 @@ def test_with_another_model_every_text_is_embedded_anew_and_only_that_tenant_fin
 
     assert ran.status == 0, ran.err
     assert ran.json["embedded"] == 428
+    assert not [why for why in ran.json["set_aside"] if why.startswith("vectors")]
     found = static.run("query", "which script deploys?", "--tenant", "acme", "--json").json
     assert found["matches"]
     assert static.run("query", "which script deploys?", "--tenant", "globex", "--json").json["matches"] == []

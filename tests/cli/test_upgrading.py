@@ -154,6 +154,26 @@ def test_a_name_that_is_taken_is_told_before_the_work(owner: Home, old: Place, t
     assert owner.run("migrate", "--yes").status == 0
 
 
+def test_a_schema_that_is_a_slip_of_the_pen_is_asked_about(owner: Home, old: Place) -> None:
+    slip = owner.with_settings(OM_PG_SCHEMA="pubic")
+
+    ran = slip.run("migrate", stdin="n\n")
+
+    assert ran.status == 1
+    assert "public has a table openmemory_memories" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regnamespace('pubic')").fetchone() == (None,)
+
+
+def test_an_old_database_without_a_vector_takes_the_settings_model_and_serves(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("TRUNCATE openmemory_memories, openmemory_vectors, openmemory_waypoints")
+
+    assert owner.run("migrate", "--yes").status == 0
+
+    assert owner.run("list").status == 0
+
+
 def test_on_a_lifted_database_other_options_are_refused(owner: Home) -> None:
     assert owner.run("migrate", "--yes").status == 0
 

@@ -26,6 +26,8 @@ TABLES = {
 }
 """The tables that come across, with their columns; a file of an older version may lack some of either."""
 
+# What upstream's older and newer versions call the table of vectors.
+_VECTORS = ("vectors", "openmemory_vectors")
 _WHOLE = {"segment", "created_at", "updated_at", "last_seen_at", "version", "reflection_count", "dim", "valid_from"}
 _WHOLE |= {"valid_to", "last_updated"}
 _REAL = {"salience", "decay_lambda", "feedback_score", "weight", "confidence"}
@@ -42,13 +44,16 @@ class OldFile:
     """Tables that do not."""
     dimensions: dict[int, int]
     """Vectors by their dimensions, the most frequent first."""
+    vectors: str
+    """What the table of vectors is called."""
 
     def read(self, table: str) -> Iterator[tuple[Value, ...]]:
         """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks."""
         with closing(_opened(self.path)) as connection:
-            there = _columns(connection, table)
+            called = self.vectors if table == "vectors" else table
+            there = _columns(connection, called)
             named = ", ".join(name if name in there else f"NULL AS {name}" for name in TABLES[table])
-            for row in connection.execute(f"SELECT {named} FROM {table}"):
+            for row in connection.execute(f"SELECT {named} FROM {called}"):
                 yield tuple(_value(name, value) for name, value in zip(TABLES[table], row, strict=True))
 
 
@@ -58,19 +63,21 @@ def open_file(path: Path) -> OldFile:
         with closing(_opened(path)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             tables = [str(name) for (name,) in found]
-            if not {"memories", "vectors"} <= set(tables):
+            vectors = next((name for name in _VECTORS if name in tables), None)
+            if "memories" not in tables or vectors is None:
                 raise ConfigurationError(f"{path} is no OpenMemory database: it has no tables memories and vectors")
+            called = {table: vectors if table == "vectors" else table for table in TABLES}
             rows = {
-                table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-                for table in TABLES
-                if table in tables
+                table: int(connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0])
+                for table, name in called.items()
+                if name in tables
             }
-            lengths: Sequence[tuple[int | None]] = connection.execute("SELECT length(v) FROM vectors").fetchall()
+            lengths: Sequence[tuple[int | None]] = connection.execute(f"SELECT length(v) FROM {vectors}").fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path} cannot be read as a SQLite database: {error}") from error
     sizes = Counter(length // 4 for (length,) in lengths if length and length % 4 == 0)
-    left_out = tuple(sorted(set(tables) - TABLES.keys() - {"sqlite_sequence"}))
-    return OldFile(path, rows, left_out, dict(sizes.most_common()))
+    left_out = tuple(sorted(set(tables) - set(called.values()) - {"sqlite_sequence"}))
+    return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -183,11 +183,27 @@ def _apply(found: Reached, wanted: Wanted) -> None:
             " backup. Apply now?",
             yes=wanted.yes,
         )
+    if found.status.is_empty:
+        _agree_to_new_tables(found, wanted)
     applied = [migration.name for migration in _brought_up(found, wanted)]
     if wanted.as_json:
         print_json({"applied": applied})
     else:
         console().print(f"{count_of(len(applied), 'migration')} applied" if applied else "nothing is pending")
+
+
+def _agree_to_new_tables(found: Reached, wanted: Wanted) -> None:
+    """Ask before tables are made beside those of an older OpenMemory: the schema may be a slip of the pen."""
+    from openmemory.cli.printing import agree
+    from openmemory.postgres.upgrade.look import elsewhere
+
+    names = found.old.names
+    if others := elsewhere(found.old.logins.owner, names):
+        agree(
+            f"Schema {names.schema} holds nothing, but {', '.join(others)} has a table {names.memories}"
+            f" (OM_PG_SCHEMA). Make new, empty tables in {names.schema}?",
+            yes=wanted.yes,
+        )
 
 
 def _brought_up(found: Reached, wanted: Wanted) -> "list[Migration]":

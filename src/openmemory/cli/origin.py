@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,8 +36,18 @@ def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said:
         _agree_to_change(begun_with or "", said, yes=yes)
     if said or begun_with:
         return said or begun_with or ""
+    if plan.embedding_model != UNKNOWN_MODEL:
+        return plan.embedding_model
     likely = _configured(settings, plan)
     return likely if yes else _answer(likely)
+
+
+def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Plan":
+    """Return the plan for a database without a vector: it is that of the settings' own model."""
+    from openmemory import app
+
+    embedder = app.create_embedder(settings)
+    return replace(plan, dimension=dim or app.names(settings, embedder).dimension, embedding_model=embedder.name)
 
 
 def rename(owner: Mapping[str, str], names: "Names", said: str, *, yes: bool) -> None:

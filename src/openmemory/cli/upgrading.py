@@ -179,6 +179,8 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
         raise ConfigurationError(f"--dim {wanted.dim}: no vector in the database has that many; there are {listed}")
     plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
     plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
+    if not found.dimensions and not old.recorded:
+        plan = origin.without_vectors(old.settings, plan, wanted.dim)
     return record.begun_with(old.recorded, plan)
 
 

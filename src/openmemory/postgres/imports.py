@@ -75,7 +75,9 @@ def import_rows(
         finally:
             work.clean()
         embedded = work.embed_missing(ids, embed, on_progress) if embed else 0
-    return Imported(added, report.set_aside, embedded)
+    anew = embed is not None and not keep_vectors
+    left_out = {why: count for why, count in report.set_aside.items() if not (anew and why.startswith("vectors"))}
+    return Imported(added, left_out, embedded)
 
 
 class _Import:

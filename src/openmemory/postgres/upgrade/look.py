@@ -22,6 +22,7 @@ __all__ = [
     "Found",
     "Session",
     "aside",
+    "elsewhere",
     "kept_bytes",
     "look",
     "name_model",
@@ -71,6 +72,12 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
             if sources.columns(connection, asking.layout, table)
         }
         return {f"{names.schema}.{table}": asking.counted(what)[0] for what, table in tables.items()}
+
+
+def elsewhere(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
+    """Return the other schemas that have a table of memories."""
+    with connected(conninfo) as connection, permitted():
+        return tuple(str(schema) for (schema,) in _Look(connection, names).rows("elsewhere"))
 
 
 def written(conninfo: Mapping[str, str], names: Names) -> int:

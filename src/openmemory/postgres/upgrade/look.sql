@@ -197,3 +197,12 @@ SELECT count(*), coalesce(min(written), '')
 -- name: keyed
 -- Whether a table's own key keeps its rows apart.
 SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisunique AND indisvalid);
+
+-- name: elsewhere
+-- Other schemas with a table of this name, but for what an upgrade keeps.
+SELECT schemaname
+  FROM pg_tables
+ WHERE tablename = {memories_text}
+   AND schemaname NOT IN ({final_text}, {staging_text}, {kept_text})
+   AND schemaname !~ '^openmemory_(old|new)_'
+ ORDER BY schemaname;
