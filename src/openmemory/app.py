@@ -16,7 +16,7 @@ from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import in_turn
 from openmemory.postgres.statements import Names
-from openmemory.postgres.upgrade.look import refuse_half_done
+from openmemory.postgres.upgrade.standing import refuse_half_done
 from openmemory.server.api import Limits, create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Services

@@ -7,7 +7,11 @@ import pytest
 
 from openmemory.postgres import embedded
 from tests.cli.homes import Home, a_home
+from tests.cli.old_owners import NAME
+from tests.conftest import Server
 from tests.factories import a_tenant
+from tests.postgres.databases import Place
+from tests.upgrade.old_databases import an_old_place, dsn
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +32,16 @@ def shared_home() -> Iterator[Home]:
 def home(shared_home: Home) -> Home:
     """Return the folder with a fresh tenant as the one to work in."""
     return shared_home.with_settings(OM_TENANT=a_tenant())
+
+
+@pytest.fixture
+def old(postgres: Server, shared: Path) -> Iterator[Place]:
+    """Yield the recorded database of upstream's last version before pgvector."""
+    with an_old_place(postgres, shared, NAME, 1536) as place:
+        yield place
+
+
+@pytest.fixture
+def owner(old: Place, shared_home: Home) -> Home:
+    """Return the settings of its owner."""
+    return shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)

@@ -8,8 +8,9 @@ import pytest
 from psycopg import sql
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.upgrade.look import aside, kept_bytes, look, name_model, recorded_model
+from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan
+from openmemory.postgres.upgrade.standing import aside, kept_bytes, name_model, recorded_model
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place

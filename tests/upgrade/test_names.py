@@ -8,8 +8,8 @@ import pytest
 from openmemory.core.scope import tenant_problem
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.look import aside as look_aside
 from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.standing import aside as look_aside
 from openmemory.postgres.upgrade.way_back import drop_bytea
 from tests.postgres.databases import Place
 from tests.upgrade.test_odd_values import DIMENSION, FACTS, ORDINARY, A, B, C, lift, memory, odd, remember

@@ -8,8 +8,8 @@ from openmemory.cli.printing import console, count_of, print_facts, size, warn
 
 if TYPE_CHECKING:
     from openmemory.postgres.upgrade.found import Estimate, Found, Session
-    from openmemory.postgres.upgrade.look import Aside
     from openmemory.postgres.upgrade.plan import Plan, Progress, Report
+    from openmemory.postgres.upgrade.standing import Aside
 
 _MINUTE_S, _HOUR_S = 60, 3600
 

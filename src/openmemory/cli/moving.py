@@ -76,7 +76,7 @@ def place_of(settings: "Settings", logins: "Logins") -> Place:
     """Return the database of the settings; raises ConfigurationError where nothing can be moved."""
     from openmemory import app
     from openmemory.postgres import migrate, registry
-    from openmemory.postgres.upgrade.look import refuse_half_done
+    from openmemory.postgres.upgrade.standing import refuse_half_done
 
     if settings.embeddings.embedder == "none":
         raise ConfigurationError(

@@ -52,8 +52,8 @@ def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Pla
 
 def rename(owner: Mapping[str, str], names: "Names", said: str, *, yes: bool) -> None:
     """Record which model made the vectors of a lifted database, after a question where another is recorded."""
-    from openmemory.postgres.upgrade.look import name_model, recorded_model
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+    from openmemory.postgres.upgrade.standing import name_model, recorded_model
 
     recorded = recorded_model(owner, names)
     if recorded not in {None, UNKNOWN_MODEL, said}:

@@ -34,23 +34,23 @@ def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOpt
 def _upgrade_status(found: Reached) -> dict[str, object]:
     from dataclasses import asdict
 
-    from openmemory.postgres.upgrade import look
+    from openmemory.postgres.upgrade import look, standing
 
     owner, names = found.old.logins.owner, found.old.names
     seen = look.look(owner, names) if found.status.is_foreign else None
     return {
         "shape": seen.shape if seen else "lifted",
         "upgrade": dict(found.old.recorded),
-        "parts": look.parts_done(owner, names, found.old.recorded) if seen and found.is_half_done else {},
-        "set_aside": [asdict(one) for one in look.aside(owner, names)],
-        "kept_bytes": look.kept_bytes(owner, names),
+        "parts": standing.parts_done(owner, names, found.old.recorded) if seen and found.is_half_done else {},
+        "set_aside": [asdict(one) for one in standing.aside(owner, names)],
+        "kept_bytes": standing.kept_bytes(owner, names),
     }
 
 
 def _print_upgrade(found: Reached, said: Mapping[str, object]) -> None:
     from openmemory.cli.finding import print_aside
     from openmemory.cli.printing import print_facts, size
-    from openmemory.postgres.upgrade import look
+    from openmemory.postgres.upgrade import standing
 
     recorded, kept, parts = found.old.recorded, said["kept_bytes"], said["parts"]
     progress = ", ".join(f"{what} {part:.0%}" for what, part in parts.items()) if isinstance(parts, dict) else ""
@@ -67,4 +67,4 @@ def _print_upgrade(found: Reached, said: Mapping[str, object]) -> None:
             "old tables": f"kept, {held}; `openmemory migrate --drop-bytea` frees that" if held else "",
         }
     )
-    print_aside(look.aside(found.old.logins.owner, found.old.names))
+    print_aside(standing.aside(found.old.logins.owner, found.old.names))

@@ -115,7 +115,7 @@ def go_back(old: Old, wanted: Wanted) -> None:
 
 def drop_old(old: Old, wanted: Wanted) -> None:
     """Drop the old tables for good, after a question."""
-    from openmemory.postgres.upgrade.look import kept_bytes
+    from openmemory.postgres.upgrade.standing import kept_bytes
     from openmemory.postgres.upgrade.way_back import drop_bytea
 
     _refuse_without_upgrade(old, "--drop-bytea")
@@ -228,8 +228,8 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
 def _lift(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:
     from openmemory.cli.finding import bar, print_report
     from openmemory.postgres.upgrade.layout import Layout
-    from openmemory.postgres.upgrade.look import kept_bytes
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+    from openmemory.postgres.upgrade.standing import kept_bytes
     from openmemory.postgres.upgrade.steps import upgrade
 
     names = replace(old.names, dimension=plan.dimension)

@@ -2,53 +2,25 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 
-from psycopg import Connection, errors
+from psycopg import Connection
 
-from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, permitted
-from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.questions import Questions, as_int
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 
-__all__ = [
-    "Aside",
-    "Found",
-    "Session",
-    "aside",
-    "elsewhere",
-    "kept_bytes",
-    "look",
-    "name_model",
-    "old_rows",
-    "parts_done",
-    "recorded_model",
-    "refuse_half_done",
-    "written",
-]
+__all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "written"]
 
 _READ_AT_MOST_BYTES = 256 << 20
 # Tables that stay as they are, and that nobody but upstream's server writes to.
 _UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
 _OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
-
-Rows = list[tuple[object, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """Rows that were set aside for one reason."""
-
-    source: str
-    reason: str
-    count: int
-    first_ids: tuple[str, ...]
 
 
 def look(conninfo: Mapping[str, str], names: Names) -> Found:
@@ -83,75 +55,15 @@ def elsewhere(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
 def written(conninfo: Mapping[str, str], names: Names) -> int:
     """Return how many rows of the old tables were ever written, by PostgreSQL's statistics."""
     with connected(conninfo) as connection, permitted():
-        return _int(_Look(connection, names).rows("written")[0][0])
+        return as_int(_Look(connection, names).rows("written")[0][0])
 
 
-def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
-    """Return what an upgrade set aside, by table and reason."""
-    with connected(conninfo) as connection, permitted():
-        if not record.read(connection, names):
-            return []
-        found = _Look(connection, names).rows("aside")
-    return [Aside(str(source), str(why), _int(count), tuple(ids)) for source, why, count, ids in found]  # type: ignore[arg-type]  # an array of text
-
-
-def kept_bytes(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
-    """Return the disk that the old tables hold which an upgrade put aside, {} where there are none."""
-    with connected(conninfo) as connection, permitted():
-        return {str(name): _int(size) for name, size in _Look(connection, names).rows("kept")}
-
-
-def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str, str]) -> dict[str, float]:
-    """Return which part of each old table an unfinished upgrade has read, of 0 to 1."""
-    with connected(conninfo) as connection, permitted():
-        blocks_of = {str(what): _int(count) for what, count in _Look(connection, names).rows("blocks")}
-    return {
-        what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
-        for what, count in blocks_of.items()
-    }
-
-
-def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
-    """Raise ConfigurationError where the new tables are in place, but the upgrade's last step is not over.
-
-    Its record is the owner's to read. A login that may not serves on what the owner has granted it, in that last step.
-    """
-    with connected(conninfo) as connection, suppress(errors.InsufficientPrivilege):
-        recorded = record.read(connection, names)
-        if recorded and recorded.get("step") != record.DONE:
-            raise ConfigurationError(
-                f"the upgrade of schema {names.schema} was begun and is not finished; `openmemory migrate` goes on"
-            )
-
-
-def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
-    """Return which model is recorded as the one that made the vectors of a lifted database."""
-    with connected(conninfo) as connection, permitted():
-        found = _Look(connection, names).rows("model")
-    return str(found[0][0]) if found else None
-
-
-def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
-    """Record which model made the vectors of a lifted database."""
-    with connected(conninfo) as connection, permitted():
-        _Look(connection, names).rows("name_model", name_text=Layout.literal(model))
-
-
-class _Look:
-    """Questions on one connection."""
+class _Look(Questions):
+    """What is asked of an old database."""
 
     def __init__(self, connection: Connection, names: Names) -> None:
-        self.connection = connection
-        self.layout = Layout(names, Plan(names.dimension))
+        super().__init__(connection, names)
         self.columns: dict[str, Columns] = {}
-
-    def rows(self, block: str, **more: str) -> Rows:
-        """Return the rows of a block of look.sql, none where it returns nothing."""
-        template = blocks("upgrade/look")[block]
-        for name, value in more.items():
-            template = template.replace(f"{{{name}}}", value)
-        done = self.connection.execute(self.layout.render(template).encode())
-        return done.fetchall() if done.description else []
 
     def found(self) -> Found:
         """Return all that is to be said."""
@@ -181,9 +93,9 @@ class _Look:
             left_alone=self._left_alone(),
             upgrade=upgrade,
             writers=self._writers(),
-            hidden_sessions=_int(self.rows("hidden")[0][0]),
-            others=_int(self.rows("others")[0][0]),
-            written=_int(self.rows("written")[0][0]),
+            hidden_sessions=as_int(self.rows("hidden")[0][0]),
+            others=as_int(self.rows("others")[0][0]),
+            written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
             lookalikes=self._lookalikes(),
         )
@@ -192,7 +104,7 @@ class _Look:
         """Return the rows of an old table, and its disk in bytes."""
         table = self.layout.names.table(self.layout.old_tables[what])
         ((count, size),) = self.rows("rows", table=table, table_text=Layout.literal(table))
-        return _int(count), _int(size)
+        return as_int(count), as_int(size)
 
     def _values(self) -> tuple[dict[int, int], dict[str, int]]:
         """Return the vectors of each dimension, and those without one by the reason; orphans count as such only."""
@@ -205,15 +117,15 @@ class _Look:
         odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, "vectors: wrong length": 0}
         for length, has_memory, count in self.rows("vectors", bytes=self._length(), has_memory=there):
             if not has_memory:
-                odd["vectors: no memory has this id"] += _int(count)
+                odd["vectors: no memory has this id"] += as_int(count)
             elif length is None:
-                odd["vectors: no value"] += _int(count)
-            elif _int(length) == 0 or _int(length) % 4:
-                odd["vectors: wrong length"] += _int(count)
+                odd["vectors: no value"] += as_int(count)
+            elif as_int(length) == 0 or as_int(length) % 4:
+                odd["vectors: wrong length"] += as_int(count)
             else:
-                sizes[_int(length) // 4] = sizes.get(_int(length) // 4, 0) + _int(count)
+                sizes[as_int(length) // 4] = sizes.get(as_int(length) // 4, 0) + as_int(count)
         if memories:
-            odd["vectors: no value"] += _int(self.rows("without_vector", same_id=same)[0][0])
+            odd["vectors: no value"] += as_int(self.rows("without_vector", same_id=same)[0][0])
         return sizes, odd
 
     def _memories(self) -> list[tuple[int, int]]:
@@ -241,7 +153,7 @@ class _Look:
         if count * dimension * 4 > _READ_AT_MOST_BYTES:
             return {}, False
         ((odd,),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
-        return {"vectors: holds NaN or infinity": _int(odd)}, True
+        return {"vectors: holds NaN or infinity": as_int(odd)}, True
 
     def _waypoints(self) -> tuple[dict[str, int], int]:
         if not self.columns["waypoints"] or not self.columns["memories"]:
@@ -251,8 +163,11 @@ class _Look:
         ((source, target, across),) = self.rows(
             "waypoints", crosses=f"s.id IS NOT NULL AND d.id IS NOT NULL AND {crosses}"
         )
-        gone = {"waypoints: its source is no memory": _int(source), "waypoints: its target is no memory": _int(target)}
-        return gone, _int(across)
+        gone = {
+            "waypoints: its source is no memory": as_int(source),
+            "waypoints: its target is no memory": as_int(target),
+        }
+        return gone, as_int(across)
 
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""
@@ -263,7 +178,7 @@ class _Look:
             if columns and not keyed:
                 tenant = ", tenant_id" if "tenant_id" in columns else ""
                 ((count, example),) = self.rows(f"{what}_twice", and_tenant=tenant)
-                twice[what] = (_int(count), str(example))
+                twice[what] = (as_int(count), str(example))
         return {what: found for what, found in twice.items() if found[0]}
 
     def _lookalikes(self) -> dict[str, tuple[str, ...]]:
@@ -294,12 +209,8 @@ class _Look:
         writes = rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
         found = self.rows("writers", writes=Layout.literal(writes))
         return tuple(
-            Session(_int(pid), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in found
+            Session(as_int(pid), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in found
         )
 
 
 _TITLES = {"facts": "temporal_facts"}
-
-
-def _int(value: object) -> int:
-    return int(str(value))

@@ -1,0 +1,30 @@
+"""The blocks of look.sql, asked on one connection."""
+
+from psycopg import Connection
+
+from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import Plan
+
+Rows = list[tuple[object, ...]]
+
+
+class Questions:
+    """Questions on one connection about the tables that the settings name."""
+
+    def __init__(self, connection: Connection, names: Names) -> None:
+        self.connection = connection
+        self.layout = Layout(names, Plan(names.dimension))
+
+    def rows(self, block: str, **more: str) -> Rows:
+        """Return the rows of a block of look.sql, none where it returns nothing."""
+        template = blocks("upgrade/look")[block]
+        for name, value in more.items():
+            template = template.replace(f"{{{name}}}", value)
+        done = self.connection.execute(self.layout.render(template).encode())
+        return done.fetchall() if done.description else []
+
+
+def as_int(value: object) -> int:
+    """Return a number that PostgreSQL sent, of whichever type."""
+    return int(str(value))

@@ -1,0 +1,75 @@
+"""How an upgrade stands, and what it left: read from its record and from the tables that it made."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from psycopg import errors
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import connected, permitted
+from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade import record
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.questions import Questions, as_int
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Rows that were set aside for one reason."""
+
+    source: str
+    reason: str
+    count: int
+    first_ids: tuple[str, ...]
+
+
+def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
+    """Return what an upgrade set aside, by table and reason."""
+    with connected(conninfo) as connection, permitted():
+        if not record.read(connection, names):
+            return []
+        found = Questions(connection, names).rows("aside")
+    return [Aside(str(source), str(why), as_int(count), tuple(ids)) for source, why, count, ids in found]  # type: ignore[arg-type]  # an array of text
+
+
+def kept_bytes(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
+    """Return the disk that the old tables hold which an upgrade put aside, {} where there are none."""
+    with connected(conninfo) as connection, permitted():
+        return {str(name): as_int(size) for name, size in Questions(connection, names).rows("kept")}
+
+
+def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str, str]) -> dict[str, float]:
+    """Return which part of each old table an unfinished upgrade has read, of 0 to 1."""
+    with connected(conninfo) as connection, permitted():
+        blocks_of = {str(what): as_int(count) for what, count in Questions(connection, names).rows("blocks")}
+    return {
+        what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
+        for what, count in blocks_of.items()
+    }
+
+
+def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
+    """Raise ConfigurationError where the new tables are in place, but the upgrade's last step is not over.
+
+    Its record is the owner's to read. A login that may not serves on what the owner has granted it, in that last step.
+    """
+    with connected(conninfo) as connection, suppress(errors.InsufficientPrivilege):
+        recorded = record.read(connection, names)
+        if recorded and recorded.get("step") != record.DONE:
+            raise ConfigurationError(
+                f"the upgrade of schema {names.schema} was begun and is not finished; `openmemory migrate` goes on"
+            )
+
+
+def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
+    """Return which model is recorded as the one that made the vectors of a lifted database."""
+    with connected(conninfo) as connection, permitted():
+        found = Questions(connection, names).rows("model")
+    return str(found[0][0]) if found else None
+
+
+def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
+    """Record which model made the vectors of a lifted database."""
+    with connected(conninfo) as connection, permitted():
+        Questions(connection, names).rows("name_model", name_text=Layout.literal(model))

@@ -1,0 +1,166 @@
+"""What stops `migrate` on an old database before anything is done to it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import psycopg
+import pytest
+
+from tests.cli.homes import Home
+from tests.cli.old_owners import words
+from tests.postgres.databases import Place
+
+
+def test_tables_of_other_names_than_the_settings_say_are_named_and_nothing_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories RENAME TO mem")
+        connection.execute("ALTER TABLE openmemory_vectors RENAME TO vec")
+
+    ran = owner.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "openmemory_memories (OM_PG_TABLE), openmemory_vectors (OM_VECTOR_TABLE)" in words(ran)
+    assert "OM_PG_TABLE=mem OM_VECTOR_TABLE=vec" in words(ran)
+    named = owner.with_settings(OM_PG_TABLE="mem", OM_VECTOR_TABLE="vec")
+    assert named.run("migrate", "--yes", "--json").json["report"]["rows"]["vectors"] == 715
+
+
+def test_ids_that_are_one_in_two_writings_are_named_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ALTER COLUMN id TYPE text")
+        connection.execute(
+            "INSERT INTO openmemory_memories SELECT (jsonb_populate_record(m, jsonb_build_object('id', upper(id)))).*"
+            "  FROM openmemory_memories m WHERE id ~ '[a-f]' LIMIT 3"
+        )
+
+    ran = owner.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "3 ids of memories are there more than once" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+def test_the_same_vector_twice_is_named_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_vectors DROP CONSTRAINT openmemory_vectors_pkey")
+        connection.execute("INSERT INTO openmemory_vectors SELECT * FROM openmemory_vectors LIMIT 2")
+
+    assert "2 ids of vectors are there more than once" in words(owner.run("migrate", "--yes"))
+
+
+@pytest.mark.parametrize(
+    ("taken", "name"),
+    [
+        ("CREATE TABLE openmemory_meta (own text)", "openmemory_meta"),
+        ("CREATE TABLE own (id text); CREATE INDEX openmemory_vectors_search ON own (id)", "openmemory_vectors_search"),
+    ],
+)
+def test_a_name_that_is_taken_is_told_before_the_work(owner: Home, old: Place, taken: str, name: str) -> None:
+    with old.owner() as connection:
+        connection.execute(taken.encode())
+
+        ran = owner.run("migrate", "--yes")
+
+        assert ran.status == 1
+        assert f"under a name of the new tables: {name}" in words(ran)
+        kind = "TABLE" if name.endswith("meta") else "INDEX"
+        connection.execute(f"ALTER {kind} {name} RENAME TO mine".encode())
+    assert owner.run("migrate", "--yes").status == 0
+
+
+def test_a_schema_that_is_a_slip_of_the_pen_is_asked_about(owner: Home, old: Place) -> None:
+    slip = owner.with_settings(OM_PG_SCHEMA="pubic")
+
+    ran = slip.run("migrate", stdin="n\n")
+
+    assert ran.status == 1
+    assert "public has a table openmemory_memories" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regnamespace('pubic')").fetchone() == (None,)
+
+
+def test_an_old_server_that_still_writes_is_named(owner: Home, old: Place) -> None:
+    with psycopg.connect(**old.logins.owner, application_name="old-server") as live:  # type: ignore[arg-type]
+        live.execute("UPDATE openmemory_memories SET salience = 1")
+        ran = owner.run("migrate", "--yes")
+        live.rollback()
+
+    assert ran.status == 1
+    assert "still writes" in words(ran)
+    assert "old-server" in words(ran)
+
+
+def test_a_pool_whose_last_word_was_commit_is_named_and_can_be_passed_over(owner: Home, old: Place) -> None:
+    with psycopg.connect(application_name="pool", autocommit=True, **old.logins.owner) as live:  # type: ignore[arg-type]
+        live.execute("BEGIN; UPDATE openmemory_users SET reflection_count = 1; COMMIT")
+        live.execute("COMMIT")
+        ran = owner.run("migrate", "--yes")
+        assert ran.status == 1
+        assert "pool" in words(ran)
+        assert "--ignore-sessions" in words(ran)
+        live.execute("SELECT pg_stat_force_next_flush()")
+        live.execute("COMMIT")
+        assert owner.run("migrate", "--yes", "--ignore-sessions").status == 0
+
+
+def test_rows_that_are_written_meanwhile_are_noticed_whoever_writes_them(owner: Home, old: Place) -> None:
+    stop = Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with old.owner() as short:
+                short.execute("UPDATE openmemory_users SET reflection_count = reflection_count + 1")
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        ran = owner.run("migrate", "--yes", "--ignore-sessions")
+        stop.set()
+        writing.result()
+
+    assert ran.status == 1
+    assert "were written while this looked" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+def test_an_index_that_does_not_fit_is_refused_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_vectors SET v = v || v, dim = 3072")
+    hnsw = owner.with_settings(OM_PGVECTOR_INDEX_TYPE="hnsw")
+
+    ran = hnsw.run("migrate", "--yes")
+
+    assert ran.status == 1
+    assert "up to 2000 dimensions, the vectors have 3072" in words(ran)
+    assert "OM_VEC_TYPE=halfvec" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+    assert hnsw.with_settings(OM_VEC_TYPE="halfvec").run("migrate", "--step", "1", "--yes").status == 0
+    assert "was begun with halfvec" in words(owner.run("migrate", "--yes"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--tenant", "a\nb"), "--tenant"),
+        (("--tenant-from", "project_id"), "user_id"),
+        (("--dim", "0"), "--dim"),
+        (("--dim", "77"), "no vector in the database has that many; there are 1536"),
+        (("--batch-size", "0"), "--batch-size"),
+        (("--step", "6"), "must be 1 to 5"),
+        (("--backup-tables",), "--backup FILE"),
+        (("--down", "--drop-bytea"), "--down"),
+        (("--down",), "no upgrade was begun"),
+        (("--drop-bytea",), "no upgrade was begun"),
+    ],
+)
+def test_a_bad_option_is_named_before_anything_is_done(
+    owner: Home, old: Place, options: tuple[str, ...], said: str
+) -> None:
+    ran = owner.run("migrate", "--yes", *options)
+
+    assert ran.status != 0
+    assert said in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
