@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.homes import Home
@@ -187,6 +188,20 @@ def test_what_was_set_aside_is_listed_with_its_reason(postgres: Server, shared: 
     assert "1536 dimensions, not 256" in words(before)
     assert "1536 dimensions, the database has 256" in words(said)
     assert sum(one["count"] for one in listed if "dimensions" in one["reason"]) == 263
+
+
+def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner: Home, old: Place) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+    with psycopg.connect(application_name="serving", **old.logins.owner):  # type: ignore[arg-type]
+        ran = owner.run("migrate", "--down", "--yes")
+    assert ran.status == 1
+    assert "serving" in words(ran)
+
+    assert owner.run("reembed", "--yes").status == 0
+
+    asked = owner.run("migrate", "--down", stdin="n\n")
+    assert "the vectors of static-v1" in words(asked)
+    assert owner.run("migrate", "--down", "--yes").status == 0
 
 
 def test_going_back_and_dropping_ask_first(owner: Home, old: Place) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from openmemory.cli.upgrading import Old
     from openmemory.postgres.statements import Names
     from openmemory.postgres.upgrade.found import Found
 
@@ -22,6 +23,19 @@ def refuse_writers(found: "Found", ignore_sessions: bool) -> None:
         raise ConfigurationError(
             f"an old server still writes to this database, or may: {told(found.writers)}. Nothing was changed. Stop it,"
             " and run this again. Where those are no server's, such as a console's last COMMIT: --ignore-sessions"
+        )
+
+
+def refuse_servers(old: "Old", ignore_sessions: bool) -> None:
+    """Raise ConfigurationError where a server is connected that would find its tables gone."""
+    from openmemory.cli.finding import told
+    from openmemory.postgres.upgrade.standing import serving
+
+    sessions = serving(old.logins.owner, old.names, old.logins.server_user)
+    if sessions and not ignore_sessions:
+        raise ConfigurationError(
+            f"a server is connected, and would find the new tables gone: {told(sessions)}. Nothing was changed."
+            " Stop it, and run this again. Where those are no server's: --ignore-sessions"
         )
 
 

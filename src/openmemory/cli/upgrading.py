@@ -101,12 +101,15 @@ def run(old: Old, wanted: Wanted) -> None:
 
 def go_back(old: Old, wanted: Wanted) -> None:
     """Go back to the old tables, after a question."""
-    from openmemory.postgres.upgrade.way_back import down
+    from openmemory.postgres.upgrade.way_back import down, embedded_since
 
     _refuse_without_upgrade(old, "--down")
+    quiet.refuse_servers(old, wanted.ignore_sessions)
+    model = embedded_since(old.logins.owner, _own_names(old))
+    also = f" So are the vectors of {safe(model)}, which `openmemory reembed` made since." if model else ""
     agree(
         "The old tables come back as they were and the new ones are dropped; it is refused where something newer would"
-        " be lost. Go back?",
+        f" be lost.{also} Go back?",
         yes=wanted.yes,
     )
     down(old.logins.owner, _own_names(old))

@@ -111,6 +111,12 @@ UPDATE {old_memories_table} o
    AND m.last_seen_at <> coalesce({staging}.as_instant(was.last_seen_at), {staging}.as_instant(was.updated_at),
                                   {staging}.as_instant(was.created_at), 'epoch');
 
+-- name: model
+-- Which model made the vectors in use.
+SELECT name, value
+  FROM {lifted_meta}
+ WHERE name IN ('embedding_model', 'embedding_dimension');
+
 -- name: references
 -- Constraints of tables that are left alone, such as upstream's temporal_edges, to tables that are about to go.
 SELECT c.conrelid::regclass::text AS referring, quote_ident(c.conname) AS name

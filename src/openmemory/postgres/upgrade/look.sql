@@ -206,3 +206,15 @@ SELECT schemaname
    AND schemaname NOT IN ({final_text}, {staging_text}, {kept_text})
    AND schemaname !~ '^openmemory_(old|new)_'
  ORDER BY schemaname;
+
+-- name: serving
+-- Sessions of the login that serves. A pool's last statement is mostly COMMIT, so they are known by the login; an owner's
+-- own tools name themselves.
+SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), ''), coalesce(usename, ''), coalesce(state, '')
+  FROM pg_stat_activity
+ WHERE datname = current_database()
+   AND pid <> pg_backend_pid()
+   AND coalesce(backend_type, 'client backend') = 'client backend'
+   AND usename = coalesce({login_text}, current_user)
+   AND application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
+ ORDER BY pid;

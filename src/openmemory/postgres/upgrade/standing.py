@@ -10,6 +10,7 @@ from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record
+from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.questions import Questions, as_int
 
@@ -47,6 +48,14 @@ def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str,
         what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
         for what, count in blocks_of.items()
     }
+
+
+def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tuple[Session, ...]:
+    """Return the sessions that may be a server's: those of `login`, or other ones of the owner where that is None."""
+    text = "NULL" if login is None else Layout.literal(login)
+    with connected(conninfo) as connection, permitted():
+        found = Questions(connection, names).rows("serving", login_text=text)
+    return tuple(Session(as_int(pid), *map(str, said)) for pid, *said in found)
 
 
 def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:

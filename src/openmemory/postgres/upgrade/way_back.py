@@ -11,7 +11,7 @@ from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
-from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
 from openmemory.postgres.upgrade.refusals import explained
 
 _CONVERSIONS = "002_add_tenant_id"
@@ -36,6 +36,19 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
                 _exchange_back(connection, layout, recorded)
             _run(connection, layout, "unguard", recorded)
             _run(connection, layout, "forget", recorded)
+
+
+def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
+    """Return the model of the vectors that `openmemory reembed` made since, which `down` drops, or None."""
+    with connected(conninfo) as connection:
+        recorded, layout = _begun(connection, names)
+        if "exchanged_at" not in recorded:
+            return None
+        now = {str(name): str(value) for name, value in connection.execute(_text(layout, "model", recorded))}
+    moved = now.get("embedding_dimension") != recorded["dimension"] or (
+        recorded["embedding_model"] not in {UNKNOWN_MODEL, now.get("embedding_model")}
+    )
+    return now.get("embedding_model") if moved else None
 
 
 def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
