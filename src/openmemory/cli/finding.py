@@ -23,6 +23,9 @@ def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int 
     print_facts(_to_do(found, plan, vector_type, estimate, free_bytes))
     console().print("Set aside in quarantine tables, with the reason", style="bold")
     print_facts(_aside(found, plan))
+    if found.dependants:
+        console().print("Stays with the old tables", style="bold")
+        print_facts({f"{one.kind} {one.name} on {one.of_table}": one.becomes for one in found.dependants})
     if vector_type == "halfvec":
         warn("OM_VEC_TYPE=halfvec rounds the old vectors to 16 bits; OM_VEC_TYPE=vector keeps each bit")
     if found.extension_installed is None and found.extension_available is None:

@@ -82,12 +82,12 @@ def run(old: Old, wanted: Wanted) -> None:
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
+    _refuse_other_names(old, found)
+    _refuse_doubles(found)
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
-    _refuse_other_names(old, found)
-    _refuse_doubles(found)
     quiet.refuse_writers(found, wanted.ignore_sessions)
     _agree(old, found, wanted)
     made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
@@ -119,15 +119,17 @@ def go_back(old: Old, wanted: Wanted) -> None:
 def drop_old(old: Old, wanted: Wanted) -> None:
     """Drop the old tables for good, after a question."""
     from openmemory.postgres.upgrade.standing import kept_bytes
-    from openmemory.postgres.upgrade.way_back import drop_bytea
+    from openmemory.postgres.upgrade.way_back import drop_bytea, foreign_keys
 
     _refuse_without_upgrade(old, "--drop-bytea")
     kept = kept_bytes(old.logins.owner, old.names)
     if kept:
+        keys = foreign_keys(old.logins.owner, _own_names(old))
+        going = f" These foreign keys of other tables go with them: {', '.join(keys)}." if keys else ""
         agree(
             f"The old tables ({', '.join(kept)}; {size(sum(kept.values()))}) are dropped for good: the old bytes in v"
             " and every old column are lost, and `openmemory migrate --down` is possible no more. What was set aside"
-            " stays in its quarantine tables. Drop them?",
+            f" stays in its quarantine tables.{going} Drop them?",
             yes=wanted.yes,
         )
     constraints = drop_bytea(old.logins.owner, _own_names(old))

@@ -8,6 +8,13 @@ _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
 # By rule of thumb: keys, names, terms and index entries of a row beside its numbers; a memory's row with its indexes.
 _VECTOR_ROW_BYTES, _MEMORY_ROW_BYTES, _TOASTED = 900, 700, 1.07
 
+_BECOMES = {
+    "foreign key": "follows the old table, and refuses rows of newer memories; drop it, or let it follow the new one",
+    "grant": "stays on the old table; the new one has rows of tenants, and grants of its own",
+    "trigger": "stays on the old table, which is not written any more",
+    "publication": "publishes the old table, which is not written any more; add the new one",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -18,6 +25,20 @@ class Session:
     address: str
     user: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dependant:
+    """What an owner has made of one of the tables: a view, a foreign key, a grant or the like."""
+
+    kind: str
+    name: str
+    of_table: str
+
+    @property
+    def becomes(self) -> str:
+        """What becomes of it when the table is put aside."""
+        return _BECOMES.get(self.kind, "reads the old table; make it anew on the new one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,8 @@ class Found:
     """Keys that more than one row has, by table: how many, and the id of one."""
     lookalikes: dict[str, tuple[str, ...]]
     """For memories and vectors where there is no such table: tables of other names that look like it."""
+    dependants: tuple[Dependant, ...]
+    """What an owner has made of the old tables, and stays with them."""
 
     def estimate(self, vector_type: str, dimension: int) -> Estimate:
         """Return what the new tables will take."""

@@ -1,5 +1,6 @@
 """Where the old tables, the new ones and the record of an upgrade lie, and how that is written into its SQL."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -58,9 +59,9 @@ class Layout:
         """Return the blocks of a step's file in order, ready to run."""
         return {name: self.render(template) for name, template in blocks(f"upgrade/{step}").items()}
 
-    def render(self, template: str) -> str:
-        """Return `template` with the names and the plan's decisions in it."""
-        return self.staging.render(template, self._substitutes)
+    def render(self, template: str, more: Mapping[str, str] | None = None) -> str:
+        """Return `template` with the names and the plan's decisions in it, and with `more` as it is."""
+        return self.staging.render(template, {**self._substitutes, **(more or {})})
 
     def render_with_params(self, template: str) -> bytes:
         """Return `template` so rendered for a call that binds parameters, where a % in a name is doubled."""

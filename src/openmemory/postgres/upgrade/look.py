@@ -8,6 +8,7 @@ from psycopg import Connection
 from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.dependants import dependants
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -98,6 +99,9 @@ class _Look(Questions):
             written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
             lookalikes=self._lookalikes(),
+            dependants=()
+            if "exchanged_at" in upgrade
+            else dependants(self.connection, self.layout, self.layout.names.schema),
         )
 
     def counted(self, what: str) -> tuple[int, int]:
@@ -112,7 +116,8 @@ class _Look(Questions):
         if not vectors:
             return {}, {"vectors: no value": sum(count for count, _ in self._memories())}
         same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
-        there = f"EXISTS (SELECT FROM {{old_memories_table}} AS m WHERE {same})" if memories else "false"
+        there = self.layout.render(f"EXISTS (SELECT FROM {{old_memories_table}} AS m WHERE {same})")
+        there = there if memories else "false"
         sizes: dict[int, int] = {}
         odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, "vectors: wrong length": 0}
         for length, has_memory, count in self.rows("vectors", bytes=self._length(), has_memory=there):

@@ -18,10 +18,7 @@ class Questions:
 
     def rows(self, block: str, **more: str) -> Rows:
         """Return the rows of a block of look.sql, none where it returns nothing."""
-        template = blocks("upgrade/look")[block]
-        for name, value in more.items():
-            template = template.replace(f"{{{name}}}", value)
-        done = self.connection.execute(self.layout.render(template).encode())
+        done = self.connection.execute(self.layout.render(blocks("upgrade/look")[block], more).encode())
         return done.fetchall() if done.description else []
 
 

@@ -17,7 +17,13 @@ from openmemory.postgres.statements import Names, blocks, statement
 from openmemory.postgres.upgrade.layout import Layout
 
 _KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
+_UNCHANGED = "Nothing was changed"
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
+_REMEDIES: Mapping[type[psycopg.Error], str] = {
+    errors.DiskFull: "Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`",
+    errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
+    errors.DependentObjectsStillExist: "Something else stands on it: drop that first, or make it anew on other tables",
+}
 _CUT = ("08", "57P")
 _VERSIONS = statement("roles.versions", roles.Versions)
 _TABLES: LiteralString = (
@@ -62,24 +68,28 @@ def refuse_taken_names(connection: Connection, layout: Layout) -> None:
 
 @contextmanager
 def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[None]:
-    """Turn the driver's errors into ConfigurationError, or DatabaseUnavailable where the connection is lost."""
+    """Turn the driver's errors into ConfigurationError, or DatabaseUnavailable where the connection is lost.
+
+    `step` is one, which goes on when it is run again, or an option such as --down, which is one transaction.
+    """
+    after = _UNCHANGED if step.startswith("--") else _KEPT
     try:
         yield
     except ConfigurationError as error:
         # The roles and the migrations explain themselves, each for itself; here all that lacks is asked for at once.
         if not isinstance(error.__cause__, errors.InsufficientPrivilege):
             raise
-        raise ConfigurationError(_rights(step, error.__cause__, conninfo, names)) from error
+        raise ConfigurationError(_rights(step, error.__cause__, conninfo, names, after)) from error
     except errors.InsufficientPrivilege as error:
-        raise ConfigurationError(_rights(step, error, conninfo, names)) from error
+        raise ConfigurationError(_rights(step, error, conninfo, names, after)) from error
     except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
         raise ConfigurationError(
-            f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server. {_KEPT}"
+            f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server. {after}"
         ) from error
     except psycopg.Error as error:
         if _is_cut(error):
-            raise DatabaseUnavailable(f"{step}: the connection was lost: {first_line(error)}. {_KEPT}") from error
-        raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {_KEPT}") from error
+            raise DatabaseUnavailable(f"{step}: the connection was lost: {first_line(error)}. {after}") from error
+        raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {after}") from error
 
 
 def _is_cut(error: psycopg.Error) -> bool:
@@ -92,11 +102,10 @@ def _is_cut(error: psycopg.Error) -> bool:
 def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:
     """Return what was refused and what to do about it."""
     said = first_line(error)
+    for kind, remedy in _REMEDIES.items():
+        if isinstance(error, kind):
+            return f"{said}. {remedy}"
     match error:
-        case errors.DiskFull():
-            return f"{said}. Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`"
-        case errors.OutOfMemory():
-            return f"{said}. Try a smaller --batch-size, or less maintenance_work_mem on the server"
         case errors.ProgramLimitExceeded() if "maintenance_work_mem" in said:
             return too_large(error)
         case errors.LockNotAvailable():
@@ -108,13 +117,13 @@ def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> 
     return f"{said} (SQLSTATE {error.sqlstate}){hint}"
 
 
-def _rights(step: str, error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:
+def _rights(step: str, error: psycopg.Error, conninfo: Mapping[str, str], names: Names, after: str) -> str:
     """Return the statements that an administrator has to run, all at once."""
     wanted: list[str] = []
     with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
         wanted = _lacking(connection, names)
     ask = "; ".join(wanted) or "the rights that the owner of the old tables has"
-    return f"{step}: {first_line(error)}. Ask an administrator, in this database, for: {ask}. {_NEVER}. {_KEPT}"
+    return f"{step}: {first_line(error)}. Ask an administrator, in this database, for: {ask}. {_NEVER}. {after}"
 
 
 def _lacking(connection: Connection, names: Names) -> list[str]:

@@ -9,6 +9,7 @@ from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
+from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
 from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
@@ -20,8 +21,8 @@ _CONVERSIONS = "002_add_tenant_id"
 def down(conninfo: Mapping[str, str], names: Names) -> None:
     """Bring the old tables back as they were, and drop the new ones.
 
-    Raises ConfigurationError, and changes nothing, where the new tables hold what the old ones do not, or where the old
-    ones were dropped.
+    Raises ConfigurationError, and changes nothing, where the new tables hold what the old ones do not, where something
+    of the owner's stands on the new ones, or where the old ones were dropped.
     """
     with connected(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
@@ -33,9 +34,18 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
         with explained("--down", conninfo, names), connection.transaction():
             connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
             if "exchanged_at" in recorded:
+                _refuse_to_drop(connection, layout, layout.names.schema)
                 _exchange_back(connection, layout, recorded)
             _run(connection, layout, "unguard", recorded)
             _run(connection, layout, "forget", recorded)
+
+
+def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
+    """Return the constraints of others that `drop_bytea` drops."""
+    with connected(conninfo) as connection:
+        _, layout = _begun(connection, names)
+        found = dependants(connection, layout, layout.kept)
+    return tuple(one.name for one in found if one.kind == "foreign key")
 
 
 def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
@@ -52,7 +62,10 @@ def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
 
 
 def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
-    """Drop the old tables with their bytes for good, and return the constraints of others that went with them."""
+    """Drop the old tables with their bytes for good, and return the constraints of others that went with them.
+
+    Raises ConfigurationError, and changes nothing, where a view or a function of the owner's stands on them.
+    """
     with connected(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
         if recorded.get("step") != record.DONE:
@@ -61,6 +74,7 @@ def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
             return ()
         with explained("--drop-bytea", conninfo, names), connection.transaction():
             connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
+            _refuse_to_drop(connection, layout, layout.kept, but="foreign key")
             found = connection.execute(_text(layout, "references", recorded)).fetchall()
             for table, constraint in found:
                 connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}".encode())
@@ -76,6 +90,16 @@ def _begun(connection: Connection, names: Names) -> tuple[dict[str, str], Layout
         raise ConfigurationError(f"no upgrade was begun in schema {names.schema}; there is nothing to do")
     plan = record.begun_with(recorded, Plan(names.dimension))
     return recorded, Layout(names, plan)
+
+
+def _refuse_to_drop(connection: Connection, layout: Layout, schema: str, but: str = "") -> None:
+    """Raise ConfigurationError where something of the owner's stands on the tables in `schema`."""
+    kinds = set(STAND_ON_IT) - {but}
+    if standing := [one for one in dependants(connection, layout, schema) if one.kind in kinds]:
+        raise ConfigurationError(
+            f"something stands on the tables of schema {schema} that are to be dropped: {listed(standing)}. Nothing was"
+            " changed. Drop it, or make it anew on the tables that stay, and run this again"
+        )
 
 
 def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str, str]) -> None:

@@ -1,0 +1,30 @@
+"""What an owner has made of the tables of OpenMemory, and what becomes of it when those go aside or away."""
+
+from collections.abc import Collection, Mapping
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row
+
+from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade.found import Dependant
+from openmemory.postgres.upgrade.layout import Layout
+
+STAND_ON_IT: Collection[str] = ("view", "materialized view", "function", "foreign key")
+"""The kinds that PostgreSQL drops no table under, unless they are dropped as well."""
+
+
+def dependants(connection: Connection, layout: Layout, schema: str) -> tuple[Dependant, ...]:
+    """Return what others have made of OpenMemory's tables in `schema`: the owner's, or the one that keeps old ones."""
+    tables = [Layout.literal(sql.Identifier(schema, table).as_string()) for table in layout.old_tables.values()]
+    more: Mapping[str, str] = {
+        "tables": f"array_remove(ARRAY[{', '.join(f'to_regclass({table})' for table in tables)}]::oid[], NULL)",
+        "role_text": Layout.literal(layout.names.app_role),
+    }
+    query = layout.render(blocks("upgrade/dependants")["dependants"], more)
+    with connection.cursor(row_factory=class_row(Dependant)) as cursor:
+        return tuple(cursor.execute(query.encode()).fetchall())
+
+
+def listed(found: Collection[Dependant]) -> str:
+    """Return dependants as an error names them."""
+    return "; ".join(f"{one.kind} {one.name}" for one in found)

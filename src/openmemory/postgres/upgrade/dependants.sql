@@ -1,0 +1,64 @@
+-- name: dependants
+-- What others have made of these tables, and what follows them where they go: kind, name and table. Nothing is changed.
+SELECT CASE WHEN c.relkind = 'm' THEN 'materialized view' ELSE 'view' END AS kind,
+       r.ev_class::regclass::text AS name,
+       string_agg(DISTINCT t.relname::text, ', ') AS of_table
+  FROM pg_depend AS d
+  JOIN pg_class AS t
+    ON t.oid = d.refobjid
+  JOIN pg_rewrite AS r
+    ON r.oid = d.objid
+  JOIN pg_class AS c
+    ON c.oid = r.ev_class
+ WHERE d.classid = 'pg_rewrite'::regclass
+   AND d.refclassid = 'pg_class'::regclass
+   AND d.refobjid = ANY ({tables})
+   AND c.oid <> ALL ({tables})
+   AND c.relnamespace <> coalesce(to_regnamespace(quote_ident({staging_text})), 0)
+ GROUP BY c.relkind, r.ev_class
+ UNION
+SELECT 'function', p.oid::regprocedure::text, t.relname
+  FROM pg_depend AS d
+  JOIN pg_class AS t
+    ON t.oid = d.refobjid
+  JOIN pg_proc AS p
+    ON p.oid = d.objid
+ WHERE d.classid = 'pg_proc'::regclass
+   AND d.refclassid = 'pg_class'::regclass
+   AND d.refobjid = ANY ({tables})
+   AND p.pronamespace <> coalesce(to_regnamespace(quote_ident({staging_text})), 0)
+ UNION
+SELECT 'foreign key', format('%I of %s', f.conname, f.conrelid::regclass), t.relname
+  FROM pg_constraint AS f
+  JOIN pg_class AS t
+    ON t.oid = f.confrelid
+ WHERE f.contype = 'f'
+   AND f.confrelid = ANY ({tables})
+   AND f.conrelid <> ALL ({tables})
+   AND f.conparentid = 0
+ UNION
+SELECT 'trigger', format('%I', g.tgname), t.relname
+  FROM pg_trigger AS g
+  JOIN pg_class AS t
+    ON t.oid = g.tgrelid
+ WHERE g.tgrelid = ANY ({tables})
+   AND NOT g.tgisinternal
+   AND g.tgname NOT IN ('openmemory_upgrade_guard', 'openmemory_reembed')
+ UNION
+SELECT 'publication', format('%I', b.pubname), t.relname
+  FROM pg_publication_rel AS l
+  JOIN pg_publication AS b
+    ON b.oid = l.prpubid
+  JOIN pg_class AS t
+    ON t.oid = l.prrelid
+ WHERE l.prrelid = ANY ({tables})
+ UNION
+SELECT 'grant', format('%s to %s', string_agg(DISTINCT a.privilege_type, ', '),
+                       CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END), t.relname
+  FROM pg_class AS t
+ CROSS JOIN LATERAL aclexplode(t.relacl) AS a
+ WHERE t.oid = ANY ({tables})
+   AND a.grantee <> t.relowner
+   AND pg_get_userbyid(a.grantee) <> {role_text}
+ GROUP BY t.relname, a.grantee
+ ORDER BY 1, 2, 3;
