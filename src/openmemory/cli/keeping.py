@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def back_up(old: "Old", wanted: "Wanted") -> None:
-    """Make the backup that is wanted, or look into the one that an upgrade under way was begun with."""
+    """Make the backup that is wanted, or look into the one that an upgrade under way was begun with.
+
+    One that was made in the moment before an upgrade began counts, for the same command is to go on where it was.
+    """
     if wanted.backup is None:
         return
     from openmemory.postgres.backup import dump, our_tables
@@ -21,7 +24,7 @@ def back_up(old: "Old", wanted: "Wanted") -> None:
         return
     only = our_tables(old.logins.owner, old.names) if wanted.backup_tables else None
     with progress("backing up") as on_event:
-        rows = dump(old.logins.owner, wanted.backup, old.settings.database.pg_dump, only, on_event)
+        rows = dump(old.logins.owner, wanted.backup, old.settings.database.pg_dump, only, on_event, keep_same=True)
     held = size(wanted.backup.stat().st_size)
     console(stderr=wanted.as_json).print(
         f"{wanted.backup} holds {sum(rows.values()):,} rows of {len(rows)} tables ({held}), counted", soft_wrap=True

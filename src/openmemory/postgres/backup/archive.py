@@ -1,5 +1,6 @@
 """What is in a dump of pg_dump's custom format, read with pg_restore."""
 
+import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -32,15 +33,11 @@ class Archive:
 
 def read(file: Path, program: str | None, on_progress: Callable[[str], None] = lambda _: None) -> Archive:
     """Return what is in `file`; raises ConfigurationError if it is no dump, not whole, or newer than the programs."""
-    try:
-        with file.open("rb") as opened:
-            if opened.read(len(_MAGIC)) != _MAGIC:
-                raise ConfigurationError(
-                    f"{file} is no backup of `openmemory backup` (pg_dump's custom format); bring a plain SQL file back"
-                    " with psql"
-                )
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    if not is_dump(file):
+        raise ConfigurationError(
+            f"{file} is no backup of `openmemory backup` (pg_dump's custom format); bring a plain SQL file back"
+            " with psql"
+        )
     reasons = []
     for one in candidates(program):
         done = subprocess.run([str(one.restore), "--list", str(file)], capture_output=True, check=False)  # noqa: S603
@@ -57,6 +54,15 @@ def read(file: Path, program: str | None, on_progress: Callable[[str], None] = l
     )
 
 
+def is_dump(file: Path) -> bool:
+    """Return whether a file begins as a dump does; raises ConfigurationError if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(_MAGIC)) == _MAGIC
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+
+
 def rows_in(file: Path, program: Program, on_progress: Callable[[str], None] = lambda _: None) -> dict[Named, int]:
     """Return the rows of each table in a dump, counted; the memory for it does not grow with the file."""
     counts: dict[Named, int] = {}
@@ -68,6 +74,23 @@ def rows_in(file: Path, program: Program, on_progress: Callable[[str], None] = l
                 counts[table] = counts.get(table, 0) + sum(1 for _ in rows_of_copy(process.stdout))
         ensure_whole(process, file)
     return counts
+
+
+def digests_in(file: Path, program: Program) -> dict[Named, str]:
+    """Return a digest of the rows of each table in a dump that has any: equal ones are the same rows in their order."""
+    digests: dict[Named, str] = {}
+    with running([program.restore, "--data-only", "--file=-", file]) as process:
+        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
+        for line in process.stdout:
+            if table := table_of(line):
+                rows, digest = 0, hashlib.sha256()
+                for row in rows_of_copy(process.stdout):
+                    rows += 1
+                    digest.update(row)
+                if rows:
+                    digests[table] = digest.hexdigest()
+        ensure_whole(process, file)
+    return digests
 
 
 def table_of(line: bytes) -> Named | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.backup.archive import rows_in
+from openmemory.postgres.backup.archive import digests_in, is_dump, rows_in
 from openmemory.postgres.backup.programs import Program, Way, candidates, choose, complaint, running, way_of
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
 from openmemory.postgres.direct import connected
@@ -35,13 +35,18 @@ def dump(
     program: str | None = None,
     tables: Sequence[str] | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
+    *,
+    keep_same: bool = False,
 ) -> Mapping[str, int]:
     """Write the database, or only `tables` of it, to `file`, and return the rows of each table in it.
 
     They are counted in the file and equal those of the snapshot that was dumped; else there is no file and
-    ConfigurationError tells why. `conninfo` must reach PostgreSQL directly.
+    ConfigurationError tells why. A file that exists is never written over; with `keep_same` it stays and counts where
+    it has the very same rows. `conninfo` must reach PostgreSQL directly.
     """
     programs = candidates(program)
+    if file.exists() and not (keep_same and is_dump(file)):
+        raise _taken(file)
     with _explained(), connected(conninfo) as connection, _partial(file) as partial:
         way = way_of(conninfo, connection)
         chosen = choose(programs, way, connection.info.server_version // 10_000)
@@ -55,8 +60,24 @@ def dump(
             _run(chosen, way, partial, snapshot, tables)
         written = rows_in(partial, chosen, on_progress)
         _compare(there, {label(*table): number for table, number in written.items()})
-        _publish(partial, file)
+        if keep_same and file.exists():
+            on_progress(f"comparing it with {file}")
+            _refuse_others(file, partial, chosen)
+        else:
+            _publish(partial, file)
     return there
+
+
+def _taken(file: Path) -> ConfigurationError:
+    return ConfigurationError(f"{file} exists already, and a backup is never written over; name another file")
+
+
+def _refuse_others(file: Path, partial: Path, program: Program) -> None:
+    """Raise ConfigurationError unless two dumps have the same rows: pg_dump reads a table in its order on disk."""
+    if digests_in(file, program) != digests_in(partial, program):
+        raise ConfigurationError(
+            f"{file} exists already, is of other rows than are there now, and is never written over; name another file"
+        )
 
 
 @contextmanager
@@ -70,8 +91,6 @@ def _explained() -> Iterator[None]:
 @contextmanager
 def _partial(file: Path) -> Iterator[Path]:
     """Yield a place beside `file` that only we can read; what is still there at the end goes."""
-    if file.exists():
-        raise ConfigurationError(f"{file} exists already, and a backup is never written over; name another file")
     partial = file.with_name(f"{file.name}.partial")
     try:
         own = os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600)
