@@ -112,36 +112,6 @@ def test_the_same_command_goes_on_with_the_backup_that_it_made(owner: Home, old:
     assert owner.run(*options).status == 0
 
 
-def test_killed_between_its_backup_and_its_first_step_the_same_command_keeps_that_backup(
-    owner: Home, old: Place, tmp_path: Path
-) -> None:
-    options = ("migrate", "--backup", str(tmp_path / "old.dump"), "--yes")
-    assert owner.run("backup", str(tmp_path / "old.dump")).status == 0
-    made = (tmp_path / "old.dump").stat()
-
-    assert owner.run(*options, "--step", "1").status == 0
-
-    kept = (tmp_path / "old.dump").stat()
-    assert (kept.st_ino, kept.st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
-    assert sorted(path.name for path in tmp_path.glob("old.dump*")) == ["old.dump"]
-
-
-def test_a_backup_of_rows_that_have_changed_since_is_neither_kept_nor_written_over(
-    owner: Home, old: Place, tmp_path: Path
-) -> None:
-    assert owner.run("backup", str(tmp_path / "old.dump")).status == 0
-    with old.owner() as connection:
-        connection.execute("UPDATE openmemory_memories SET salience = 0.25 WHERE salience = (SELECT max(salience)"
-                           " FROM openmemory_memories)")  # fmt: skip
-
-    ran = owner.run("migrate", "--backup", str(tmp_path / "old.dump"), "--yes")
-
-    assert ran.status == 1
-    assert "is of other rows than are there now" in words(ran)
-    with old.owner() as connection:
-        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
-
-
 def test_a_backup_of_another_database_is_not_taken_for_this_ones(
     owner: Home, old: Place, tmp_path: Path, postgres: Server, shared: Path
 ) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmemory.cli import upgrading
+from openmemory.cli import finishing, upgrading
 from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.origin import model_of
@@ -150,9 +150,11 @@ def _go(found: Reached, wanted: Wanted) -> None:
         upgrading.go_back(found.old, wanted)
     elif wanted.drop_bytea:
         upgrading.drop_old(found.old, wanted)
+    elif found.is_half_done and "exchanged_at" in found.old.recorded:
+        finishing.finish(found.old, wanted)
     elif found.status.is_foreign or found.is_half_done:
         upgrading.run(found.old, wanted)
-    elif wanted.embedding_model and not found.status.is_empty:
+    elif upgrading.names_another_model(found.old, wanted):
         upgrading.name_model(found.old, wanted)
     else:
         _refuse_what_is_for_old(found, wanted)
@@ -170,13 +172,15 @@ def _refuse_what_is_for_old(found: Reached, wanted: Wanted) -> None:
 
 def _apply(found: Reached, wanted: Wanted) -> None:
     """Apply the migrations that are pending."""
-    from openmemory.cli.printing import agree, console, count_of, print_json
+    from openmemory.cli.printing import agree, console, count_of, print_json, warn
 
     pending = [migration.name for migration in found.status.pending]
     if wanted.dry_run:
         said = {"pending": pending}
         print_json(said) if wanted.as_json else console().print("\n".join(pending) or "nothing is pending")
         return
+    if wanted.backup and not wanted.backup.exists():
+        warn(f"--backup is for the upgrade, which is over: {wanted.backup} is not written; openmemory backup FILE does")
     if pending and not found.status.is_empty:
         agree(
             f"{count_of(len(pending), 'migration')} pending ({', '.join(pending)}). The database holds data: have a"

@@ -96,7 +96,7 @@ def run(old: Old, wanted: Wanted) -> None:
     with progress("looking whether anybody writes"):
         quiet.refuse_writes(old.logins.owner, old.names, found, begun_s)
         quiet.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
-    _lift(old, found, plan, wanted)
+    lift(old, found, plan, wanted)
 
 
 def go_back(old: Old, wanted: Wanted) -> None:
@@ -141,7 +141,7 @@ def drop_old(old: Old, wanted: Wanted) -> None:
 
 def name_model(old: Old, wanted: Wanted) -> None:
     """Record which model made the vectors of a database that is lifted."""
-    others = [flag for flag in wanted.of_an_upgrade if flag not in {"--embedding-model", "--yes"}]
+    others = [flag for flag in wanted.of_an_upgrade if flag != "--embedding-model"]
     if others:
         raise ConfigurationError(
             f"{others[0]}: the database is lifted, and only the model of its vectors can be named; leave"
@@ -150,6 +150,15 @@ def name_model(old: Old, wanted: Wanted) -> None:
     model = wanted.embedding_model or ""
     origin.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
+
+
+def names_another_model(old: Old, wanted: Wanted) -> bool:
+    """Return whether another model is named than the one that a lifted database has recorded."""
+    from openmemory.postgres.upgrade.standing import recorded_model
+
+    if not wanted.embedding_model or not old.recorded:
+        return False
+    return recorded_model(old.logins.owner, old.names) != wanted.embedding_model
 
 
 def check_against(recorded: Mapping[str, str], wanted: Wanted) -> None:
@@ -230,7 +239,8 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
     agree(f"{rows:,} rows will be moved. {question}", yes=wanted.yes)
 
 
-def _lift(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:
+def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
+    """Run the steps that are left, and print what came of them."""
     from openmemory.cli.finding import bar, print_report
     from openmemory.postgres.upgrade.layout import Layout
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
@@ -242,7 +252,8 @@ def _lift(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:
     with bar(stderr=wanted.as_json) as show:
         report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
     if wanted.as_json:
-        print_json({"found": _document(found, plan, names.vector_type), "report": asdict(report)})
+        document = _document(found, plan, names.vector_type) if found else None
+        print_json({"found": document, "report": asdict(report)})
         return
     print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
     if plan.embedding_model == UNKNOWN_MODEL and report.rows:

@@ -1,0 +1,25 @@
+"""An upgrade that was stopped after its new tables took the old names: there is nothing left to look at or back up."""
+
+from dataclasses import replace
+
+from openmemory.cli import origin, upgrading
+from openmemory.cli.printing import agree, console, print_json
+from openmemory.cli.upgrading import Old, Wanted
+
+
+def finish(old: Old, wanted: Wanted) -> None:
+    """Do the rest of the last step. The old tables are kept, whole, in a schema of their own."""
+    from openmemory.postgres.upgrade import record
+    from openmemory.postgres.upgrade.plan import Plan
+
+    upgrading.check_against(old.recorded, wanted)
+    said = "the new tables are in place, and only the rights of the roles are left to be given"
+    if wanted.dry_run:
+        print_json({"found": None, "report": None}) if wanted.as_json else console().print(said, soft_wrap=True)
+        return
+    agree(f"{said.capitalize()}. Finish the upgrade?", yes=wanted.yes)
+    plan = record.begun_with(old.recorded, Plan(old.names.dimension))
+    if wanted.embedding_model:
+        origin.rename(old.logins.owner, old.names, wanted.embedding_model, yes=wanted.yes)
+        plan = replace(plan, embedding_model=wanted.embedding_model)
+    upgrading.lift(old, None, plan, wanted)
