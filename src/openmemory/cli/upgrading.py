@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from openmemory.cli import keeping, origin, quiet
+from openmemory.cli import keeping, obstacles, origin, quiet
 from openmemory.cli.naming import index_choice
 from openmemory.cli.printing import agree, console, print_json, progress, safe, size
 from openmemory.errors import ConfigurationError
@@ -82,8 +82,8 @@ def run(old: Old, wanted: Wanted) -> None:
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
-    _refuse_other_names(old, found)
-    _refuse_doubles(found)
+    obstacles.refuse_other_names(old, found)
+    obstacles.refuse_doubles(found)
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
@@ -196,30 +196,6 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     if not found.dimensions and not old.recorded:
         plan = origin.without_vectors(old.settings, plan, wanted.dim)
     return record.begun_with(old.recorded, plan)
-
-
-def _refuse_other_names(old: Old, found: "Found") -> None:
-    """Raise ConfigurationError where the tables of an old database have other names than the settings say."""
-    if "memories" in found.rows and not found.lookalikes.get("vectors"):
-        return
-    settings = {"memories": ("OM_PG_TABLE", old.names.memories), "vectors": ("OM_VECTOR_TABLE", old.names.vectors)}
-    missing = ", ".join(f"{name} ({setting})" for what, (setting, name) in settings.items() if what not in found.rows)
-    alike = [f"{setting}={name}" for what, (setting, _) in settings.items() for name in found.lookalikes.get(what, ())]
-    raise ConfigurationError(
-        f"schema {found.schema} has tables of an older OpenMemory, but not {missing}. Nothing was changed. "
-        + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
-        + ", or OM_PG_SCHEMA to where they are"
-    )
-
-
-def _refuse_doubles(found: "Found") -> None:
-    """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
-    for what, (count, example) in found.twice.items():
-        key = "id" if what == "memories" else "id and sector"
-        raise ConfigurationError(
-            f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case"
-            " or without hyphens. Nothing was changed. Delete or rename all but one of each, and run this again"
-        )
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:

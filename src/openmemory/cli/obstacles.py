@@ -1,0 +1,33 @@
+"""What of an old database stands in the way of its upgrade, told before anything is done."""
+
+from typing import TYPE_CHECKING
+
+from openmemory.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from openmemory.cli.upgrading import Old
+    from openmemory.postgres.upgrade.found import Found
+
+
+def refuse_other_names(old: "Old", found: "Found") -> None:
+    """Raise ConfigurationError where the tables of an old database have other names than the settings say."""
+    if "memories" in found.rows and not found.lookalikes.get("vectors"):
+        return
+    settings = {"memories": ("OM_PG_TABLE", old.names.memories), "vectors": ("OM_VECTOR_TABLE", old.names.vectors)}
+    missing = ", ".join(f"{name} ({setting})" for what, (setting, name) in settings.items() if what not in found.rows)
+    alike = [f"{setting}={name}" for what, (setting, _) in settings.items() for name in found.lookalikes.get(what, ())]
+    raise ConfigurationError(
+        f"schema {found.schema} has tables of an older OpenMemory, but not {missing}. Nothing was changed. "
+        + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
+        + ", or OM_PG_SCHEMA to where they are"
+    )
+
+
+def refuse_doubles(found: "Found") -> None:
+    """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
+    for what, (count, example) in found.twice.items():
+        key = "id" if what == "memories" else "id and sector"
+        raise ConfigurationError(
+            f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case"
+            " or without hyphens. Nothing was changed. Delete or rename all but one of each, and run this again"
+        )
