@@ -53,11 +53,15 @@ def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path
         ("DELETE FROM openmemory_memories WHERE content = 'true'", "memories deleted"),
         ("UPDATE openmemory_memories SET updated_at = now(), content = 'new'", "568 memories changed"),
         ("UPDATE openmemory_memories SET content = 'new' WHERE content = 'true'", "memories changed"),
-        ("DELETE FROM openmemory_waypoints WHERE weight < 0.1", "waypoints added or deleted"),
+        ("DELETE FROM openmemory_waypoints WHERE weight < 0.1", "waypoints deleted"),
         ("UPDATE openmemory_waypoints SET weight = weight / 2", "waypoints changed"),
-        ("UPDATE openmemory_users SET summary = 'read anew' WHERE user_id = 'alice'", "1 users added or changed"),
-        ("INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('default', 'new')", "1 users added or changed"),
-        ("UPDATE openmemory_tenants SET status = 'suspended'", "1 tenants that are not active"),
+        ("UPDATE openmemory_users SET summary = 'read anew' WHERE user_id = 'alice'", "1 users changed"),
+        ("INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('default', 'new')", "1 users added"),
+        ("UPDATE openmemory_memories SET tags = '{new}'", "568 memories changed"),
+        ("UPDATE openmemory_memories SET metadata = metadata || '{\"new\": 1}'", "568 memories changed"),
+        ("DELETE FROM openmemory_users", "9 users deleted"),
+        ("INSERT INTO openmemory_tenants (tenant_id) VALUES ('new')", "1 tenants added"),
+        ("UPDATE openmemory_tenants SET status = 'suspended'", "1 tenants suspended or deleted"),
     ],
 )
 def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, what: str) -> None:
@@ -80,6 +84,17 @@ def test_old_times_that_lie_ahead_and_values_that_were_too_large_come_back_as_th
 
     down(old.logins.owner, old.names)
 
+    assert contents(old) == before
+
+
+def test_a_user_whose_name_is_kept_with_a_digest_is_no_change(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(
+            "INSERT INTO openmemory_users (user_id, summary, reflection_count) VALUES (repeat('u', 200), 'long', 1)"
+        )
+    before = contents(old)
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    down(old.logins.owner, old.names)
     assert contents(old) == before
 
 

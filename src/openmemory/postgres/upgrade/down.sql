@@ -35,81 +35,115 @@ ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
 
 -- name: newer
--- What the old tables do not have: going back would lose it. Rows are compared with what step 002 makes of the old ones,
--- since no clock tells what was written after the exchange. An active tenant without rows is no loss.
+-- What the old tables do not have, so that going back would lose it. Each new row is compared with the old row it was made
+-- of, and the new rows with how many there were at the exchange; a date proves nothing, for an old one may lie ahead.
 SELECT what, count
-  FROM (SELECT 'memories added' AS what, count(*) AS count
-          FROM (SELECT tenant_id, id
-                  FROM {memories}
-                EXCEPT
-                SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id)
-                  FROM {old_memories}) AS added
-        UNION ALL
-        SELECT 'memories deleted', count(*)
-          FROM (SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id)
-                  FROM {old_memories}
-                EXCEPT
-                SELECT tenant_id, id
-                  FROM {memories}) AS deleted
-        UNION ALL
-        SELECT 'memories changed', count(*)
+  FROM (SELECT unnest(ARRAY['memories added', 'memories deleted', 'memories changed']) AS what,
+               unnest(ARRAY[
+                   count(*) FILTER (WHERE o.id IS NULL),
+                   {rows_memories} - count(o.id),
+                   count(*) FILTER (
+                       WHERE m.content IS DISTINCT FROM o.content
+                          OR m.version <> o.version
+                          OR m.updated_at <> o.updated_at
+                          OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
+                          OR m.metadata - 'openmemory_old'
+                             <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
+                                     THEN {staging}.as_json(o.meta) - 'openmemory_old'
+                                     ELSE '{}' END)]) AS count
           FROM {memories} m
-          JOIN {old_memories} o
-            ON m.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id)
-           AND m.id = {staging}.as_id(o.id)
-         WHERE (m.content, m.version, m.updated_at)
-               IS DISTINCT FROM (o.content, greatest(1, coalesce(o.version, 1)),
-                                 coalesce({staging}.as_instant(o.updated_at), {staging}.as_instant(o.created_at),
-                                          {staging}.as_instant(o.last_seen_at), 'epoch'))
+          LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, content, tags,
+                            meta, greatest(1, coalesce(version, 1)) AS version,
+                            coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at),
+                                     {staging}.as_instant(last_seen_at), 'epoch') AS updated_at
+                       FROM {old_memories}) AS o
+            ON o.tenant_id = m.tenant_id
+           AND o.id = m.id
         UNION ALL
-        SELECT 'waypoints added or deleted', abs(count(*) - {rows_waypoints})
-          FROM {waypoints}
+        -- A user that only memories name got a row as well.
+        SELECT unnest(ARRAY['users added', 'users deleted', 'users changed']),
+               unnest(ARRAY[
+                   count(*) FILTER (WHERE o.user_id IS NULL),
+                   {rows_users} - count(o.user_id),
+                   count(*) FILTER (
+                       WHERE n.summary IS DISTINCT FROM o.summary
+                          OR n.reflection_count <> o.reflection_count)])
+          FROM {users} n
+          LEFT JOIN (SELECT tenant_id, user_id, max(summary) AS summary, max(reflection_count) AS reflection_count
+                       FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_name(user_id) AS user_id, summary,
+                                    coalesce(reflection_count, 0) AS reflection_count
+                               FROM {old_users}
+                             UNION ALL
+                             SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_name(user_id), NULL, 0
+                               FROM {old_memories}) AS named
+                      GROUP BY tenant_id, user_id) AS o
+            ON o.tenant_id = n.tenant_id
+           AND o.user_id = n.user_id
         UNION ALL
-        SELECT 'waypoints changed', count(*)
-          FROM (SELECT src_id, dst_id, weight, updated_at
-                  FROM {waypoints}
-                EXCEPT
-                SELECT {staging}.as_id(src_id), {staging}.as_id(dst_id), {staging}.as_share(weight, 0),
-                       coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at), 'epoch')
-                  FROM {old_waypoints}) AS changed
+        SELECT unnest(ARRAY['tenants added', 'tenants suspended or deleted']),
+               unnest(ARRAY[count(*) FILTER (WHERE o.tenant_id IS NULL), count(*) FILTER (WHERE t.status <> 'active')])
+          FROM {tenants} t
+          LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id
+                       FROM {old_memories}
+                      UNION
+                     SELECT {staging}.as_tenant(tenant_id, user_id)
+                       FROM {old_users}
+                      UNION
+                     SELECT {staging}.as_tenant(tenant_id, user_id)
+                       FROM {old_facts}
+                      UNION
+                     SELECT {tenant}) AS o
+            ON o.tenant_id = t.tenant_id
         UNION ALL
-        SELECT 'facts added or deleted', abs(count(*) - {rows_temporal_facts})
-          FROM {temporal_facts}
+        -- Of several old links between the same memories one came across.
+        SELECT unnest(ARRAY['waypoints added', 'waypoints deleted', 'waypoints changed']),
+               unnest(ARRAY[
+                   count(*) FILTER (WHERE o.src_id IS NULL),
+                   {rows_waypoints} - count(o.src_id),
+                   count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights) AND n.updated_at = ANY (o.times)))])
+          FROM {waypoints} n
+          LEFT JOIN (SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
+                            {staging}.as_id(w.dst_id) AS dst_id,
+                            array_agg({staging}.as_share(w.weight, 0)) AS weights,
+                            array_agg(coalesce({staging}.as_instant(w.updated_at), {staging}.as_instant(w.created_at),
+                                               'epoch')) AS times
+                       FROM {old_waypoints} w
+                       JOIN {old_memories} s
+                         ON s.raw_id = w.raw_src_id
+                      GROUP BY 1, 2, 3) AS o
+            ON o.tenant_id = n.tenant_id
+           AND o.src_id = n.src_id
+           AND o.dst_id = n.dst_id
         UNION ALL
-        SELECT 'facts changed', count(*)
-          FROM {temporal_facts} f
-          JOIN {old_facts} o
-            ON f.id = {staging}.as_id(o.id)
-         WHERE (f.subject, f.predicate, f.object) IS DISTINCT FROM (o.subject, o.predicate, o.object)
-            OR f.last_updated <> {staging}.as_instant(o.last_updated)
-        UNION ALL
-        SELECT 'users added or changed', count(*)
-          FROM (SELECT tenant_id, user_id, summary, reflection_count
-                  FROM {users}
-                EXCEPT
-                (SELECT {staging}.as_tenant(tenant_id, user_id), user_id, summary, coalesce(reflection_count, 0)
-                   FROM {old_users}
-                 UNION
-                 SELECT {staging}.as_tenant(tenant_id, user_id), user_id, NULL, 0
-                   FROM {old_memories})) AS newer_users
-        UNION ALL
-        SELECT 'tenants that are not active', count(*)
-          FROM {tenants}
-         WHERE status <> 'active') AS newer
+        SELECT unnest(ARRAY['facts added', 'facts deleted', 'facts changed']),
+               unnest(ARRAY[
+                   count(*) FILTER (WHERE o.id IS NULL),
+                   {rows_temporal_facts} - count(o.id),
+                   count(*) FILTER (
+                       WHERE (n.subject, n.predicate, n.object) IS DISTINCT FROM (o.subject, o.predicate, o.object)
+                          OR n.confidence <> {staging}.as_share(o.confidence, 1)
+                          OR n.last_updated <> {staging}.as_instant(o.last_updated))])
+          FROM {temporal_facts} n
+          LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, subject,
+                            predicate, object, confidence, last_updated
+                       FROM {old_facts}) AS o
+            ON o.tenant_id = n.tenant_id
+           AND o.id = n.id) AS newer
  WHERE count > 0;
 
 -- name: write_back
--- What recall did since is no loss: salience and the time of the last recall have their columns in the old table.
+-- What recall did since is no loss: salience and the time of the last recall have their columns in the old table. A row
+-- that was not recalled has the time it came with, and stays as it was, a salience above 1 and all.
 UPDATE {old_memories_table} o
    SET salience = m.salience,
        last_seen_at = floor(extract(epoch FROM m.last_seen_at) * 1000)
-  FROM {memories} m
-  JOIN {old_memories} was
-    ON m.tenant_id = {staging}.as_tenant(was.tenant_id, was.user_id)
-   AND m.id = {staging}.as_id(was.id)
- WHERE was.id = o.id::text
-   AND m.last_seen_at <> coalesce({staging}.as_instant(was.last_seen_at), {staging}.as_instant(was.updated_at),
-                                  {staging}.as_instant(was.created_at), 'epoch');
+  FROM {old_memories} came
+  JOIN {memories} m
+    ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
+   AND m.id = {staging}.as_id(came.id)
+ WHERE came.raw_id = o.id
+   AND m.last_seen_at <> coalesce({staging}.as_instant(came.last_seen_at), {staging}.as_instant(came.updated_at),
+                                  {staging}.as_instant(came.created_at), 'epoch');
 
 -- name: model
 -- Which model made the vectors in use.

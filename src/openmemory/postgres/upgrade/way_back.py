@@ -16,6 +16,7 @@ from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
 from openmemory.postgres.upgrade.refusals import explained
 
 _CONVERSIONS = "002_add_tenant_id"
+_COUNTED = ("rows_memories", "rows_users", "rows_waypoints", "rows_temporal_facts")
 
 
 def down(conninfo: Mapping[str, str], names: Names) -> None:
@@ -124,6 +125,6 @@ def _run(connection: Connection, layout: Layout, block: str, recorded: Mapping[s
 
 def _text(layout: Layout, block: str, recorded: Mapping[str, str]) -> bytes:
     template = blocks("upgrade/down")[block]
-    for name in ("rows_waypoints", "rows_temporal_facts"):
+    for name in _COUNTED:
         template = template.replace(f"{{{name}}}", str(int(recorded.get(name, "0"))))
     return layout.render(template).encode()
