@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import LiteralString
 
 from psycopg import Connection
 
@@ -10,6 +11,7 @@ from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
 
 DONE = "done"
+_NOW: LiteralString = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 
 def read(connection: Connection, names: Names) -> dict[str, str]:
@@ -27,6 +29,12 @@ def write(connection: Connection, layout: Layout, values: Mapping[str, object]) 
     )
     for name, value in values.items():
         connection.execute(query, [name, str(value)])
+
+
+def now(connection: Connection) -> str:
+    """Return the server's time as it is recorded: in UTC, whatever the session's time zone and way to write dates."""
+    row = connection.execute(_NOW).fetchone()
+    return str(row[0]) if row else ""
 
 
 def begun_with(recorded: Mapping[str, str], plan: Plan) -> Plan:

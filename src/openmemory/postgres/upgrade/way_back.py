@@ -80,8 +80,7 @@ def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
             for table, constraint in found:
                 connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}".encode())
             _run(connection, layout, "drop_kept", recorded)
-            at = connection.execute("SELECT clock_timestamp()::text").fetchone()
-            record.write(connection, layout, {"bytea_dropped_at": at[0] if at else ""})
+            record.write(connection, layout, {"bytea_dropped_at": record.now(connection)})
         return tuple(f"{constraint} of {table}" for table, constraint in found)
 
 
