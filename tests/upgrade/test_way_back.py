@@ -1,5 +1,6 @@
 """Back to the old tables as they were, but never over something newer."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,14 @@ def test_old_tables_stay_until_the_upgrade_is_finished(old: Place) -> None:
     upgrade(old.logins.owner, old.names, Plan(1536), only=STEPS[0])
     with pytest.raises(ConfigurationError, match="not finished"):
         drop_bytea(old.logins.owner, old.names)
+
+
+def test_the_way_back_does_not_depend_on_how_a_session_writes_dates(old: Place) -> None:
+    reading = {**old.logins.owner, "options": "-c timezone=Asia/Kolkata -c datestyle=SQL,DMY"}
+    upgrade(reading, old.names, Plan(1536))
+    at = state(old.logins.owner, old.names)
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{6}Z", at[name]) for name in ("exchanged_at", "finished_at"))
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET version = version + 1, updated_at = now()")
+    with pytest.raises(ConfigurationError, match="568 memories changed"):
+        down(old.logins.owner, old.names)

@@ -155,7 +155,7 @@ class _Work:
                 self._execute(step, name)
         roles.grant(self.conninfo, layout.lifted, self.login)
         with self.connection.transaction():
-            finished = {"step": record.DONE, "finished_at": _now(self.connection)}
+            finished = {"step": record.DONE, "finished_at": record.now(self.connection)}
             record.write(self.connection, layout, finished)
 
     def _execute(self, step: str, name: str) -> None:
@@ -182,8 +182,3 @@ def _left_alone(connection: Connection, layout: Layout) -> tuple[str, ...]:
     ours = own | set(layout.names.tenant_tables) | {"openmemory_tenants", "openmemory_migrations"}
     query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
     return tuple(str(name) for (name,) in connection.execute(query, [layout.names.schema]) if name not in ours)
-
-
-def _now(connection: Connection) -> str:
-    row = connection.execute("SELECT clock_timestamp()::text").fetchone()
-    return str(row[0]) if row else ""
