@@ -152,7 +152,7 @@ UPDATE {lifted_meta}
 
 -- name: taken
 -- Names that the new tables bring into the schema and that something else there has, which is no part of an old table.
-SELECT DISTINCT taken.relname
+SELECT taken.relname::text
   FROM pg_class taken
   JOIN pg_class new
     ON new.relname = taken.relname
@@ -170,7 +170,16 @@ SELECT DISTINCT taken.relname
             WHERE taken.oid = old.oid
                OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = taken.oid AND i.indrelid = old.oid)
                OR EXISTS (SELECT FROM pg_depend d WHERE d.objid = taken.oid AND d.refobjid = old.oid))
- ORDER BY taken.relname;
+ UNION
+SELECT format('function %s', oid::regprocedure)
+  FROM pg_proc
+ WHERE pronamespace = to_regnamespace(quote_ident({final_text}))
+   AND proname = 'openmemory_faded'
+ UNION
+SELECT format('schema %I', nspname)
+  FROM pg_namespace
+ WHERE nspname = {kept_text}
+ ORDER BY 1;
 
 -- name: memories_twice
 -- Ids of memories that are one UUID in two writings.
@@ -218,3 +227,8 @@ SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), ''), coa
    AND usename = coalesce({login_text}, current_user)
    AND application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
  ORDER BY pid;
+
+-- name: without_content
+SELECT count(*), coalesce(min(id::text), '')
+  FROM {old_memories_table}
+ WHERE content IS NULL;

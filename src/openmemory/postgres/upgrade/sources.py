@@ -6,6 +6,7 @@ from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import blocks
 from openmemory.postgres.upgrade.layout import Layout
 
 Columns = Mapping[str, str]
@@ -58,11 +59,25 @@ _FACTS = {
 
 
 def check_readable(connection: Connection, layout: Layout) -> None:
-    """Raise ConfigurationError, with the way out, where an old table is not one, or hides rows from this login."""
+    """Raise ConfigurationError, with the way out, where an old table is none, hides rows or has memories of nothing."""
     try:
         connection.execute(layout.block("session", "readable").encode())
     except errors.ObjectNotInPrerequisiteState as error:
         raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
+    _refuse_without_content(connection, layout)
+
+
+def _refuse_without_content(connection: Connection, layout: Layout) -> None:
+    if "content" not in columns(connection, layout, layout.names.memories):
+        return
+    query = layout.render(blocks("upgrade/look")["without_content"])
+    ((count, example),) = connection.execute(query.encode()).fetchall()
+    if count:
+        table = layout.names.table(layout.names.memories)
+        raise ConfigurationError(
+            f"{count:,} memories have no content (NULL), such as {example}. Delete them, or give them one:"
+            f" UPDATE {table} SET content = '' WHERE content IS NULL"
+        )
 
 
 def create_views(connection: Connection, layout: Layout) -> None:
