@@ -205,7 +205,7 @@ SELECT count(*), coalesce(min(written), '')
 
 -- name: keyed
 -- Whether a table's own key keeps its rows apart.
-SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisunique AND indisvalid);
+SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisprimary AND indisvalid);
 
 -- name: elsewhere
 -- Other schemas with a table of this name, but for what an upgrade keeps.
