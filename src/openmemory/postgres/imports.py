@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, Cursor, sql
 
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.direct import connected, extension_schema
 from openmemory.postgres.statements import Names, blocks, schema_beside
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import PATIENT, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
-from openmemory.postgres.upgrade.refusals import explained
+from openmemory.postgres.upgrade.refusals import KEPT, explained
 from openmemory.postgres.upgrade.steps import upgrade
 
 Rows = Callable[[str], Iterable[tuple[object, ...]]]
@@ -25,6 +26,7 @@ _SCHEMA = "openmemory_import"
 _TABLES = ("memories", "vectors", "waypoints", "users", "temporal_facts")
 _STEP = "import"
 _AT_ONCE = 256
+_AGAIN = "Run the same command again; what the tenant has already stays as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def import_rows(
     beside = replace(names, schema=schema_beside(_SCHEMA, names.schema))
     plan = Plan(names.dimension, tenant=tenant)
     with (
+        _told_as_import(),
         connected(conninfo) as connection,
         the_only_one(connection, "import"),
         explained(_STEP, conninfo, names),
@@ -78,6 +81,15 @@ def import_rows(
     anew = embed is not None and not keep_vectors
     left_out = {why: count for why, count in report.set_aside.items() if not (anew and why.startswith("vectors"))}
     return Imported(added, left_out, embedded)
+
+
+@contextmanager
+def _told_as_import() -> Iterator[None]:
+    """Have the refusals of an upgrade's steps name the way on of an import."""
+    try:
+        yield
+    except (ConfigurationError, DatabaseUnavailable) as error:
+        raise type(error)(error.detail.replace(KEPT, _AGAIN)) from error
 
 
 class _Import:

@@ -16,7 +16,7 @@ from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, blocks, statement
 from openmemory.postgres.upgrade.layout import Layout
 
-_KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
+KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
 _UNCHANGED = "Nothing was changed"
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
 _REMEDIES: Mapping[type[psycopg.Error], str] = {
@@ -62,7 +62,7 @@ def refuse_taken_names(connection: Connection, layout: Layout) -> None:
     if taken:
         raise ConfigurationError(
             f"schema {layout.names.schema} has something else under a name of the new tables: {', '.join(taken)}."
-            f" Rename it (ALTER TABLE or ALTER INDEX … RENAME TO another name), and run this again. {_KEPT}"
+            f" Rename it (ALTER TABLE or ALTER INDEX … RENAME TO another name), and run this again. {KEPT}"
         )
 
 
@@ -72,7 +72,7 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
 
     `step` is one, which goes on when it is run again, or an option such as --down, which is one transaction.
     """
-    after = _UNCHANGED if step.startswith("--") else _KEPT
+    after = _UNCHANGED if step.startswith("--") else KEPT
     try:
         yield
     except ConfigurationError as error:
