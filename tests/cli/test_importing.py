@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,6 +100,77 @@ def test_a_newer_file_whose_table_of_vectors_has_another_name_comes_across_too(
     with place.owner() as connection:
         found = connection.execute("SELECT count(*) FROM openmemory_vectors WHERE embedding IS NOT NULL").fetchone()
     assert found == (555,)
+
+
+def test_values_that_are_not_of_their_columns_type_are_kept_in_the_metadata(
+    bare: Home, place: Place, file: Path
+) -> None:
+    with closing(sqlite3.connect(file)) as upstreams, upstreams:
+        ids = [row[0] for row in upstreams.execute("SELECT id FROM memories ORDER BY id LIMIT 4")]
+        for id_, change in zip(
+            ids,
+            (
+                "salience = 'text', version = 3.7, meta = '{\"openmemory_old\": 1, \"a\": 2}'",
+                "content = CAST(x'61ff62' AS TEXT), meta = 'no JSON'",
+                "created_at = 1e30, salience = '0.5'",
+                "content = 'a' || char(0) || 'b', meta = NULL, tags = x'5b5d'",
+            ),
+            strict=True,
+        ):
+            upstreams.execute(f"UPDATE memories SET {change} WHERE id = ?", [id_])
+        upstreams.execute("UPDATE waypoints SET weight = 'heavy' WHERE src_id = (SELECT min(src_id) FROM waypoints)")
+        fact = upstreams.execute("SELECT min(id) FROM temporal_facts").fetchone()[0]
+        upstreams.execute("UPDATE temporal_facts SET last_updated = 'now', metadata = '{}' WHERE id = ?", [fact])
+
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["replaced"]["waypoints"] > 0
+    assert set(ran.json["replaced"]) == {"waypoints"}
+    with place.owner() as connection:
+        query = "SELECT content, metadata FROM openmemory_memories WHERE id = %s"
+        found: list[Any] = [connection.execute(query, [id_]).fetchone() for id_ in ids]
+        facts = connection.execute("SELECT metadata FROM temporal_facts WHERE metadata ? 'openmemory_old'").fetchall()
+    notes = [metadata["openmemory_old"] for _, metadata in found]
+    assert (found[0][1]["a"], notes[0]["salience"], notes[0]["version"], notes[0]["openmemory_old"]) == (
+        2,
+        "text",
+        3.7,
+        1,
+    )
+    assert (found[1][0], notes[1]["content"], notes[1]["meta"]) == ("a\ufffdb", "x'61ff62'", "no JSON")
+    assert notes[2]["created_at"] == 10**30
+    assert "salience" not in notes[2]
+    assert (found[3][0], notes[3]["content"]) == ("a\ufffdb", "x'610062'")
+    assert "tags" not in notes[3]
+    assert "now" in [metadata["openmemory_old"].get("last_updated") for (metadata,) in facts]
+
+
+def test_ids_that_are_one_here_are_named_before_anything_is_done(bare: Home, place: Place, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as upstreams, upstreams:
+        upstreams.execute("UPDATE memories SET id = upper((SELECT max(id) FROM memories)) WHERE id = (SELECT min(id)"
+                           " FROM memories)")  # fmt: skip
+
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--yes")
+
+    assert ran.status == 1
+    assert "1 ids of memories are there more than once" in ran.err.replace("\n", " ")
+    with place.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_memories')").fetchone() == (None,)
+
+
+def test_an_import_that_fails_names_its_own_way_on(bare: Home, place: Place, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as upstreams, upstreams:
+        upstreams.execute("UPDATE users SET user_id = NULL WHERE user_id = (SELECT min(user_id) FROM users)")
+    assert bare.run("migrate").status == 0
+    with place.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD CONSTRAINT nothing_more CHECK (content = '') NOT VALID")
+
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--yes")
+
+    assert ran.status == 1
+    assert "Run the same command again" in ran.err.replace("\n", " ")
+    assert "openmemory migrate" not in ran.err
 
 
 def test_with_another_model_every_text_is_embedded_anew_and_only_that_tenant_finds_it(

@@ -2,15 +2,14 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from openmemory.adapters.sqlite_values import METADATA, Value, in_type, is_replaced, noted
 from openmemory.errors import ConfigurationError
-
-Value = None | int | float | str | bytes
 
 TABLES = {
     "memories": (
@@ -28,9 +27,11 @@ TABLES = {
 
 # What upstream's older and newer versions call the table of vectors.
 _VECTORS = ("vectors", "openmemory_vectors")
-_WHOLE = {"segment", "created_at", "updated_at", "last_seen_at", "version", "reflection_count", "dim", "valid_from"}
-_WHOLE |= {"valid_to", "last_updated"}
-_REAL = {"salience", "decay_lambda", "feedback_score", "weight", "confidence"}
+# Upstream's ids are UUIDs, which may be written in upper case and without hyphens; any other text is an id as it is.
+_SAME_ID = """
+    CASE WHEN length(replace(id, '-', '')) = 32 AND NOT replace(lower(id), '-', '') GLOB '*[^0-9a-f]*'
+         THEN replace(lower(id), '-', '') ELSE id END
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,25 @@ class OldFile:
     vectors: str
     """What the table of vectors is called."""
 
-    def read(self, table: str) -> Iterator[tuple[Value, ...]]:
-        """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks."""
+    def read(self, table: str, replaced: Counter[str] | None = None) -> Iterator[tuple[Value, ...]]:
+        """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks.
+
+        A value that its column's type cannot hold is replaced. The old one is noted in the row's metadata; where a
+        table has none, `replaced` counts it under the table's name.
+        """
         with closing(_opened(self.path)) as connection:
             called = self.vectors if table == "vectors" else table
             there = _columns(connection, called)
             named = ", ".join(name if name in there else f"NULL AS {name}" for name in TABLES[table])
             for row in connection.execute(f"SELECT {named} FROM {called}"):
-                yield tuple(_value(name, value) for name, value in zip(TABLES[table], row, strict=True))
+                old = dict(zip(TABLES[table], row, strict=True))
+                new = {name: in_type(name, value) for name, value in old.items()}
+                lost = {name: value for name, value in old.items() if is_replaced(value, new[name])}
+                if lost and (metadata := METADATA.get(table)):
+                    new[metadata] = noted(new[metadata], lost)
+                elif lost and replaced is not None:
+                    replaced[table] += 1
+                yield tuple(new.values())
 
 
 def open_file(path: Path) -> OldFile:
@@ -72,6 +84,7 @@ def open_file(path: Path) -> OldFile:
                 for table, name in called.items()
                 if name in tables
             }
+            _refuse_doubles(path, connection, {"memories": ("memories", "''"), "vectors": (vectors, "sector")})
             lengths: Sequence[tuple[int | None]] = connection.execute(f"SELECT length(v) FROM {vectors}").fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path} cannot be read as a SQLite database: {error}") from error
@@ -80,33 +93,28 @@ def open_file(path: Path) -> OldFile:
     return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors)
 
 
+def _refuse_doubles(path: Path, connection: sqlite3.Connection, keys: Mapping[str, tuple[str, str]]) -> None:
+    """Raise ConfigurationError where two rows would be one here: which of them stays is the owner's to say."""
+    for what, (table, and_by) in keys.items():
+        groups = f"SELECT min(id) AS id, count(*) AS rows FROM {table} GROUP BY {_SAME_ID}, {and_by}"
+        doubles = f"SELECT count(*), min(id) FROM ({groups}) WHERE rows > 1 AND id IS NOT NULL"
+        count, example = connection.execute(doubles).fetchone()
+        if count:
+            raise ConfigurationError(
+                f"{path}: {count:,} ids of {what} are there more than once, such as {example}: the same, if in another"
+                " case or without hyphens. Nothing was changed. Rename or delete all but one of each in a copy of the"
+                " file, and import that"
+            )
+
+
 def _opened(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ConfigurationError(f"{path}: there is no such file")
     connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
-    # SQLite keeps what it was given: text that is no UTF-8 is read all the same.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+    # SQLite keeps what it was given: text that is no UTF-8 is read all the same, with its bytes to be told.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
     return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
-
-
-def _value(name: str, value: Value) -> Value:
-    """Return a value in its column's type, which SQLite does not insist on; null for what cannot be one."""
-    if value is None:
-        return None
-    if name == "v":
-        return value if isinstance(value, bytes) else None
-    if name in _WHOLE or name in _REAL:
-        try:
-            return _whole(value) if name in _WHOLE else float(value)
-        except (ValueError, OverflowError):
-            return None
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\0", "\ufffd")  # which PostgreSQL cannot store
-
-
-def _whole(value: int | float | str | bytes) -> int:
-    return value if isinstance(value, int) else int(float(value))

@@ -1,9 +1,11 @@
 """`openmemory import sqlite FILE --tenant NAME`: upstream's default store into one tenant."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,16 +67,19 @@ def import_sqlite(
         if dry_run:
             return
         agree(f"Bring {sum(old.rows.values()):,} rows to tenant {tenant}?", yes=yes)
-        done = _bring(old, ready, tenant, embedder, keep=keep)
-    print_json(asdict(done)) if as_json else _print(done, embedder)
+        replaced: Counter[str] = Counter()
+        done = _bring(old, ready, tenant, embedder, replaced, keep=keep)
+    print_json({**asdict(done), "replaced": replaced}) if as_json else _print(done, embedder, replaced)
 
 
-def _bring(old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", *, keep: bool) -> "Imported":
+def _bring(
+    old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", replaced: Counter[str], *, keep: bool
+) -> "Imported":
     from openmemory.adapters.sqlite import TABLES
     from openmemory.cli.finding import bar
     from openmemory.postgres.imports import Source, import_rows
 
-    source = Source({table: TABLES[table] for table in old.rows}, old.read)
+    source = Source({table: TABLES[table] for table in old.rows}, partial(old.read, replaced=replaced))
     with asyncio.Runner() as runner, bar(stderr=True) as show:
 
         def embed(texts: Sequence[str]) -> "Vectors":
@@ -86,12 +91,17 @@ def _bring(old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", 
         )
 
 
-def _print(done: "Imported", embedder: "Embedder") -> None:
-    from openmemory.cli.printing import console, print_facts
+def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> None:
+    from openmemory.cli.printing import console, count_of, print_facts
 
     print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
     for reason, count in done.set_aside.items():
         console().print(f"left out: {count:,} {reason}", soft_wrap=True)
+    for table, count in replaced.items():
+        line = (
+            f"{table}: {count_of(count, 'row')} with a value that its column's type cannot hold; it stays in the file"
+        )
+        console().print(line, soft_wrap=True)
     if done.embedded:
         console().print(f"{done.embedded:,} texts embedded by {embedder.name}", soft_wrap=True)
 
