@@ -17,7 +17,8 @@ CREATE TABLE IF NOT EXISTS {upgrade} (
 );
 
 -- name: quarantine
--- What has no place in the new tables is set aside whole, never dropped.
+-- What has no place in the new tables is set aside whole, never dropped. `repaired_at` says since when the memory of an
+-- old vector has a new one, made by `openmemory reembed`.
 CREATE TABLE IF NOT EXISTS {vector_quarantine} (
     tenant_id text NOT NULL,
     id uuid NOT NULL,
@@ -25,7 +26,8 @@ CREATE TABLE IF NOT EXISTS {vector_quarantine} (
     user_id text,
     dim integer,
     v bytea,
-    reason text NOT NULL
+    reason text NOT NULL,
+    repaired_at timestamptz
 );
 
 CREATE TABLE IF NOT EXISTS {row_quarantine} (

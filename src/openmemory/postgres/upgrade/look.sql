@@ -115,9 +115,10 @@ SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)
                  to_regclass({old_users_text}), to_regclass({old_facts_text}));
 
 -- name: aside
--- What was set aside: what of, why, how many, and the first ids.
+-- What was set aside and is not repaired: what of, why, how many, and the first ids.
 SELECT 'vectors', reason, count(*), (array_agg(id::text ORDER BY id))[1:3]
   FROM {vector_quarantine}
+ WHERE repaired_at IS NULL
  GROUP BY reason
  UNION ALL
 SELECT source, reason, count(*), (array_agg(id ORDER BY id))[1:3]
