@@ -16,6 +16,7 @@ from tests.upgrade.catalogues import catalogue
 from tests.upgrade.old_databases import an_old_place
 
 ASIDE = "openmemory_vector_quarantine"
+PENDING = f"SELECT count(*) FROM {ASIDE} WHERE repaired_at IS NULL"
 WITHOUT = "SELECT count(*) FROM openmemory_vectors WHERE embedding IS NULL"
 
 
@@ -88,7 +89,7 @@ def test_what_was_set_aside_is_repaired_by_the_recorded_model(mixed: Filled) -> 
 
     assert ran.status == 0, ran.err
     assert (ran.json["texts"], ran.json["entries"]) == (counted.json["texts"], aside)
-    assert (ran.json["without_memory"], mixed.value(f"SELECT count(*) FROM {ASIDE}")) == (1, 1)
+    assert (ran.json["without_memory"], mixed.value(PENDING)) == (1, 1)
     assert mixed.value(WITHOUT) == 0
     again = mixed.home(TO_HASH).run("reembed", "--quarantined", "--yes")
     assert "0 memories repaired" in words(again)
@@ -104,7 +105,18 @@ def test_moving_everything_repairs_what_was_set_aside_as_well(mixed: Filled) -> 
     assert mixed.home(TO_STATIC).run("reembed", "--yes").status == 0
 
     assert mixed.value(WITHOUT) == 0
-    assert mixed.value(f"SELECT count(*) FROM {ASIDE}") == 0
+    assert mixed.value(PENDING) == 0
+
+
+def test_the_old_vector_of_a_repaired_memory_stays_whole_and_is_pending_no_more(mixed: Filled) -> None:
+    held = f"SELECT md5(string_agg(id || sector || dim || reason || v::text, '|' ORDER BY id, sector)) FROM {ASIDE}"
+    before = mixed.value(held)
+    assert mixed.home(TO_HASH).run("migrate", "status", "--json").json["set_aside"]
+
+    assert mixed.home(TO_HASH).run("reembed", "--quarantined", "--yes").status == 0
+
+    assert mixed.value(held) == before
+    assert mixed.home(TO_HASH).run("migrate", "status", "--json").json["set_aside"] == []
 
 
 def test_a_database_that_was_never_lifted_has_nothing_to_repair(small: Filled) -> None:

@@ -134,7 +134,7 @@ def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "W
 
 
 def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
-    """Set the rights as everywhere, and take out of the quarantine what has a vector now."""
+    """Set the rights as everywhere, and mark in the quarantine what has a vector now."""
     from openmemory.postgres import roles
 
     roles.grant(place.logins.owner, place.names, place.logins.server_user)
@@ -185,7 +185,7 @@ def _repair(place: Place, wanted: Wanted) -> None:
                 found = work.run(work.rows.repair(show))
     stay = f"; {found.without_memory:,} stay, for no memory has their id" if found.without_memory else ""
     what = {"texts": found.texts, "entries": found.entries, "without_memory": found.without_memory}
-    line = f"{count_of(found.texts, 'memory')} repaired, {found.entries:,} entries taken out of the quarantine{stay}"
+    line = f"{count_of(found.texts, 'memory')} repaired, {found.entries:,} entries of the quarantine marked so{stay}"
     say(what, line, as_json=wanted.as_json)
 
 

@@ -114,7 +114,7 @@ _CHANGES = statement("reembedding.changes", Change)
 _SETTLE = statement("reembedding.settle", type(None))
 _ASIDE = statement("reembedding.aside", Aside)
 _COUNT_ASIDE = statement("reembedding.count_aside", _Count)
-_DROP_ASIDE = statement("reembedding.drop_aside", type(None))
+_MARK_REPAIRED = statement("reembedding.mark_repaired", type(None))
 _WITHOUT_EMBEDDING = statement("reembedding.without_embedding", _Id)
 _REPAIR = statement("reembedding.repair", type(None))
 
@@ -198,14 +198,14 @@ async def aside(tx: RegistryTx, after: str, limit: int) -> list[Aside]:
 
 
 async def count_aside(tx: RegistryTx) -> int:
-    """Return how many vectors are set aside."""
+    """Return how many vectors are set aside whose memories were not repaired."""
     found = await tx.one(_COUNT_ASIDE)
     return found.count if found else 0
 
 
-async def drop_aside(tx: RegistryTx, entries: Sequence[Aside]) -> None:
-    """Delete entries whose memories have a vector again."""
-    await tx.run(_DROP_ASIDE, places=[one.place for one in entries])
+async def mark_repaired(tx: RegistryTx, entries: Sequence[Aside]) -> None:
+    """Record that the memories of these entries have a vector again; the old values stay."""
+    await tx.run(_MARK_REPAIRED, places=[one.place for one in entries])
 
 
 async def without_embedding(tx: TenantTx, ids: Sequence[UUID]) -> set[UUID]:

@@ -61,19 +61,24 @@ DELETE FROM {changes}
  WHERE place = ANY (%(places)s::int8[]);
 
 -- name: aside
--- What an upgrade set aside, in the order in which it lies on disk: the table has no key, and may be large.
+-- What an upgrade set aside and is not repaired, in the order in which it lies on disk: the table has no key, and may
+-- be large.
 SELECT ctid::text AS place, tenant_id AS tenant, id
   FROM {vector_quarantine}
  WHERE ctid > %(after)s::text::tid
+   AND repaired_at IS NULL
  ORDER BY ctid
  LIMIT %(limit)s;
 
 -- name: count_aside
 SELECT count(*) AS count
-  FROM {vector_quarantine};
+  FROM {vector_quarantine}
+ WHERE repaired_at IS NULL;
 
--- name: drop_aside
-DELETE FROM {vector_quarantine}
+-- name: mark_repaired
+-- The old value stays, whole: where the old tables are dropped, it is all there is of it.
+UPDATE {vector_quarantine}
+   SET repaired_at = now()
  WHERE ctid = ANY (%(places)s::text[]::tid[]);
 
 -- name: without_embedding

@@ -110,7 +110,7 @@ class Reembedding:
         return done
 
     async def repair(self, on_progress: OnProgress = lambda _done, _total: None, *, dry_run: bool = False) -> Repaired:
-        """Embed the memories whose old vectors an upgrade has set aside, and take those out of the quarantine."""
+        """Embed the memories whose old vectors an upgrade has set aside, and mark those as repaired."""
         counter = TokenCounter(self._embedder)
         found, place, seen = Repaired(is_exact=counter.is_exact), reembedding.FIRST_PLACE, 0
         async with self._database.registry() as tx:
@@ -123,7 +123,7 @@ class Reembedding:
                 for tenant, texts in lacking:
                     await self._repair(tenant, texts, [next(embeddings) for _ in texts])
                 async with self._database.registry() as tx:
-                    await reembedding.drop_aside(tx, there)
+                    await reembedding.mark_repaired(tx, there)
             spoken = [one.spoken for _, texts in lacking for one in texts]
             found = Repaired(
                 found.texts + len(spoken),
