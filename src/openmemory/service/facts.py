@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from openmemory.adapters.embedders import Embedder, NoEmbedder
+from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, StaticEmbedder
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
@@ -34,16 +34,36 @@ def check_facts(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"the vectors in this database were made by {there} ({recorded.get('embedding_dimension')} dimensions,"
             f" {recorded.get('embedding_type')}), but the settings choose {here} ({wanted['embedding_dimension']},"
-            f" {wanted['embedding_type']}). {_ways_out(recorded)}"
+            f" {wanted['embedding_type']}). {_ways_out(recorded, wanted)}"
         )
 
 
-def _ways_out(recorded: Mapping[str, str]) -> str:
-    name = ""
-    if recorded.get("embedding_model") == UNKNOWN_MODEL:
-        name = "Say which model it was (`openmemory migrate --embedding-model NAME`, such as openai:NAME), then set"
-    return (
-        f"{name or 'Set'} OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or let requests bring"
-        f" their vectors (OM_EMBEDDINGS=none OM_VEC_DIM={recorded.get('embedding_dimension')}); or move every memory to"
-        " the model of the settings with `openmemory reembed`"
+def _ways_out(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Return what to do, with settings that can be followed word for word."""
+    dimension, kind = recorded.get("embedding_dimension"), recorded.get("embedding_type")
+    own_type = f" OM_VEC_TYPE={kind}" if kind != wanted["embedding_type"] else ""
+    ways = (
+        _way_back(recorded, own_type),
+        f"let requests bring their vectors (OM_EMBEDDINGS=none OM_VEC_DIM={dimension}{own_type})",
+        "move every memory to the model of the settings with `openmemory reembed`",
     )
+    said = "; or ".join(way for way in ways if way)
+    return said[0].upper() + said[1:]
+
+
+def _way_back(recorded: Mapping[str, str], own_type: str) -> str:
+    """Return how the model that made the vectors can be had again, "" where there was none."""
+    name, dimension = recorded.get("embedding_model", UNKNOWN_MODEL), recorded.get("embedding_dimension")
+    naming = "`openmemory migrate --embedding-model NAME`"
+    provider, _, model = name.partition(":")
+    if name == UNKNOWN_MODEL:
+        return f"say which model it was ({naming}, such as openai:text-embedding-3-small), and this names its settings"
+    if provider == "openai" and model:
+        return f"set OM_EMBEDDINGS=openai OM_EMBED_MODEL={model} OM_VEC_DIM={dimension}{own_type} and the key"
+    if name == NoEmbedder.name:
+        return ""
+    if (name, dimension) == (StaticEmbedder.name, str(StaticEmbedder.dimension)):
+        return f"set OM_EMBEDDINGS=static{own_type} and leave OM_VEC_DIM out"
+    if name == HashEmbedder.name:
+        return f"set OM_EMBEDDINGS=hash OM_VEC_DIM={dimension}{own_type}"
+    return f"no setting makes such vectors; if an upgrade has recorded a wrong name, correct it ({naming})"
