@@ -16,6 +16,7 @@ from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.direct import in_turn
 from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade.look import elsewhere
 from openmemory.postgres.upgrade.standing import refuse_half_done
 from openmemory.server.api import Limits, create_api
 from openmemory.server.auth import HeaderAuth
@@ -168,6 +169,7 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
     with in_turn(logins.server):
         status = migrate.status(logins.server, tables)
         if status.is_empty and not status.is_foreign:
+            _refuse_beside_old(logins, tables)
             on_event("creating the tables")
             _bring_up(logins, tables, embedder)
             status = migrate.status(logins.server, tables)
@@ -182,6 +184,15 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
     refuse_half_done(logins.server, tables)
     check_facts(registry.facts(logins.server, tables), facts_of(tables, embedder))
     return Readied(logins, tables, tuple(roles.check(logins.server, tables, owner_serves=logins.server_user is None)))
+
+
+def _refuse_beside_old(logins: Logins, tables: Names) -> None:
+    """Raise ConfigurationError where an older OpenMemory's tables lie in another schema: this one may be a slip."""
+    if others := elsewhere(logins.owner, tables, only_old=True):
+        raise ConfigurationError(
+            f"schema {tables.schema} holds nothing, but {', '.join(others)} has tables of an older OpenMemory. Set"
+            f" OM_PG_SCHEMA={others[0]}; or have new, empty tables made in {tables.schema}: `openmemory migrate`"
+        )
 
 
 @asynccontextmanager

@@ -164,3 +164,19 @@ def test_a_bad_option_is_named_before_anything_is_done(
     assert said in words(ran)
     with old.owner() as connection:
         assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "8099"), ("list",)])
+def test_nothing_else_makes_new_tables_beside_an_old_database(
+    owner: Home, old: Place, command: tuple[str, ...]
+) -> None:
+    slip = owner.with_settings(OM_PG_SCHEMA="pubic")
+
+    ran = slip.spawn(*command)
+
+    assert ran.status == 1
+    assert "Set OM_PG_SCHEMA=public; or have new, empty tables made in pubic: `openmemory migrate`" in words(ran)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regnamespace('pubic')").fetchone() == (None,)
+    assert slip.run("migrate", "--yes").status == 0
+    assert slip.run("list").status == 0

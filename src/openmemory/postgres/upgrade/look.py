@@ -47,10 +47,11 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
         return {f"{names.schema}.{table}": asking.counted(what)[0] for what, table in tables.items()}
 
 
-def elsewhere(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
-    """Return the other schemas that have a table of memories."""
+def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
+    """Return the other schemas that have a table of memories; `only_old`: of an older OpenMemory."""
     with connected(conninfo) as connection, permitted():
-        return tuple(str(schema) for (schema,) in _Look(connection, names).rows("elsewhere"))
+        found = _Look(connection, names).rows("elsewhere")
+        return tuple(str(schema) for schema, is_old in found if is_old or not only_old)
 
 
 def written(conninfo: Mapping[str, str], names: Names) -> int:

@@ -209,9 +209,13 @@ SELECT count(*), coalesce(min(written), '')
 SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisprimary AND indisvalid);
 
 -- name: elsewhere
--- Other schemas with a table of this name, but for what an upgrade keeps.
-SELECT schemaname
-  FROM pg_tables
+-- Other schemas with a table of this name, but for what an upgrade keeps, and whether no migration of ours is there.
+SELECT schemaname,
+       NOT EXISTS (SELECT
+                     FROM pg_tables m
+                    WHERE m.schemaname = t.schemaname
+                      AND m.tablename = 'openmemory_migrations')
+  FROM pg_tables t
  WHERE tablename = {memories_text}
    AND schemaname NOT IN ({final_text}, {staging_text}, {kept_text})
    AND schemaname !~ '^openmemory_(old|new)_'
