@@ -242,6 +242,30 @@ def test_an_interrupted_backup_leaves_no_file(old: Place, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_a_program_that_outlived_its_killed_backup_writes_nowhere_into_the_next(old: Place, tmp_path: Path) -> None:
+    with (tmp_path / "b.dump.partial").open("wb") as outliving:
+        rows = dump(old.logins.owner, tmp_path / "b.dump", NEW)
+        outliving.write(b"x" * 4_000_000)
+
+    assert read(tmp_path / "b.dump", NEW).rows == rows
+    assert [path.name for path in tmp_path.iterdir()] == ["b.dump"]
+
+
+def test_of_two_backups_into_one_file_the_second_is_refused(old: Place, tmp_path: Path) -> None:
+    refused = []
+
+    def second(step: str) -> None:
+        if step.startswith("writing"):
+            with pytest.raises(ConfigurationError, match="another backup is writing it") as error:
+                dump(old.logins.owner, tmp_path / "b.dump", NEW)
+            refused.append(error)
+
+    rows = dump(old.logins.owner, tmp_path / "b.dump", NEW, None, second)
+
+    assert refused
+    assert read(tmp_path / "b.dump", NEW).rows == rows
+
+
 def test_a_lost_connection_leaves_no_file(old: Place, tmp_path: Path) -> None:
     def cut(step: str) -> None:
         if step.startswith("counting public.openmemory_vectors"):

@@ -93,12 +93,14 @@ def _partial(file: Path) -> Iterator[Path]:
     """Yield a place beside `file` that only we can read; what is still there at the end goes."""
     partial = file.with_name(f"{file.name}.partial")
     try:
-        own = os.open(partial, os.O_CREAT | os.O_WRONLY, 0o600)
+        _remove_left(partial)
+        own = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError as error:
+        raise _at_work(partial) from error
     except OSError as error:
         raise ConfigurationError(f"{partial} cannot be written: {error.strerror}") from error
     try:
-        _lock(own, partial)
-        os.ftruncate(own, 0)
+        _hold(own, partial)
         try:
             yield partial
         finally:
@@ -107,14 +109,34 @@ def _partial(file: Path) -> Iterator[Path]:
         os.close(own)
 
 
-def _lock(own: int, partial: Path) -> None:
+def _remove_left(partial: Path) -> None:
+    """Remove what a backup that was cut off has left, and not write it over: its pg_dump may be writing on."""
+    try:
+        left = os.open(partial, os.O_WRONLY)
+    except FileNotFoundError:
+        return
+    try:
+        _hold(left, partial)
+        partial.unlink()
+    finally:
+        os.close(left)
+
+
+def _hold(opened: int, partial: Path) -> None:
     """Hold the file while it is written: one that nobody holds was left by a backup that was cut off."""
     if sys.platform == "win32":
         return
     try:
-        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigurationError(f"{partial}: another backup is writing it; wait for that, or name another") from error
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.path.samestat(os.fstat(opened), partial.stat())
+    except (BlockingIOError, FileNotFoundError) as error:
+        raise _at_work(partial) from error
+    if not is_ours:
+        raise _at_work(partial)
+
+
+def _at_work(partial: Path) -> ConfigurationError:
+    return ConfigurationError(f"{partial}: another backup is writing it; wait for that, or name another file")
 
 
 @contextmanager
