@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -13,9 +14,11 @@ from openmemory.adapters.embedders import Embedder
 from openmemory.core.corpus import Columns, Corpus
 from openmemory.core.memory import Asked, Change, Told
 from openmemory.core.scope import Scope
+from openmemory.core.sectors import Sector
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
-from openmemory.postgres.statements import Names
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Names, Statement
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
@@ -24,6 +27,25 @@ from openmemory.service.vocabularies import Vocabularies
 from tests.factories import NOON, a_scope
 from tests.service import worlds
 from tests.service.conftest import HandClock, Rooms
+
+_COLUMNS = (
+    "user_id, project_id, session_id, session_key, occurred_at, seq, sectors, speaker_key, traits, terms, embedding"
+)
+# A lifted old database has a row for each sector of a memory, all of one number.
+_SECOND_ROW = Statement(
+    "corpora.second_row",
+    f"INSERT INTO {{vectors}} (tenant_id, id, sector, {_COLUMNS})"
+    f" SELECT tenant_id, id, 'emotional', {_COLUMNS} FROM {{vectors}} WHERE tenant_id = %(tenant)s",
+    type(None),
+    rows_of(type(None)),
+)
+# As an import does that embeds what it brought.
+_WRITTEN_AGAIN = Statement(
+    "corpora.written_again",
+    "UPDATE {vectors} SET seq = seq | 4611686018427387904 WHERE tenant_id = %(tenant)s",
+    type(None),
+    rows_of(type(None)),
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +66,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     begun: list[int | None] = []
     rows = vectors.rows
 
-    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, int]:
+    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, Decimal]:
         begun.append(after)
         return await rows(tx, shared=shared, after=after)
 
@@ -183,6 +205,22 @@ async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_
     after = await _corpus(database, corpora, scope)
 
     assert (_ids(before), _ids(after)) == ({added.id}, {early.id, added.id})
+
+
+async def test_a_memory_with_two_rows_that_are_both_written_again_is_read_anew(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None]
+) -> None:
+    corpora = Corpora(1 << 30)
+    await rooms.memories.add(scope, Told("a brass lamp", sector=Sector.SEMANTIC))
+    async with database.tenant(scope) as tx:
+        assert await tx.run(_SECOND_ROW) == 1
+    await _corpus(database, corpora, scope)
+    async with database.tenant(scope) as tx:
+        assert await tx.run(_WRITTEN_AGAIN) == 2
+
+    await _corpus(database, corpora, scope)
+
+    assert reads == [None, None]
 
 
 async def test_no_more_is_kept_than_there_is_room_for(

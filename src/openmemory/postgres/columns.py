@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ _HEADER_INTS, _COUNT_AT = 3, 1
 class Sent:
     """Some rows: a digest of their numbers, and each column as one string."""
 
-    digest: int
+    digest: Decimal
     locators: bytes
     seqs: bytes
     occurred_at: bytes

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
-from operator import xor
+from decimal import Decimal
+from functools import cache
 from typing import TypeVar
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class Version:
     """Which rows there are: how many, a digest of their numbers, and the table they are in."""
 
     rows: int
-    digest: int
+    digest: Decimal
     of_table: int
 
 
@@ -95,7 +95,7 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
 async def version(tx: TenantTx, *, shared: bool = False) -> Version:
     """Return the version of the rows that the scope may see; `shared` adds to a user's rows those of no user."""
     call = version_call(tx.scope, tx.names, shared=shared)
-    return await tx.one(call.statement, **call.params) or Version(0, 0, 0)
+    return await tx.one(call.statement, **call.params) or Version(0, Decimal(0), 0)
 
 
 def version_call(scope: Scope, names: Names, *, shared: bool = False) -> Call[Version]:
@@ -108,14 +108,14 @@ async def explain_version(tx: TenantTx, *, shared: bool = False) -> tuple[str, .
     return await tx.explain(_of_scope(_VERSION, tx.scope, shared=shared), **_scope_params(tx.scope, tx.names))
 
 
-async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, int]:
+async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, Decimal]:
     """Return the rows that the scope may see and the digest of their numbers, or those that came `after` a place.
 
     A memory that was changed is not among those that came after. Raises DatabaseUnavailable if the vectors have
     another dimension than this process began with.
     """
     sent = await tx.all(_of_scope(_COLUMNS, tx.scope, shared=shared), **_columns_params(tx, after))
-    return columns.decoded(sent, tx.names.dimension), reduce(xor, (part.digest for part in sent), 0)
+    return columns.decoded(sent, tx.names.dimension), sum((part.digest for part in sent), Decimal(0))
 
 
 async def passing(tx: TenantTx, filters: Filters) -> Integers:

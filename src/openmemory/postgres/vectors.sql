@@ -20,8 +20,9 @@ DELETE FROM {vectors}
 -- name: version
 -- Which rows the scope may see, told by how many there are and by a digest of their numbers, from the tenant index
 -- alone. No row is changed under its number, so rows of the same version are the same rows; another table's are not.
+-- A sum, since rows of one number would cancel each other in an exclusive or.
 SELECT count(*) AS rows,
-       coalesce(bit_xor(hashint8extended(seq, 0)), 0) AS digest,
+       coalesce(sum(hashint8extended(seq, 0)), 0) AS digest,
        coalesce(to_regclass(%(table)s)::oid::int8, 0) AS of_table
   FROM {vectors}
  WHERE tenant_id = %(tenant)s
@@ -31,7 +32,7 @@ SELECT count(*) AS rows,
 -- The rows of the scope, or those that came after a number, from the tenant index alone. Each column is one string of
 -- entries as PostgreSQL sends them, of one size except for the term lists, whose sizes stand beside them: the client
 -- reads a few values, not a thousand rows. A value may not pass 1 GB, so more rows than that make another string.
-SELECT bit_xor(hashint8extended(seq, 0)) AS digest,
+SELECT sum(hashint8extended(seq, 0)) AS digest,
        string_agg(locator, '') AS locators,
        string_agg(int8send(seq), '') AS seqs,
        string_agg(timestamptz_send(occurred_at), '') AS occurred_at,

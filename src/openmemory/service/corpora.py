@@ -95,7 +95,7 @@ async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool)
     if version.of_table != known.version.of_table or version.rows <= known.version.rows:
         return None
     columns, digest = await vectors.rows(tx, shared=shared, after=known.last)
-    together = Version(known.version.rows + len(columns), known.version.digest ^ digest, version.of_table)
+    together = Version(known.version.rows + len(columns), known.version.digest + digest, version.of_table)
     if together != version:
         return None
     corpus = await _worked(known.corpus, lambda: known.corpus.with_more(Corpus.of(columns)))
