@@ -72,6 +72,7 @@ def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(ow
     assert owner.run("migrate", "--embedding-model", "openai:small", stdin="y\n").status == 0
     assert "text-embedding" not in words(owner.run("list"))
     assert "made by openai:small" in words(owner.run("list"))
+    assert "reembed` made since" not in words(owner.run("migrate", "--down", stdin="n\n"))
 
 
 def test_an_old_database_without_a_vector_takes_the_settings_model_and_serves(owner: Home, old: Place) -> None:

@@ -47,8 +47,8 @@ def import_sqlite(
     """Bring memories, users, waypoints and facts of FILE to a tenant; what it has already stays as it is."""
     from openmemory import app
     from openmemory.adapters.sqlite import open_file
-    from openmemory.cli.migrating import tenant_of
     from openmemory.cli.printing import agree, print_facts, print_json, progress
+    from openmemory.cli.upgrade.options import tenant_of
 
     tenant_of(tenant)
     old = open_file(file)

@@ -1,126 +1,49 @@
 """`openmemory migrate`: bring the database to the schema of this version, from whichever it has."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from openmemory.cli import finishing, upgrading
 from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
-from openmemory.cli.origin import model_of
 from openmemory.cli.reaching import ASKED, Asked, Reached, reached
-from openmemory.cli.upgrading import Wanted
-from openmemory.core.scope import name_problem
+from openmemory.cli.upgrade import finishing, lifting
+from openmemory.cli.upgrade.options import (
+    BackupOption,
+    BackupTablesOption,
+    BatchSizeOption,
+    DimensionOption,
+    DownOption,
+    DropByteaOption,
+    DryRunOption,
+    IgnoreSessionsOption,
+    ModelOption,
+    OwnerOption,
+    StepOption,
+    TenantFromOption,
+)
+from openmemory.cli.upgrade.wanted import Wanted
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from openmemory.postgres.migrate import Migration
 
-_DIMENSION_MAX = 16_000
-
-
-def tenant_of(value: str | None) -> str | None:
-    """Return a tenant's name; raises typer.BadParameter for what is none."""
-    if value is not None and (problem := name_problem(value)):
-        raise typer.BadParameter(f"{problem}; choose another name")
-    return value
-
-
-def tenant_from_of(value: str | None) -> str | None:
-    """Return the one column that tenants can come from; raises typer.BadParameter for another."""
-    if value not in (None, "user_id"):
-        raise typer.BadParameter("can only be user_id: each old user becomes a tenant")
-    return value
-
-
-def step_of(value: str | None) -> str | None:
-    """Return a step's name by its name or number; raises typer.BadParameter for another."""
-    from openmemory.postgres.upgrade.plan import STEPS
-
-    if value is None or value in STEPS:
-        return value
-    if value.isascii() and value.isdecimal() and 0 < int(value) <= len(STEPS):
-        return STEPS[int(value) - 1]
-    raise typer.BadParameter(f"must be 1 to {len(STEPS)}, or one of {', '.join(STEPS)}")
-
-
-_OLD = "An old database"
-_BACK = "After an upgrade"
-
 
 def migrate(
     context: typer.Context,
     yes: YesOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop there.")] = False,
-    backup: Annotated[
-        Path | None,
-        typer.Option("--backup", metavar="FILE", dir_okay=False, rich_help_panel=_OLD, help="Back up to FILE first."),
-    ] = None,
-    backup_tables: Annotated[
-        bool, typer.Option("--backup-tables", rich_help_panel=_OLD, help="Back up only OpenMemory's tables.")
-    ] = False,
-    tenant: Annotated[
-        str | None,
-        typer.Option(
-            "--tenant",
-            metavar="NAME",
-            callback=tenant_of,
-            rich_help_panel=_OLD,
-            help="Tenant of the old rows.",
-        ),
-    ] = None,
-    tenant_from: Annotated[
-        str | None,
-        typer.Option(
-            "--tenant-from",
-            metavar="user_id",
-            callback=tenant_from_of,
-            rich_help_panel=_OLD,
-            help="Make each old user a tenant; rows without a user go to --tenant.",
-        ),
-    ] = None,
-    dim: Annotated[
-        int | None,
-        typer.Option(
-            "--dim",
-            min=1,
-            max=_DIMENSION_MAX,
-            rich_help_panel=_OLD,
-            help="Dimensions of the new vectors; the most frequent ones if absent. Others are set aside.",
-        ),
-    ] = None,
-    embedding_model: Annotated[
-        str | None,
-        typer.Option(
-            "--embedding-model",
-            metavar="NAME",
-            callback=model_of,
-            rich_help_panel=_OLD,
-            help="Model that made the old vectors, such as openai:text-embedding-3-small; may be named later.",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, rich_help_panel=_OLD, help="Rows a transaction [10000].")
-    ] = None,
-    step: Annotated[
-        str | None,
-        typer.Option(
-            "--step", metavar="NAME", callback=step_of, rich_help_panel=_OLD, help="Only this step, by name or number."
-        ),
-    ] = None,
-    ignore_sessions: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-sessions", rich_help_panel=_OLD, help="Go on although others' sessions look like a server's."
-        ),
-    ] = False,
-    drop_bytea: Annotated[
-        bool, typer.Option("--drop-bytea", rich_help_panel=_BACK, help="Drop the old tables that were kept, for good.")
-    ] = False,
-    down: Annotated[
-        bool, typer.Option("--down", rich_help_panel=_BACK, help="Go back to the old tables, if nothing would be lost.")
-    ] = False,
+    dry_run: DryRunOption = False,
+    backup: BackupOption = None,
+    backup_tables: BackupTablesOption = False,
+    tenant: OwnerOption = None,
+    tenant_from: TenantFromOption = None,
+    dim: DimensionOption = None,
+    embedding_model: ModelOption = None,
+    batch_size: BatchSizeOption = None,
+    step: StepOption = None,
+    ignore_sessions: IgnoreSessionsOption = False,
+    drop_bytea: DropByteaOption = False,
+    down: DownOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,22 +70,22 @@ def migrate(
 def _go(found: Reached, wanted: Wanted) -> None:
     """Do what is due on a database of this kind."""
     if wanted.down:
-        upgrading.go_back(found.old, wanted)
+        lifting.go_back(found.old, wanted)
     elif wanted.drop_bytea:
-        upgrading.drop_old(found.old, wanted)
+        lifting.drop_old(found.old, wanted)
     elif found.is_half_done and "exchanged_at" in found.old.recorded:
         finishing.finish(found.old, wanted)
     elif found.status.is_foreign or found.is_half_done:
-        upgrading.run(found.old, wanted)
-    elif upgrading.names_another_model(found.old, wanted):
-        upgrading.name_model(found.old, wanted)
+        lifting.run(found.old, wanted)
+    elif lifting.names_another_model(found.old, wanted):
+        lifting.name_model(found.old, wanted)
     else:
         _refuse_what_is_for_old(found, wanted)
         _apply(found, wanted)
 
 
 def _refuse_what_is_for_old(found: Reached, wanted: Wanted) -> None:
-    upgrading.check_against(found.old.recorded, wanted)
+    lifting.check_against(found.old.recorded, wanted)
     others = [flag for flag in wanted.of_an_upgrade if flag != "--dry-run"]
     if others and not found.old.recorded:
         raise ConfigurationError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from openmemory.cli.naming import names_of
-from openmemory.cli.upgrading import Old
+from openmemory.cli.upgrade.wanted import Old
 
 if TYPE_CHECKING:
     from openmemory.postgres.migrate import Status

@@ -27,7 +27,7 @@ def sql(
     from dataclasses import replace
 
     from openmemory import app
-    from openmemory.cli.migrating import step_of, tenant_from_of, tenant_of
+    from openmemory.cli.upgrade.options import step_of, tenant_from_of, tenant_of
     from openmemory.postgres.upgrade.look import look
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.postgres.upgrade.script import script

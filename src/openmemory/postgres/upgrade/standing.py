@@ -81,4 +81,7 @@ def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
 def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
     """Record which model made the vectors of a lifted database."""
     with connected(conninfo) as connection, permitted():
-        Questions(connection, names).rows("name_model", name_text=Layout.literal(model))
+        asking = Questions(connection, names)
+        asking.rows("name_model", name_text=Layout.literal(model))
+        if record.read(connection, names):
+            record.write(connection, asking.layout, {"embedding_model": model})

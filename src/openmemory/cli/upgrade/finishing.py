@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from openmemory.cli import origin, upgrading
 from openmemory.cli.printing import agree, console, print_json
-from openmemory.cli.upgrading import Old, Wanted
+from openmemory.cli.upgrade import lifting, models
+from openmemory.cli.upgrade.wanted import Old, Wanted
 
 
 def finish(old: Old, wanted: Wanted) -> None:
@@ -12,7 +12,7 @@ def finish(old: Old, wanted: Wanted) -> None:
     from openmemory.postgres.upgrade import record
     from openmemory.postgres.upgrade.plan import Plan
 
-    upgrading.check_against(old.recorded, wanted)
+    lifting.check_against(old.recorded, wanted)
     said = "the new tables are in place, and only the rights of the roles are left to be given"
     if wanted.dry_run:
         print_json({"found": None, "report": None}) if wanted.as_json else console().print(said, soft_wrap=True)
@@ -20,6 +20,6 @@ def finish(old: Old, wanted: Wanted) -> None:
     agree(f"{said.capitalize()}. Finish the upgrade?", yes=wanted.yes)
     plan = record.begun_with(old.recorded, Plan(old.names.dimension))
     if wanted.embedding_model:
-        origin.rename(old.logins.owner, old.names, wanted.embedding_model, yes=wanted.yes)
+        models.rename(old.logins.owner, old.names, wanted.embedding_model, yes=wanted.yes)
         plan = replace(plan, embedding_model=wanted.embedding_model)
-    upgrading.lift(old, None, plan, wanted)
+    lifting.lift(old, None, plan, wanted)

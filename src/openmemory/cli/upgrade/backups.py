@@ -7,7 +7,7 @@ from openmemory.cli.printing import console, progress, size
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from openmemory.cli.upgrading import Old, Wanted
+    from openmemory.cli.upgrade.wanted import Old, Wanted
 
 
 def back_up(old: "Old", wanted: "Wanted") -> None:

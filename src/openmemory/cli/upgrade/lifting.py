@@ -1,72 +1,21 @@
-"""`openmemory migrate` on a database of an older OpenMemory: look, ask, back up, lift; and the ways back."""
+"""A database of an older OpenMemory: look, ask, back up, lift; and the ways back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import typer
-
-from openmemory.cli import keeping, obstacles, origin, quiet
 from openmemory.cli.naming import index_choice
 from openmemory.cli.printing import agree, console, print_json, progress, safe, size
+from openmemory.cli.upgrade import backups, models, obstacles, sessions
+from openmemory.cli.upgrade.wanted import Old, Wanted
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from openmemory.app import Logins
     from openmemory.postgres.statements import Names
     from openmemory.postgres.upgrade.found import Found
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks of an upgrade; what is None was not said."""
-
-    yes: bool = False
-    as_json: bool = False
-    dry_run: bool = False
-    tenant: str | None = None
-    tenant_from: str | None = None
-    dim: int | None = None
-    embedding_model: str | None = None
-    batch_size: int | None = None
-    backup: Path | None = None
-    backup_tables: bool = False
-    step: str | None = None
-    drop_bytea: bool = False
-    down: bool = False
-    ignore_sessions: bool = False
-
-    def check(self) -> None:
-        """Raise typer.BadParameter where options contradict each other."""
-        if self.down and self.drop_bytea:
-            raise typer.BadParameter("goes back to the old tables, which --drop-bytea drops", param_hint="--down")
-        for way in ("down", "drop_bytea"):
-            others = [flag for flag in self.of_an_upgrade if flag != "--yes"]
-            if getattr(self, way) and others:
-                flag = f"--{way.replace('_', '-')}"
-                raise typer.BadParameter(f"is for an upgrade; leave it out with {flag}", param_hint=others[0])
-        if self.backup_tables and self.backup is None:
-            raise typer.BadParameter("says what goes into a backup; add --backup FILE", param_hint="--backup-tables")
-
-    @property
-    def of_an_upgrade(self) -> list[str]:
-        """Return the options that were said and mean something to an upgrade only."""
-        names = ("dry_run", "tenant", "tenant_from", "dim", "embedding_model", "batch_size", "backup", "step")
-        return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
-
-
-@dataclass(frozen=True, slots=True)
-class Old:
-    """A database that an upgrade has to do with."""
-
-    settings: "Settings"
-    logins: "Logins"
-    names: "Names"
-    recorded: Mapping[str, str]
 
 
 def run(old: Old, wanted: Wanted) -> None:
@@ -88,14 +37,14 @@ def run(old: Old, wanted: Wanted) -> None:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
-    quiet.refuse_writers(found, wanted.ignore_sessions)
+    sessions.refuse_writers(found, wanted.ignore_sessions)
     _agree(old, found, wanted)
-    made_by = origin.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
+    made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
-    keeping.back_up(old, wanted)
+    backups.back_up(old, wanted)
     with progress("looking whether anybody writes"):
-        quiet.refuse_writes(old.logins.owner, old.names, found, begun_s)
-        quiet.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
+        sessions.refuse_writes(old.logins.owner, old.names, found, begun_s)
+        sessions.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
     lift(old, found, plan, wanted)
 
 
@@ -104,7 +53,7 @@ def go_back(old: Old, wanted: Wanted) -> None:
     from openmemory.postgres.upgrade.way_back import down, embedded_since
 
     _refuse_without_upgrade(old, "--down")
-    quiet.refuse_servers(old, wanted.ignore_sessions)
+    sessions.refuse_servers(old, wanted.ignore_sessions)
     model = embedded_since(old.logins.owner, _own_names(old))
     also = f" So are the vectors of {safe(model)}, which `openmemory reembed` made since." if model else ""
     agree(
@@ -148,7 +97,7 @@ def name_model(old: Old, wanted: Wanted) -> None:
             f" {others[0]} out"
         )
     model = wanted.embedding_model or ""
-    origin.rename(old.logins.owner, old.names, model, yes=wanted.yes)
+    models.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
 
 
@@ -194,7 +143,7 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
     plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
     if not found.dimensions and not old.recorded:
-        plan = origin.without_vectors(old.settings, plan, wanted.dim)
+        plan = models.without_vectors(old.settings, plan, wanted.dim)
     return record.begun_with(old.recorded, plan)
 
 

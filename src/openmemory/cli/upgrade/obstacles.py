@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from openmemory.cli.upgrading import Old
+    from openmemory.cli.upgrade.wanted import Old
     from openmemory.postgres.upgrade.found import Found
 
 
