@@ -1,6 +1,6 @@
 """The columns that questions are put to: their order, what a question learns of each row, and how they grow."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openmemory.core import corpus as corpora
 from openmemory.core.candidates import Candidates
-from openmemory.core.corpus import Columns, Corpus
+from openmemory.core.corpus import Columns, Corpus, Turns
 from openmemory.core.memory import Embedding
 from openmemory.core.ranking import estimate
 
@@ -31,7 +31,7 @@ class Row:
 def columns(rows: list[Row]) -> Columns:
     """Return `rows` as the database sends them."""
     keys = [sorted(row.terms) for row in rows]
-    return Columns(
+    turns = Turns(
         ids=np.frombuffer(b"".join(row.memory.to_bytes(16, "big") for row in rows), "V16"),
         places=np.array([row.place for row in rows], np.int64),
         sessions=np.array([row.session for row in rows], np.int64),
@@ -39,8 +39,11 @@ def columns(rows: list[Row]) -> Columns:
         speakers=np.array([row.memory for row in rows], np.int32),
         marks=np.zeros(len(rows), np.uint8),
         lengths=np.array([sum(row.terms.values()) for row in rows], np.int64),
-        codes=np.frombuffer(b"".join((row.code or 0).to_bytes(8, "big") for row in rows), np.uint8).reshape(-1, 8),
         embedded=np.array([row.code is not None for row in rows], np.bool_),
+    )
+    return Columns(
+        turns,
+        codes=np.frombuffer(b"".join((row.code or 0).to_bytes(8, "big") for row in rows), np.uint8).reshape(-1, 8),
         term_counts=np.array([len(row.terms) for row in rows], np.int64),
         keys=np.array([key for some in keys for key in some], np.int32),
         frequencies=np.array([row.terms[key] for row, some in zip(rows, keys, strict=True) for key in some], np.uint8),
@@ -70,7 +73,7 @@ def in_conversation_order(rows: list[Row]) -> list[Row]:
 def test_turns_of_a_session_are_side_by_side_in_their_order(rows: list[Row]) -> None:
     corpus = Corpus.of(columns(rows))
 
-    assert corpus.speakers.tolist() == [row.memory for row in in_conversation_order(rows)]
+    assert corpus.turns.speakers.tolist() == [row.memory for row in in_conversation_order(rows)]
 
 
 @given(some_rows(), st.lists(st.integers(0, 25), max_size=16, unique=True))
@@ -106,9 +109,9 @@ def test_a_corpus_that_grew_is_the_one_that_is_read_at_once(
     whole = Corpus.of(columns(rows))
     question = (tuple(range(9)), direction(asked))
     assert grown.size_bytes == whole.size_bytes
-    assert grown.ids.tobytes() == whole.ids.tobytes()
+    assert grown.turns.ids.tobytes() == whole.turns.ids.tobytes()
     for name in ("places", "sessions", "occurred_at_us"):
-        assert getattr(grown, name).tolist() == getattr(whole, name).tolist()
+        assert getattr(grown.turns, name).tolist() == getattr(whole.turns, name).tolist()
     assert _plain(grown.candidates(*question)) == _plain(whole.candidates(*question))
 
 
@@ -130,7 +133,7 @@ def test_of_several_rows_of_a_memory_one_counts() -> None:
 
     corpus = Corpus.of(columns(rows))
 
-    assert corpus.speakers.tolist() == [1, 2]
+    assert corpus.turns.speakers.tolist() == [1, 2]
     assert corpus.candidates((3,), None).holders.tolist() == [2]
 
 
@@ -139,9 +142,7 @@ def test_codes_of_any_length_are_compared(bits: int) -> None:
     one = columns([Row(1, 1, 0, 0, {}, 0)])
     embedding = np.ones(bits, np.float32)
     code = np.packbits(np.arange(bits) % 2 == 0)[np.newaxis]
-    parts = {field.name: getattr(one, field.name) for field in fields(Columns)}
-
-    found = Corpus.of(Columns(**{**parts, "codes": code})).candidates((), embedding).similarities
+    found = Corpus.of(replace(one, codes=code)).candidates((), embedding).similarities
 
     assert found is not None
     assert found.tolist() == pytest.approx([np.cos(np.pi * (bits // 2) / bits)], abs=1e-6)

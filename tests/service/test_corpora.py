@@ -80,7 +80,7 @@ async def _corpus(database: Database, corpora: Corpora, scope: Scope) -> Corpus:
 
 
 def _ids(corpus: Corpus) -> set[UUID]:
-    return {UUID(bytes=one.tobytes()) for one in corpus.ids}
+    return {UUID(bytes=one.tobytes()) for one in corpus.turns.ids}
 
 
 def _scores(matches: list[Match]) -> list[tuple[UUID, int, float]]:
@@ -189,7 +189,7 @@ async def test_after_an_add_only_what_is_new_is_read(
     second = await _corpus(database, corpora, scope)
 
     assert _ids(second) == set(added)
-    assert reads == [None, int(first.places.max())]
+    assert reads == [None, int(first.turns.places.max())]
 
 
 async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_is_not_missed(
@@ -279,5 +279,5 @@ async def test_many_rows_come_in_several_strings(
 
     parted = await _corpus(database, Corpora(0), scope)
 
-    assert parted.ids.tobytes() == whole.ids.tobytes()
+    assert parted.turns.ids.tobytes() == whole.turns.ids.tobytes()
     assert np.array_equal(parted.postings.keys, whole.postings.keys)

@@ -48,7 +48,7 @@ async def test_every_term_of_a_question_is_counted_in_every_memory(
     assert _frequencies(corpus.candidates(tuple(KEYS[:asked]), None), asked) == [
         [min(many, 7) for many in row[:asked]] for row in counts
     ]
-    assert corpus.lengths.tolist() == [sum(row) + 1 for row in counts]
+    assert corpus.turns.lengths.tolist() == [sum(row) + 1 for row in counts]
 
 
 def test_the_words_of_these_tests_are_different_terms() -> None:

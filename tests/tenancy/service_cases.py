@@ -202,9 +202,9 @@ async def _corpus(at: Attempt) -> Answers:
     for scope in (at.scope, at.as_their_user):
         async with at.database.tenant(scope, read_only=True) as tx:
             corpus = await corpora.of(tx, shared=True)
-            seen += [UUID(bytes=one.tobytes()) for one in corpus.ids]
+            seen += [UUID(bytes=one.tobytes()) for one in corpus.turns.ids]
         known = corpora.known(scope, shared=True)
-        seen += [UUID(bytes=one.tobytes()) for one in known.corpus.ids] if known else []
+        seen += [UUID(bytes=one.tobytes()) for one in known.corpus.turns.ids] if known else []
     return seen
 
 

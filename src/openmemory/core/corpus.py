@@ -1,6 +1,6 @@
 """All rows that a scope may see, as columns that any question can be put to; what they say is not among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,11 @@ _LOOKED_UP = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """Rows in any order, one entry each; a memory may have several.
+class Turns:
+    """Rows as columns, one entry each.
 
     `places`: the order of arrival, by which turns of one instant follow each other. `sessions`: 0 is no session.
-    `lengths`: terms of the row, repeated ones included. `codes`: the sign bits of the embedding, rows of bytes;
-    `embedded`: whether there is one. `term_counts`: how many entries of `keys` and `frequencies` belong to the row.
+    `lengths`: terms of the row, repeated ones included. `embedded`: whether it has an embedding.
     """
 
     ids: npt.NDArray[np.void]
@@ -33,14 +32,42 @@ class Columns:
     speakers: npt.NDArray[np.int32]
     marks: npt.NDArray[np.uint8]
     lengths: Integers
-    codes: npt.NDArray[np.uint8]
     embedded: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory the columns take."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
+
+    def only(self, rows: Rows) -> "Turns":
+        """Return `rows`, in that order."""
+        return Turns(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+    def with_more(self, other: "Turns", at: Rows) -> "Turns":
+        """Return the rows of both, each of `other` before the row `at` its place."""
+        names = [field.name for field in fields(self)]
+        return Turns(**{name: np.insert(getattr(self, name), at, getattr(other, name)) for name in names})
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows in any order, as they are read; a memory may have several.
+
+    `codes`: the sign bits of the embedding, rows of bytes. `term_counts`: how many entries of `keys` and `frequencies`
+    belong to the row.
+    """
+
+    turns: Turns
+    codes: npt.NDArray[np.uint8]
     term_counts: Integers
     keys: npt.NDArray[np.int32]
     frequencies: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,72 +77,42 @@ class Corpus:
     `codes`: the sign bits of the embeddings as words of 64 bits, a row of the array for each word.
     """
 
-    ids: npt.NDArray[np.void]
-    places: Integers
-    sessions: Integers
-    occurred_at_us: Integers
-    speakers: npt.NDArray[np.int32]
-    marks: npt.NDArray[np.uint8]
-    lengths: Integers
-    embedded: npt.NDArray[np.bool_]
+    turns: Turns
     codes: Words
-    occurred_at_s: Integers
     postings: Postings
+    occurred_at_s: Integers
     surroundings: Surroundings
 
     @classmethod
     def of(cls, columns: Columns) -> "Corpus":
         """Return the corpus of `columns`: of several rows of one memory the first counts."""
-        order = np.lexsort((columns.places, columns.occurred_at_us, columns.sessions))
-        ids = columns.ids[order]
+        turns = columns.turns
+        order = np.lexsort((turns.places, turns.occurred_at_us, turns.sessions))
+        ids = turns.ids[order]
         first = np.concatenate((np.ones(min(1, len(ids)), np.bool_), ids[1:] != ids[:-1]))
         rows = order[first]
-        sessions, lengths = columns.sessions[rows], columns.lengths[rows]
-        occurred_at_us = columns.occurred_at_us[rows]
-        return cls(
-            ids=columns.ids[rows],
-            places=columns.places[rows],
-            sessions=sessions,
-            occurred_at_us=occurred_at_us,
-            speakers=columns.speakers[rows],
-            marks=columns.marks[rows],
-            lengths=lengths,
-            embedded=columns.embedded[rows],
-            codes=_words(columns.codes[rows]),
-            occurred_at_s=occurred_at_us // 1_000_000,
-            postings=Postings.of(columns.term_counts, columns.keys, columns.frequencies, rows),
-            surroundings=Surroundings.of(sessions, lengths),
-        )
+        postings = Postings.of(columns.term_counts, columns.keys, columns.frequencies, rows)
+        return cls._made(turns.only(rows), _words(columns.codes[rows]), postings)
+
+    @classmethod
+    def _made(cls, turns: Turns, codes: Words, postings: Postings) -> "Corpus":
+        surroundings = Surroundings.of(turns.sessions, turns.lengths)
+        return cls(turns, codes, postings, turns.occurred_at_us // 1_000_000, surroundings)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.turns)
 
     @property
     def size_bytes(self) -> int:
         """How much memory the corpus takes."""
-        moments = self.occurred_at_us.nbytes + self.occurred_at_s.nbytes
-        by_row = (self.ids, self.places, self.sessions, self.speakers, self.marks, self.lengths, self.embedded)
-        own = moments + self.codes.nbytes + sum(column.nbytes for column in by_row)
+        own = self.turns.size_bytes + self.codes.nbytes + self.occurred_at_s.nbytes
         return own + self.postings.size_bytes + self.surroundings.size_bytes
 
     def with_more(self, other: "Corpus") -> "Corpus":
         """Return a corpus of the rows of both, which have no memory in common."""
-        at = self._places_of(other)
-        sessions, lengths = np.insert(self.sessions, at, other.sessions), np.insert(self.lengths, at, other.lengths)
-        return Corpus(
-            ids=np.insert(self.ids, at, other.ids),
-            places=np.insert(self.places, at, other.places),
-            sessions=sessions,
-            occurred_at_us=np.insert(self.occurred_at_us, at, other.occurred_at_us),
-            speakers=np.insert(self.speakers, at, other.speakers),
-            marks=np.insert(self.marks, at, other.marks),
-            lengths=lengths,
-            embedded=np.insert(self.embedded, at, other.embedded),
-            codes=np.insert(self.codes, at, other.codes, axis=1),
-            occurred_at_s=np.insert(self.occurred_at_s, at, other.occurred_at_s),
-            postings=self.postings.with_more(other.postings, at),
-            surroundings=Surroundings.of(sessions, lengths),
-        )
+        at = self._places_of(other.turns)
+        codes = np.insert(self.codes, at, other.codes, axis=1)
+        return self._made(self.turns.with_more(other.turns, at), codes, self.postings.with_more(other.postings, at))
 
     def candidates(self, terms: tuple[int, ...], embedding: Embedding | None) -> Candidates:
         """Return what the ranking needs to know of every row for these terms and this direction."""
@@ -125,8 +122,8 @@ class Corpus:
             holders=holders,
             surroundings=self.surroundings,
             similarities=None if embedding is None else self._estimates(embedding),
-            speakers=self.speakers,
-            marks=self.marks,
+            speakers=self.turns.speakers,
+            marks=self.turns.marks,
             occurred_at_s=self.occurred_at_s,
         )
 
@@ -134,24 +131,23 @@ class Corpus:
         """Return similarities by sign bits; a row without an embedding is no nearer than chance."""
         asked = _words(np.packbits(embedding > 0)[np.newaxis])
         distances = np.bitwise_count(self.codes ^ asked).sum(axis=0, dtype=np.int64)
-        distances[~self.embedded] = len(embedding) // 2
+        distances[~self.turns.embedded] = len(embedding) // 2
         return estimate(distances, len(embedding))
 
-    def _places_of(self, other: "Corpus") -> Rows:
+    def _places_of(self, other: Turns) -> Rows:
         """Return before which row of this corpus each row of `other` belongs."""
         if len(other) > _LOOKED_UP:
             names = ("places", "occurred_at_us", "sessions")
-            order = np.lexsort([np.concatenate((getattr(self, name), getattr(other, name))) for name in names])
+            order = np.lexsort([np.concatenate((getattr(self.turns, name), getattr(other, name))) for name in names])
             return np.flatnonzero(order >= len(self)) - np.arange(len(other))
-        places = [self._place_of(other, row) for row in range(len(other))]
-        return np.array(places, np.intp)
+        return np.array([self._place_of(other, row) for row in range(len(other))], np.intp)
 
-    def _place_of(self, other: "Corpus", row: int) -> int:
+    def _place_of(self, other: Turns, row: int) -> int:
         first, last = 0, len(self)
         for own, theirs in (
-            (self.sessions, other.sessions),
-            (self.occurred_at_us, other.occurred_at_us),
-            (self.places, other.places),
+            (self.turns.sessions, other.sessions),
+            (self.turns.occurred_at_us, other.occurred_at_us),
+            (self.turns.places, other.places),
         ):
             within = own[first:last]
             last = first + int(np.searchsorted(within, theirs[row], "right"))

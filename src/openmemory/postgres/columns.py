@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core.candidates import Integers
-from openmemory.core.corpus import Columns
+from openmemory.core.corpus import Columns, Turns
 from openmemory.errors import DatabaseUnavailable
 
 Entry = TypeVar("Entry", bound=np.generic)
@@ -48,7 +48,7 @@ def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
     locators = _entries([part.locators for part in sent], _LOCATOR)
     traits = _entries([part.traits for part in sent], _INT4).astype(np.int64)
     term_counts, keys_of_all, frequencies = _term_lists(sent)
-    return Columns(
+    turns = Turns(
         ids=locators["id"],
         places=places(b"".join(part.seqs for part in sent)),
         sessions=locators["session"].astype(np.int64),
@@ -56,12 +56,10 @@ def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
         speakers=_entries([part.speakers for part in sent], _INT4).astype(np.int32),
         marks=(traits >> LENGTH_BITS).astype(np.uint8),
         lengths=traits & LENGTHS,
-        codes=_codes(b"".join(part.codes for part in sent), len(traits), dimension),
         embedded=_entries([part.embedded for part in sent], np.dtype(np.bool_)),
-        term_counts=term_counts,
-        keys=keys_of_all,
-        frequencies=frequencies,
     )
+    codes = _codes(b"".join(part.codes for part in sent), len(turns), dimension)
+    return Columns(turns, codes, term_counts, keys_of_all, frequencies)
 
 
 def places(seqs: bytes) -> Integers:

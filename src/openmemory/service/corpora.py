@@ -113,4 +113,4 @@ async def _worked(rows: Sized, work: Callable[[], Corpus]) -> Corpus:
 
 
 def _last(columns: Columns) -> int:
-    return int(columns.places.max(initial=0))
+    return int(columns.turns.places.max(initial=0))

@@ -169,7 +169,7 @@ def _reranked(asked: Asked, question: Question | None) -> int:
 
 
 async def _passing(tx: TenantTx, corpus: Corpus, filters: Filters) -> npt.NDArray[np.bool_]:
-    return np.isin(corpus.places, await vectors.passing(tx, filters))
+    return np.isin(corpus.turns.places, await vectors.passing(tx, filters))
 
 
 async def _scored(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
@@ -195,7 +195,7 @@ def _wanted(
     corpus: Corpus, scored: Scored, rows: npt.NDArray[np.intp], embedding: Embedding | None, asked: Asked
 ) -> memories.Wanted:
     return memories.Wanted(
-        corpus.ids[rows],
+        corpus.turns.ids[rows],
         scored.partial[rows],
         scored.dense_weight[rows],
         embedding,
