@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from psycopg.pq import TransactionStatus
 
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
@@ -16,6 +15,7 @@ from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Call, Names, Statement
 from tests.factories import a_scope
+from tests.tenancy.connections import assert_clean
 
 
 @dataclass(frozen=True)
@@ -66,25 +66,13 @@ async def _a_user_of(database: Database, scope: Scope) -> None:
         await tx.all(statement)
 
 
-async def _assert_clean(database: Database) -> None:
-    async with database._pool.connection() as connection:
-        assert connection.info.transaction_status == TransactionStatus.IDLE
-        row = await (
-            await connection.execute(
-                "SELECT current_user = session_user, coalesce(current_setting('app.current_tenant', true), ''),"
-                " current_setting('search_path'), current_setting('transaction_read_only')"
-            )
-        ).fetchone()
-    assert row == (True, "", '"$user", public', "off")
-
-
 async def test_role_tenant_and_limits_hold_for_both_and_are_gone_after(single: Database, names: Names) -> None:
     scope = a_scope()
 
     (first,), (second,) = await single.at_once(scope, WHO, WHO)
 
     assert first == second == _Seen(names.app_role, scope.tenant, '"public", "public"', "on", "300ms")
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 @pytest.mark.parametrize("name", ["o'brien", 'a"b', "per%cent", "%s", "back\\slash", "'; RESET ROLE; --", "日本"])
@@ -102,7 +90,7 @@ async def test_nothing_is_written(single: Database) -> None:
     with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
         await single.at_once(a_scope(), USERS, ADD)
 
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 async def test_an_error_in_either_leaves_nothing_on_the_connection(single: Database) -> None:
@@ -113,14 +101,14 @@ async def test_an_error_in_either_leaves_nothing_on_the_connection(single: Datab
         with pytest.raises((OpenMemoryError, psycopg.errors.DivisionByZero)):
             await single.at_once(scope, first, second)
 
-        await _assert_clean(single)
+        await assert_clean(single)
 
 
 async def test_a_statement_that_takes_too_long_leaves_nothing_on_the_connection(single: Database) -> None:
     with pytest.raises(DatabaseUnavailable, match="too long"):
         await single.at_once(a_scope(), USERS, SLEEP)
 
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 async def test_cancelling_at_any_step_leaves_nothing_on_the_connection(single: Database) -> None:
@@ -132,7 +120,7 @@ async def test_cancelling_at_any_step_leaves_nothing_on_the_connection(single: D
         with suppress(asyncio.CancelledError):
             await task
 
-        await _assert_clean(single)
+        await assert_clean(single)
 
 
 async def test_a_connection_that_died_in_the_pool_is_replaced(single: Database, logins: Logins) -> None:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
-from psycopg.pq import TransactionStatus
 
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
@@ -20,6 +19,7 @@ from openmemory.postgres.database import Database, PoolLimits
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
 from tests.factories import a_scope, a_tenant
+from tests.tenancy.connections import assert_clean
 
 _LOCKS = count(1)
 
@@ -85,18 +85,6 @@ async def pair(logins: Logins, names: Names) -> AsyncIterator[Database]:
         yield opened
 
 
-async def _assert_clean(database: Database) -> None:
-    async with database._pool.connection() as connection:
-        assert connection.info.transaction_status == TransactionStatus.IDLE
-        row = await (
-            await connection.execute(
-                "SELECT current_user = session_user, coalesce(current_setting('app.current_tenant', true), ''),"
-                " current_setting('search_path')"
-            )
-        ).fetchone()
-    assert row == (True, "", '"$user", public')
-
-
 async def test_the_tenant_and_the_role_are_gone_with_the_transaction(single: Database, names: Names) -> None:
     scope = a_scope()
 
@@ -104,7 +92,7 @@ async def test_the_tenant_and_the_role_are_gone_with_the_transaction(single: Dat
         seen = await tx.one(_WHO)
 
     assert seen == _Seen(names.app_role, scope.tenant, "public, public")
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 async def test_the_registry_door_opens_no_tenant(single: Database, names: Names) -> None:
@@ -127,7 +115,7 @@ async def test_a_transaction_that_only_reads_cannot_write(single: Database) -> N
     with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
         await work()
 
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 async def test_a_violated_constraint_leaves_nothing_on_the_connection(single: Database) -> None:
@@ -141,7 +129,7 @@ async def test_a_violated_constraint_leaves_nothing_on_the_connection(single: Da
     with pytest.raises(psycopg.errors.UniqueViolation):
         await work()
 
-    await _assert_clean(single)
+    await assert_clean(single)
     async with single.tenant(scope) as tx:
         assert await tx.all(_ALL_USERS) == []
 
@@ -151,7 +139,7 @@ async def test_a_statement_that_takes_too_long_leaves_nothing_on_the_connection(
         async with single.tenant(a_scope()) as tx:
             await tx.run(_SLEEP)
 
-    await _assert_clean(single)
+    await assert_clean(single)
 
 
 async def test_an_exception_in_the_block_rolls_back_and_leaves_nothing(single: Database) -> None:
@@ -165,7 +153,7 @@ async def test_an_exception_in_the_block_rolls_back_and_leaves_nothing(single: D
     with pytest.raises(LookupError):
         await work()
 
-    await _assert_clean(single)
+    await assert_clean(single)
     async with single.tenant(scope) as tx:
         assert await tx.all(_ALL_USERS) == []
 
@@ -178,7 +166,7 @@ async def test_a_swallowed_error_cannot_commit_the_rest_of_the_block(single: Dat
         with suppress(psycopg.errors.UniqueViolation):
             await tx.run(_ADD_TWICE)
 
-    await _assert_clean(single)
+    await assert_clean(single)
     async with single.tenant(scope) as tx:
         assert await tx.all(_ALL_USERS) == []
 
@@ -204,7 +192,7 @@ async def test_a_cancelled_statement_leaves_nothing_on_the_connection(
         with pytest.raises(asyncio.CancelledError):
             await task
 
-        await _assert_clean(single)
+        await assert_clean(single)
         async with single.tenant(scope) as tx:
             assert await tx.all(_ALL_USERS) == []
 
@@ -224,7 +212,7 @@ async def test_cancelling_at_any_step_leaves_nothing_on_the_connection(single: D
         with suppress(asyncio.CancelledError):
             await task
 
-        await _assert_clean(single)
+        await assert_clean(single)
 
 
 @settings(deadline=None, max_examples=15)
