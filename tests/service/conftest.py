@@ -9,6 +9,7 @@ from openmemory.adapters.embedders import Embedder
 from openmemory.core.scope import Scope
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
+from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls
@@ -42,7 +43,7 @@ class Rooms:
     clock: HandClock = field(default_factory=HandClock)
 
 
-def rooms_on(database: Database, embedder: Embedder, names: Names) -> Rooms:
+def rooms_on(database: Database, embedder: Embedder, names: Names, corpora: Corpora | None = None) -> Rooms:
     """Return services over a database."""
     clock = HandClock()
     encoder, vocabularies, recalls = (
@@ -52,7 +53,7 @@ def rooms_on(database: Database, embedder: Embedder, names: Names) -> Rooms:
     )
     return Rooms(
         Memories(database, encoder, vocabularies, clock),
-        Search(database, encoder, vocabularies, recalls, clock),
+        Search(database, encoder, vocabularies, recalls, clock, corpora=corpora),
         recalls,
         clock,
     )

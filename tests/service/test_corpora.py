@@ -21,12 +21,10 @@ from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
-from openmemory.service.recalls import Recalls
 from openmemory.service.search import Match, Search
-from openmemory.service.vocabularies import Vocabularies
 from tests.factories import NOON, a_scope
 from tests.service import worlds
-from tests.service.conftest import HandClock, Rooms
+from tests.service.conftest import Rooms, rooms_on
 
 _COLUMNS = (
     "user_id, project_id, session_id, session_key, occurred_at, seq, sectors, speaker_key, traits, terms, embedding"
@@ -51,13 +49,7 @@ _WRITTEN_AGAIN = Statement(
 @pytest.fixture(scope="session")
 def forgetful(database: Database, embedder: Embedder, names: Names) -> Search:
     """Return a search that keeps nothing."""
-    clock = HandClock()
-    encoder, vocabularies, recalls = (
-        Encoder(embedder, names.dimension),
-        Vocabularies(database),
-        Recalls(database, clock),
-    )
-    return Search(database, encoder, vocabularies, recalls, clock, corpora=Corpora(0))
+    return rooms_on(database, embedder, names, Corpora(0)).search
 
 
 @pytest.fixture

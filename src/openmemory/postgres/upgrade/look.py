@@ -178,12 +178,12 @@ class _Look(Questions):
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""
         twice = {}
-        for what in ("memories", "vectors"):
-            columns, table = self.columns[what], Layout.literal(self.layout.names.table(self.layout.old_tables[what]))
-            keyed = columns and columns.get("id") == "uuid" and self.rows("keyed", table_text=table)[0][0]
+        for what, key in (("memories", ()), ("vectors", ("sector",))):
+            columns, table = self.columns[what], self.layout.names.table(self.layout.old_tables[what])
+            keyed = columns.get("id") == "uuid" and self.rows("keyed", table_text=Layout.literal(table))[0][0]
             if columns and not keyed:
-                tenant = ", tenant_id" if "tenant_id" in columns else ""
-                ((count, example),) = self.rows(f"{what}_twice", and_tenant=tenant)
+                and_by = "".join(f", {name}" for name in (*key, "tenant_id") if name in columns)
+                ((count, example),) = self.rows("twice", table=table, and_by=and_by)
                 twice[what] = (as_int(count), str(example))
         return {what: found for what, found in twice.items() if found[0]}
 

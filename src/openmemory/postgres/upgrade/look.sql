@@ -182,26 +182,15 @@ SELECT format('schema %I', nspname)
  WHERE nspname = {kept_text}
  ORDER BY 1;
 
--- name: memories_twice
--- Ids of memories that are one UUID in two writings.
+-- name: twice
+-- Ids that more than one row has, of those that share `and_by`; one UUID in two writings is one id.
 SELECT count(*), coalesce(min(written), '')
   FROM (SELECT min(id::text) AS written
-          FROM {old_memories_table}
+          FROM {table}
          GROUP BY CASE WHEN id::text ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
                        THEN lower(replace(id::text, '-', ''))
                        ELSE id::text
-                  END{and_tenant}
-        HAVING count(*) > 1) AS twice;
-
--- name: vectors_twice
--- Vectors of one memory and sector, of which only one can stay.
-SELECT count(*), coalesce(min(written), '')
-  FROM (SELECT min(id::text) AS written
-          FROM {old_vectors_table}
-         GROUP BY CASE WHEN id::text ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
-                       THEN lower(replace(id::text, '-', ''))
-                       ELSE id::text
-                  END, sector{and_tenant}
+                  END{and_by}
         HAVING count(*) > 1) AS twice;
 
 -- name: keyed
