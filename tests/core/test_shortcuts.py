@@ -1,9 +1,14 @@
 """Texts that are spared a search get the answer that the search would give."""
 
-from hypothesis import given
+import unicodedata
+from collections import Counter
+
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from openmemory.core import dates, sectors
+from openmemory.core import text as text_rules
+from openmemory.core.scope import name_problem
 
 WORDS = [
     "last",
@@ -42,6 +47,10 @@ WORDS = [
     "morning",
     "this",
     "evening",
+    "o'clock",
+    "dogs'",
+    "a_b",
+    "x" * 70,
     "café",
     "übermorgen",
 ]
@@ -60,9 +69,37 @@ def test_sectors_are_found_as_by_the_searches_themselves(text: str) -> None:
     folded = text.lower().translate(sectors._DIGITS_AS_ZERO)
     words = frozenset(sectors._WORD.findall(folded))
 
-    points = [
-        weight * (len(words & of_sector) + len(frozenset(phrases.findall(folded))))
-        for weight, of_sector, _, _, phrases in sectors._RULES
-    ]
+    expected = []
+    for sector, search in zip(sectors.Sector, sectors._SEARCHES, strict=True):
+        count = len(words & frozenset(sectors._WORDS[sector].split())) + len(frozenset(search.findall(folded)))
+        expected.append(sectors.WEIGHT[sector] * count)
 
-    assert sectors._points(folded) == points
+    assert sectors._folded(text) == folded
+    assert sectors._points(folded) == expected
+
+
+@given(texts | st.text(st.characters(codec="ascii"), max_size=200))
+def test_the_words_of_a_text_are_found_as_by_the_search_itself(text: str) -> None:
+    assume(text.isascii())
+
+    assert list(text_rules._words(text)) == text_rules._WORD.findall(text.lower())
+
+
+@given(st.text(max_size=200) | texts, st.integers(1, 5))
+def test_the_terms_of_a_text_are_those_of_its_words_one_by_one(text: str, cap: int) -> None:
+    counts = Counter(text_rules.term_key(term) for term in text_rules.terms(text))
+
+    found = text_rules.term_vector(text, cap)
+
+    kept = sorted(counts.most_common(cap))
+    assert list(zip(found.keys, found.frequencies, strict=True)) == [(key, min(n, 7)) for key, n in kept]
+    assert found.length == counts.total()
+
+
+@given(st.text(max_size=140))
+def test_a_name_is_refused_as_by_looking_at_each_character(name: str) -> None:
+    allowed = 1 <= len(name.encode(errors="surrogatepass")) <= 128 and all(
+        unicodedata.category(character) not in ("Cc", "Cs") for character in name
+    )
+
+    assert (name_problem(name) is None) == allowed

@@ -53,6 +53,8 @@ def name_problem(value: str) -> str | None:
     """Return why `value` cannot name a tenant, user, project, session or speaker, or None if it can."""
     if not value:
         return "is empty"
+    if len(value) <= NAME_MAX_BYTES and value.isascii() and value.isprintable():
+        return None
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError:

@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated
 from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request, Response
-from pydantic import BaseModel
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
@@ -25,8 +24,6 @@ from openmemory.service.memories import Memories
 from openmemory.service.search import Search
 from openmemory.service.shares import Shares
 from openmemory.service.tenants import Tenants
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 PUBLIC_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json"})
 _JSON = "application/json"
@@ -100,7 +97,7 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def write(request: Request, who: Caller, key: str | None, action: Callable[[], Awaitable[Answer]]) -> Response:
+async def write(request: Request, who: Caller, key: str | None, action: Callable[[], Awaitable[object]]) -> Response:
     """Run a write and answer it; with an Idempotency-Key, once."""
     if key is None:
         return shown(await action())
@@ -110,7 +107,7 @@ async def write(request: Request, who: Caller, key: str | None, action: Callable
         raise Malformed.at("Idempotency-Key", f"has {len(key.encode())} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
 
     async def run() -> JsonValue:
-        result: JsonValue = (await action()).model_dump(mode="json")
+        result: JsonValue = to_jsonable_python(await action())
         return result
 
     digest = await _digest(request)

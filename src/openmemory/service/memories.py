@@ -117,7 +117,7 @@ class Memories:
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
             if encoded is not None:
                 await vectors.delete(tx, memory_id)
-                await vectors.insert(tx, replace(encoded, id=memory_id))
+                await vectors.insert(tx, encoded._replace(id=memory_id))
         return replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
 
     async def reinforce(self, scope: Scope, memory_id: UUID, boost: float = salience.REINFORCEMENT) -> None:

@@ -11,14 +11,18 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class AddAnswer(_Answer):
+# Answers of many memories are dataclasses: a Pydantic model costs ten times as much to make.
+
+
+@dataclass(frozen=True, slots=True)
+class AddAnswer:
     """What became of a memory; `deduplicated`: it was known already, under this id."""
 
     id: UUID
     primary_sector: str
     sectors: list[str]
-    chunks: int = 1
     deduplicated: bool
+    chunks: int = 1
 
 
 class FieldProblem(_Answer):
@@ -39,13 +43,11 @@ class ItemError(_Answer):
     errors: list[FieldProblem] | None = None
 
 
-class AddBatchAnswer(_Answer):
+@dataclass(frozen=True, slots=True)
+class AddBatchAnswer:
     """What became of each item, in order."""
 
     results: list[AddAnswer | ItemError]
-
-
-# Answers of many memories are dataclasses: a Pydantic model costs ten times as much to make.
 
 
 @dataclass(frozen=True, slots=True)
