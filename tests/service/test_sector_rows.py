@@ -53,3 +53,19 @@ async def test_memories_with_a_row_for_each_sector_are_found_once_and_as_many_as
     assert [match.memory.content for match in matches] == [f"number {7 - place}" for place in range(min(k, 8))]
     similarities = [match.explanation.score for match in matches if match.explanation]
     assert similarities == pytest.approx([0.46 - place / 20 for place in range(len(matches))], abs=1e-3)
+
+
+async def test_a_memory_is_found_by_the_embedding_of_any_of_its_sectors(rooms: Rooms, database: Database) -> None:
+    scope = a_scope()
+    random = np.random.default_rng(3)
+    embeddings = random.standard_normal((2, 1_200, 256), np.float32)
+    told = [Told(f"number {place}", embedding=one, sector=Sector.SEMANTIC) for place, one in enumerate(embeddings[0])]
+    added = [one for half in (told[:600], told[600:]) for one in await rooms.memories.add_all(scope, half)]
+    async with database.tenant(scope) as tx:
+        for one, embedding in zip(added, embeddings[1], strict=True):
+            await tx.run(_COPY, id=one.id, sector="episodic", embedding=embedding)
+
+    for place in range(0, 1_200, 150):
+        for sector in (0, 1):
+            found = await rooms.search.find(scope, Asked(None, embeddings[sector][place], k=1))
+            assert found.matches[0].memory.id == added[place].id

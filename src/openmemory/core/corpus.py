@@ -5,14 +5,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from openmemory.core.candidates import Candidates, Floats, Integers, Surroundings
+from openmemory.core.candidates import Candidates, Integers, Surroundings
+from openmemory.core.codes import Codes
 from openmemory.core.memory import Embedding
 from openmemory.core.postings import Postings
-from openmemory.core.ranking import Rows, estimate
+from openmemory.core.ranking import Rows
 
-Words = npt.NDArray[np.uint64]
-
-_WORD_BYTES = 8
 # Of so many rows the places are looked up one by one; those of more are found by sorting all rows anew.
 _LOOKED_UP = 256
 
@@ -22,7 +20,7 @@ class Turns:
     """Rows as columns, one entry each.
 
     `places`: the order of arrival, by which turns of one instant follow each other. `sessions`: 0 is no session.
-    `lengths`: terms of the row, repeated ones included. `embedded`: whether it has an embedding.
+    `lengths`: terms of the row, repeated ones included.
     """
 
     ids: npt.NDArray[np.void]
@@ -32,7 +30,6 @@ class Turns:
     speakers: npt.NDArray[np.int32]
     marks: npt.NDArray[np.uint8]
     lengths: Integers
-    embedded: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,12 +53,13 @@ class Turns:
 class Columns:
     """Rows in any order, as they are read; a memory may have several.
 
-    `codes`: the sign bits of the embedding, rows of bytes. `term_counts`: how many entries of `keys` and `frequencies`
-    belong to the row.
+    `codes`: the sign bits of the embedding, rows of bytes, which count where the row is `embedded`. `term_counts`: how
+    many entries of `keys` and `frequencies` belong to the row.
     """
 
     turns: Turns
     codes: npt.NDArray[np.uint8]
+    embedded: npt.NDArray[np.bool_]
     term_counts: Integers
     keys: npt.NDArray[np.int32]
     frequencies: npt.NDArray[np.uint8]
@@ -72,30 +70,28 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Rows in conversation order, those of one session adjacent, one for each memory; make it by `of`.
-
-    `codes`: the sign bits of the embeddings as words of 64 bits, a row of the array for each word.
-    """
+    """Rows in conversation order, those of one session adjacent, one for each memory; make it by `of`."""
 
     turns: Turns
-    codes: Words
+    codes: Codes
     postings: Postings
     occurred_at_s: Integers
     surroundings: Surroundings
 
     @classmethod
     def of(cls, columns: Columns) -> "Corpus":
-        """Return the corpus of `columns`: of several rows of one memory the first counts."""
+        """Return the corpus of `columns`: of several rows of one memory the nearest to a question counts."""
         turns = columns.turns
-        order = np.lexsort((turns.places, turns.occurred_at_us, turns.sessions))
+        order = np.lexsort((~columns.embedded, turns.places, turns.occurred_at_us, turns.sessions))
         ids = turns.ids[order]
-        first = np.concatenate((np.ones(min(1, len(ids)), np.bool_), ids[1:] != ids[:-1]))
-        rows = order[first]
+        firsts = np.concatenate((np.ones(min(1, len(ids)), np.bool_), ids[1:] != ids[:-1]))
+        rows = order[firsts]
+        codes = Codes.of(columns.codes[order], columns.embedded[order], firsts)
         postings = Postings.of(columns.term_counts, columns.keys, columns.frequencies, rows)
-        return cls._made(turns.only(rows), _words(columns.codes[rows]), postings)
+        return cls._made(turns.only(rows), codes, postings)
 
     @classmethod
-    def _made(cls, turns: Turns, codes: Words, postings: Postings) -> "Corpus":
+    def _made(cls, turns: Turns, codes: Codes, postings: Postings) -> "Corpus":
         surroundings = Surroundings.of(turns.sessions, turns.lengths)
         return cls(turns, codes, postings, turns.occurred_at_us // 1_000_000, surroundings)
 
@@ -105,14 +101,14 @@ class Corpus:
     @property
     def size_bytes(self) -> int:
         """How much memory the corpus takes."""
-        own = self.turns.size_bytes + self.codes.nbytes + self.occurred_at_s.nbytes
+        own = self.turns.size_bytes + self.codes.size_bytes + self.occurred_at_s.nbytes
         return own + self.postings.size_bytes + self.surroundings.size_bytes
 
     def with_more(self, other: "Corpus") -> "Corpus":
         """Return a corpus of the rows of both, which have no memory in common."""
         at = self._places_of(other.turns)
-        codes = np.insert(self.codes, at, other.codes, axis=1)
-        return self._made(self.turns.with_more(other.turns, at), codes, self.postings.with_more(other.postings, at))
+        turns, codes = self.turns.with_more(other.turns, at), self.codes.with_more(other.codes, at)
+        return self._made(turns, codes, self.postings.with_more(other.postings, at))
 
     def candidates(self, terms: tuple[int, ...], embedding: Embedding | None) -> Candidates:
         """Return what the ranking needs to know of every row for these terms and this direction."""
@@ -121,18 +117,11 @@ class Corpus:
             lanes=lanes,
             holders=holders,
             surroundings=self.surroundings,
-            similarities=None if embedding is None else self._estimates(embedding),
+            similarities=None if embedding is None else self.codes.similarities(embedding),
             speakers=self.turns.speakers,
             marks=self.turns.marks,
             occurred_at_s=self.occurred_at_s,
         )
-
-    def _estimates(self, embedding: Embedding) -> Floats:
-        """Return similarities by sign bits; a row without an embedding is no nearer than chance."""
-        asked = _words(np.packbits(embedding > 0)[np.newaxis])
-        distances = np.bitwise_count(self.codes ^ asked).sum(axis=0, dtype=np.int64)
-        distances[~self.turns.embedded] = len(embedding) // 2
-        return estimate(distances, len(embedding))
 
     def _places_of(self, other: Turns) -> Rows:
         """Return before which row of this corpus each row of `other` belongs."""
@@ -153,10 +142,3 @@ class Corpus:
             last = first + int(np.searchsorted(within, theirs[row], "right"))
             first += int(np.searchsorted(within, theirs[row]))
         return last
-
-
-def _words(codes: npt.NDArray[np.uint8]) -> Words:
-    """Return rows of bytes as columns of words of 64 bits, filled up with zeros."""
-    if missing := -codes.shape[1] % _WORD_BYTES:
-        codes = np.pad(codes, ((0, 0), (0, missing)))
-    return np.ascontiguousarray(np.ascontiguousarray(codes).view(np.uint64).T)

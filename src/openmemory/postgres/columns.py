@@ -56,10 +56,10 @@ def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
         speakers=_entries([part.speakers for part in sent], _INT4).astype(np.int32),
         marks=(traits >> LENGTH_BITS).astype(np.uint8),
         lengths=traits & LENGTHS,
-        embedded=_entries([part.embedded for part in sent], np.dtype(np.bool_)),
     )
     codes = _codes(b"".join(part.codes for part in sent), len(turns), dimension)
-    return Columns(turns, codes, term_counts, keys_of_all, frequencies)
+    embedded = _entries([part.embedded for part in sent], np.dtype(np.bool_))
+    return Columns(turns, codes, embedded, term_counts, keys_of_all, frequencies)
 
 
 def places(seqs: bytes) -> Integers:
