@@ -380,7 +380,7 @@ $body$;
 
 -- name: procedure
 -- The loop around the functions, for psql: CALL {staging}.lift_rows(10000); `openmemory migrate` has its own, which
--- also brings fingerprints. Commits after each range of blocks, so that it can be stopped at any moment and called again.
+-- also brings fingerprints, and makes those that this one leaves out. Commits after each range of blocks, so that it can be stopped at any moment and called again.
 CREATE OR REPLACE PROCEDURE {staging}.lift_rows(batch_rows integer DEFAULT 10000)
     LANGUAGE plpgsql
 AS $body$
@@ -401,6 +401,9 @@ BEGIN
             block := {staging}.resume_at(source.name, source.old);
             EXIT WHEN block >= pg_relation_size(source.old) / current_setting('block_size')::bigint;
             IF source.name = 'memories' THEN
+                INSERT INTO {upgrade} (name, value)
+                VALUES ('fingerprints', 'pending')
+                    ON CONFLICT (name) DO UPDATE SET value = excluded.value;
                 PERFORM {staging}.lift_memories(block, block + step);
             ELSE
                 PERFORM {staging}.lift_waypoints(block, block + step);

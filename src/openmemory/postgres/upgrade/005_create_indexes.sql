@@ -39,8 +39,8 @@ BEGIN
         RAISE EXCEPTION 'the index % was not finished', broken
             USING HINT = 'Drop it and run this step again.';
     END IF;
-    IF EXISTS (SELECT FROM {upgrade} WHERE name = 'terms' AND value = 'pending') THEN
-        RAISE EXCEPTION 'the search rows have no terms yet, which SQL cannot make'
+    IF EXISTS (SELECT FROM {upgrade} WHERE name IN ('terms', 'fingerprints') AND value = 'pending') THEN
+        RAISE EXCEPTION 'the texts have no terms or fingerprints yet, which SQL cannot make'
             USING HINT = 'Run openmemory migrate, which fills them and goes on from here.';
     END IF;
 END

@@ -18,7 +18,7 @@ from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
 from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
 from openmemory.postgres.upgrade.script import guard
-from openmemory.postgres.upgrade.terms import fill_terms
+from openmemory.postgres.upgrade.texts import fill_texts
 from openmemory.postgres.upgrade.vectors import convert_vectors
 
 OnProgress = Callable[[Progress], None]
@@ -140,14 +140,14 @@ class _Work:
 
     def _key(self, step: str) -> None:
         self._find_types()
-        fill_terms(self.connection, self.layout, self.on_progress)
+        fill_texts(self.connection, self.layout, self.on_progress)
         build(self.conninfo, self.connection, self.layout, step, tuple(self.layout.blocks(step)), self.on_progress)
 
     def _index(self, step: str) -> None:
         layout = self.layout
         if "exchanged_at" not in record.read(self.connection, layout.names):
             self._find_types()
-            fill_terms(self.connection, self.layout, self.on_progress)
+            fill_texts(self.connection, self.layout, self.on_progress)
             names = tuple(name for name in layout.blocks(step) if name not in {"counted", "exchange"})
             build(self.conninfo, self.connection, layout, step, names, self.on_progress, self.index)
             self.on_progress(Progress(step, "counting", 0, 0))

@@ -1,0 +1,42 @@
+-- What SQL alone cannot make of texts, after steps that psql ran: the terms of the search rows, and the fingerprints by
+-- which a memory that is said again is recognised.
+
+-- name: next
+SELECT tenant_id, id, content, user_id, project_id
+  FROM {memories}
+ WHERE (tenant_id, id) > (%s, %s::uuid)
+ ORDER BY tenant_id, id
+ LIMIT %s;
+
+-- name: terms
+UPDATE {vectors} v
+   SET terms = g.terms::sparsevec,
+       traits = g.traits
+  FROM unnest(%s::text[], %s::uuid[], %s::text[], %s::int4[]) AS g (tenant_id, id, terms, traits)
+ WHERE v.tenant_id = g.tenant_id
+   AND v.id = g.id;
+
+-- name: fingerprints
+UPDATE {memories} m
+   SET fingerprint = g.fingerprint
+  FROM unnest(%s::text[], %s::uuid[], %s::uuid[]) AS g (tenant_id, id, fingerprint)
+ WHERE m.tenant_id = g.tenant_id
+   AND m.id = g.id
+   AND m.fingerprint IS NULL;
+
+-- name: apart
+-- Step 4 may have made the key already, which keeps what is said once apart; it is made again when all fingerprints are
+-- there and those of what is said twice are gone.
+ALTER TABLE {memories} DROP CONSTRAINT IF EXISTS {memories_said_once};
+
+-- name: once
+DO $body$
+BEGIN
+    IF EXISTS (SELECT
+                 FROM pg_constraint
+                WHERE conname = 'waypoint_target'
+                  AND connamespace = to_regnamespace(quote_ident({staging_text}))) THEN
+        ALTER TABLE {memories} ADD CONSTRAINT {memories_said_once} UNIQUE USING INDEX {memories_said_once};
+    END IF;
+END
+$body$;
