@@ -47,7 +47,7 @@ def test_a_recorded_database_is_known_by_its_catalogue_and_its_rows_are_counted(
     assert "openmemory_embed_logs" in found.left_alone
     assert (found.upgrade, found.writers) == ({}, ())
     assert found.rows["memories"] == report.rows["memories"]
-    assert found.kept_back(found.dimension, tenant_from_user=False) == without_duplicates(report.set_aside)
+    assert found.kept_back(found.dimension, tenant_from_user=False) == report.set_aside
 
 
 def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shared: Path) -> None:
@@ -196,8 +196,3 @@ def test_the_estimate_grows_with_the_vectors(old: Place) -> None:
     assert large.wal_bytes > small.wal_bytes
     assert large.seconds > small.seconds
     assert found.estimate("halfvec", 1536).bytes < small.bytes
-
-
-def without_duplicates(set_aside: dict[str, int]) -> dict[str, int]:
-    """Return what could be known before: neither repeated links nor clamped weights are looked for."""
-    return {what: count for what, count in set_aside.items() if "same link" not in what and "weight" not in what}

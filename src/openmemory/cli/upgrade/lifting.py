@@ -28,6 +28,8 @@ def run(old: Old, wanted: Wanted) -> None:
         begun_s = monotonic()
         found = look(old.logins.owner, old.names)
     plan = _plan(old, found, wanted)
+    if plan.tenant_from_user:
+        found = _with_users(old, found)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
@@ -145,6 +147,15 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     if not found.dimensions and not old.recorded:
         plan = models.without_vectors(old.settings, plan, wanted.dim)
     return record.begun_with(old.recorded, plan)
+
+
+def _with_users(old: Old, found: "Found") -> "Found":
+    """Return what was found with the users of whom none can become a tenant."""
+    from openmemory.postgres.upgrade.foretold import NO_TENANTS, no_tenants
+
+    with progress("looking at the names of users"):
+        count = no_tenants(old.logins.owner, old.names)
+    return replace(found, set_aside={**found.set_aside, NO_TENANTS: count}) if count else found
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:

@@ -80,8 +80,15 @@ SELECT what, count
             ON o.tenant_id = n.tenant_id
            AND o.user_id = n.user_id
         UNION ALL
+        -- One that only asked, and has nothing here, is no loss.
         SELECT unnest(ARRAY['tenants added', 'tenants suspended or deleted']),
-               unnest(ARRAY[count(*) FILTER (WHERE o.tenant_id IS NULL), count(*) FILTER (WHERE t.status <> 'active')])
+               unnest(ARRAY[
+                   count(*) FILTER (
+                       WHERE o.tenant_id IS NULL
+                         AND (EXISTS (SELECT FROM {memories} m WHERE m.tenant_id = t.tenant_id)
+                              OR EXISTS (SELECT FROM {users} u WHERE u.tenant_id = t.tenant_id)
+                              OR EXISTS (SELECT FROM {temporal_facts} f WHERE f.tenant_id = t.tenant_id))),
+                   count(*) FILTER (WHERE t.status <> 'active')])
           FROM {tenants} t
           LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id
                        FROM {old_memories}

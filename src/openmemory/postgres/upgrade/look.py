@@ -9,6 +9,7 @@ from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
+from openmemory.postgres.upgrade.foretold import rows_set_aside
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -69,15 +70,14 @@ class _Look(Questions):
 
     def found(self) -> Found:
         """Return all that is to be said."""
-        old = self.layout.old_tables
-        self.columns = {what: sources.columns(self.connection, self.layout, table) for what, table in old.items()}
+        self.columns = sources.all_columns(self.connection, self.layout)
         upgrade = record.read(self.connection, self.layout.names)
         counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
         values, odd = self._values()
         dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
         dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
         not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
-        waypoints, across_users = self._waypoints()
+        of_rows, across_users = rows_set_aside(self.connection, self.layout, self.columns)
         ((server, installed, available),) = self.rows("server")
         return Found(
             shape=shape_of(self.columns),
@@ -89,7 +89,7 @@ class _Look(Questions):
             bytes=sum(size for _, size in counted.values()),
             dimensions=dimensions,
             dimension=dimension,
-            set_aside={what: count for what, count in {**odd, **not_finite, **waypoints}.items() if count},
+            set_aside={what: count for what, count in {**odd, **not_finite, **of_rows}.items() if count},
             across_users=across_users,
             checked_finite=checked,
             left_alone=self._left_alone(),
@@ -144,14 +144,23 @@ class _Look(Questions):
         return "v.v" if "v" in vectors else "v.embedding" if "embedding" in vectors else "NULL::bytea"
 
     def _length(self) -> str:
-        kind = sources.vector_source(self.columns["vectors"])
-        if kind != "vector":
-            return f"octet_length({self._value})"
-        fixed = re.search(r"\((\d+)\)", self.columns["vectors"][self._value.removeprefix("v.")])
+        """Return the bytes that a value has as floats; one that is null in `v` is read from `embedding` beside it."""
+        known = {name: self.columns["vectors"].get(name, "") for name in ("v", "embedding")}
+        kinds = {name: kind for name, kind in known.items() if kind.startswith(("bytea", "vector", "halfvec"))}
+        if list(kinds.values()) == ["bytea", "bytea"]:
+            del kinds["embedding"]
+        return (
+            f"coalesce({', '.join(self._length_of(name, kind) for name, kind in kinds.items()) or 'NULL::int'}, NULL)"
+        )
+
+    def _length_of(self, name: str, kind: str) -> str:
+        if kind == "bytea":
+            return f"octet_length(v.{name})"
+        fixed = re.search(r"\((\d+)\)", kind)
         size = fixed[1] if fixed else "v.dim" if "dim" in self.columns["vectors"] else None
         if size is None:
-            return f"(array_length({self._value}::real[], 1) * 4)"
-        return f"(CASE WHEN {self._value} IS NOT NULL THEN {size} * 4 END)"
+            return f"(array_length(v.{name}::real[], 1) * 4)"
+        return f"(CASE WHEN v.{name} IS NOT NULL THEN {size} * 4 END)"
 
     def _not_finite(self, dimension: int, count: int) -> tuple[dict[str, int], bool]:
         if sources.vector_source(self.columns["vectors"]) != "bytes":
@@ -160,20 +169,6 @@ class _Look(Questions):
             return {}, False
         ((odd,),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
         return {"vectors: holds NaN or infinity": as_int(odd)}, True
-
-    def _waypoints(self) -> tuple[dict[str, int], int]:
-        if not self.columns["waypoints"] or not self.columns["memories"]:
-            return {}, 0
-        has_users = "user_id" in self.columns["memories"]
-        crosses = "coalesce(s.user_id, '') <> coalesce(d.user_id, '')" if has_users else "false"
-        ((source, target, across),) = self.rows(
-            "waypoints", crosses=f"s.id IS NOT NULL AND d.id IS NOT NULL AND {crosses}"
-        )
-        gone = {
-            "waypoints: its source is no memory": as_int(source),
-            "waypoints: its target is no memory": as_int(target),
-        }
-        return gone, as_int(across)
 
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""

@@ -54,17 +54,6 @@ SELECT count(*)
  WHERE octet_length({value}) = {own_bytes}
    AND encode({value}, 'hex') ~ '^(?:.{8})*.{4}[89a-f].[7f]f';
 
--- name: waypoints
--- Links whose source is gone, whose target is gone, and those between two users' memories.
-SELECT count(*) FILTER (WHERE s.id IS NULL),
-       count(*) FILTER (WHERE s.id IS NOT NULL AND d.id IS NULL),
-       count(*) FILTER (WHERE {crosses})
-  FROM {old_waypoints_table} AS w
-  LEFT JOIN {old_memories_table} AS s
-    ON replace(s.id::text, '-', '') = replace(lower(w.src_id::text), '-', '')
-  LEFT JOIN {old_memories_table} AS d
-    ON replace(d.id::text, '-', '') = replace(lower(w.dst_id::text), '-', '');
-
 -- name: writers
 -- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one, or began
 -- or ended a transaction: upstream's server writes between BEGIN and COMMIT, so COMMIT is all that shows of it. A session

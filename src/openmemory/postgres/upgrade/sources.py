@@ -89,21 +89,33 @@ def create_views(connection: Connection, layout: Layout) -> None:
 
 def view_statements(connection: Connection, layout: Layout) -> list[str]:
     """Return the SQL of the views."""
-    found = {what: columns(connection, layout, table) for what, table in layout.old_tables.items()}
-    selects = {
+    statements = []
+    for what, select in selects(layout, all_columns(connection, layout)).items():
+        view = layout.render(f"{{old_{what}}}")
+        statements.append(f"DROP VIEW IF EXISTS {view}")
+        statements.append(f"CREATE VIEW {view} AS {select}")
+    return statements
+
+
+def all_columns(connection: Connection, layout: Layout) -> dict[str, Columns]:
+    """Return the columns of each old table."""
+    return {what: columns(connection, layout, table) for what, table in layout.old_tables.items()}
+
+
+def selects(layout: Layout, found: Mapping[str, Columns]) -> dict[str, str]:
+    """Return what reads each old table, of the columns `found`, as every shape has it."""
+    listed = {
         "memories": _memories(found["memories"]),
         "vectors": _vectors(found["vectors"], found["memories"].get("id", "uuid")),
         "waypoints": _waypoints(found["waypoints"], found["memories"].get("id", "uuid")),
         "users": _selected(_USERS, found["users"]),
         "facts": _selected(_FACTS, found["facts"]),
     }
-    statements = []
-    for what, select in selects.items():
-        view = layout.render(f"{{old_{what}}}")
-        source = layout.render(f"FROM {{old_{what}_table}}") if found[what] else "WHERE false"
-        statements.append(f"DROP VIEW IF EXISTS {view}")
-        statements.append(f"CREATE VIEW {view} AS SELECT {', '.join(select)} {source}")
-    return statements
+    return {
+        what: f"SELECT {', '.join(select)} "
+        + (layout.render(f"FROM {{old_{what}_table}}") if found[what] else "WHERE false")
+        for what, select in listed.items()
+    }
 
 
 def vector_source(columns: Columns) -> str:

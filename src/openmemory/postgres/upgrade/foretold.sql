@@ -1,0 +1,55 @@
+-- Which rows 002 will set aside, or note in the quarantine what of them it cannot keep: counted beforehand by the same
+-- conditions and in the same words. Nothing is changed here.
+
+-- name: waypoints
+SELECT CASE WHEN problem IS NOT NULL THEN problem
+            WHEN turn > 1 THEN 'the same link is there already'
+            ELSE note
+       END AS reason,
+       count(*),
+       count(*) FILTER (WHERE problem IS NULL AND across)
+  FROM (SELECT CASE WHEN s.raw_id IS NULL THEN 'its source is no memory'
+                    WHEN d.raw_id IS NULL THEN 'its target is no memory'
+               END AS problem,
+               CASE WHEN w.weight < 0 OR w.weight > 1
+                    THEN 'its weight is outside [0, 1]; kept as the nearer end'
+                    WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
+                    THEN 'its project is not that of its source; kept without one'
+                    WHEN octet_length(w.user_id) > 128
+                    THEN 'the name of its user is longer than 128 bytes; kept with a digest of it'
+               END AS note,
+               coalesce(s.user_id, '') <> coalesce(d.user_id, '') AS across,
+               row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
+          FROM ({waypoints_rows}) AS w
+          LEFT JOIN ({memories_rows}) AS s
+            ON s.raw_id = w.raw_src_id
+          LEFT JOIN ({memories_rows}) AS d
+            ON d.raw_id = w.raw_dst_id) AS given
+ GROUP BY 1;
+
+-- name: users
+SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
+            ELSE 'its name is longer than 128 bytes; kept with a digest of it'
+       END AS reason,
+       count(*)
+  FROM ({users_rows}) AS u
+ WHERE coalesce(u.user_id, '') = ''
+    OR octet_length(u.user_id) > 128
+ GROUP BY 1;
+
+-- name: facts
+SELECT 'its subject and predicate are longer than 3,000 bytes' AS reason,
+       count(*)
+  FROM ({facts_rows}) AS f
+ WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
+
+-- name: names
+-- Who would become a tenant.
+SELECT DISTINCT n.user_id
+  FROM (SELECT user_id, tenant_id FROM ({users_rows}) AS u
+         UNION ALL
+        SELECT user_id, tenant_id FROM ({memories_rows}) AS m
+         UNION ALL
+        SELECT user_id, tenant_id FROM ({facts_rows}) AS f) AS n
+ WHERE n.user_id <> ''
+   AND coalesce(n.tenant_id, 'default') = 'default';

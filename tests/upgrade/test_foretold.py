@@ -1,0 +1,93 @@
+"""What is said beforehand to be set aside is what is set aside."""
+
+from dataclasses import replace
+
+from psycopg import Connection
+
+from openmemory.postgres.upgrade.foretold import NO_TENANTS, no_tenants
+from openmemory.postgres.upgrade.look import look
+from openmemory.postgres.upgrade.plan import Plan
+from tests.postgres.databases import Place
+from tests.upgrade.test_odd_values import DIMENSION, FACTS, A, B, C, lift, odd, remember
+
+__all__ = ["odd"]
+
+GONE = "dddddddd-0000-4000-8000-000000000000"
+LONG = "n" * 129
+
+
+def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd: Place) -> None:
+    with odd.owner() as connection:
+        fill(connection)
+    found = look(odd.logins.owner, odd.names)
+
+    foretold = found.kept_back(DIMENSION, tenant_from_user=False)
+
+    assert foretold == lift(odd)
+    assert foretold == {
+        "facts: its subject and predicate are longer than 3,000 bytes": 1,
+        "users: has no name": 1,
+        "users: its name is longer than 128 bytes; kept with a digest of it": 1,
+        "vectors: no value": 3,
+        "waypoints: its project is not that of its source; kept without one": 1,
+        "waypoints: its source is no memory": 1,
+        "waypoints: its target is no memory": 1,
+        "waypoints: its weight is outside [0, 1]; kept as the nearer end": 2,
+        "waypoints: the name of its user is longer than 128 bytes; kept with a digest of it": 1,
+        "waypoints: the same link is there already": 1,
+    }
+
+
+def test_users_of_whom_none_can_become_a_tenant_are_counted_beforehand(odd: Place) -> None:
+    with odd.owner() as connection:
+        remember(connection, A, user_id="ada")
+        remember(connection, B, user_id="a,b")
+        remember(connection, C, user_id="a,b")
+        for name in ("a,b", "ben\u200b", LONG, "eve"):
+            connection.execute("INSERT INTO openmemory_users (user_id) VALUES (%s)", [name])
+    count = no_tenants(odd.logins.owner, odd.names)
+
+    set_aside = lift(odd, Plan(DIMENSION, tenant_from_user=True))
+
+    assert count == set_aside[NO_TENANTS] == 3
+
+
+def test_a_value_that_only_the_column_embedding_holds_is_counted_with_its_dimension(odd: Place) -> None:
+    with odd.owner() as connection:
+        remember(connection, A)
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute(f"ALTER TABLE openmemory_vectors ADD embedding vector({DIMENSION})")
+        connection.execute(
+            "INSERT INTO openmemory_vectors (id, sector, dim, embedding) VALUES (%s, 'semantic', 4, '[1,2,3,4]')", [A]
+        )
+    found = look(odd.logins.owner, odd.names)
+
+    assert (found.dimensions, found.set_aside) == ({DIMENSION: 1}, {})
+    assert lift(replace(odd)) == {}
+
+
+def fill(connection: Connection) -> None:
+    """Write a row for each reason, and some that have a place."""
+    connection.execute(FACTS.encode())
+    connection.execute(
+        "ALTER TABLE openmemory_waypoints ADD project_id text, DROP CONSTRAINT openmemory_waypoints_pkey"
+    )
+    for id_ in (A, B, C):
+        remember(connection, id_, user_id="ada")
+    links = [
+        (A, B, "ada", 0.5, None),
+        (A, B, "ben", 0.4, None),
+        (B, A, "ada", -0.1, None),
+        (B, C, "ada", 1.5, "p"),
+        (C, A, "ada", 0.5, "p"),
+        (C, B, LONG, 0.5, None),
+        (GONE, A, "ada", 0.5, None),
+        (A, GONE, "ada", 7.0, None),
+        (A, C, "ada", 1.0, ""),
+    ]
+    query = "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight, project_id) VALUES (%s, %s, %s, %s, %s)"
+    connection.cursor().executemany(query, links)
+    connection.cursor().executemany("INSERT INTO openmemory_users (user_id) VALUES (%s)", [("ada",), ("",), (LONG,)])
+    facts = [("one", "likes"), ("two", "p" * 3_001)]
+    query = "INSERT INTO temporal_facts VALUES (%s, 'ada', %s, 'tea', 1, NULL, 1, 1, NULL)"
+    connection.cursor().executemany(query, facts)
