@@ -238,26 +238,31 @@ def test_an_explanation_has_the_exact_similarity_in_place_of_the_rows_own() -> N
     rows = [Row((1,), 3, session=1, similarity=0.2), Row((0,), 3, session=1, similarity=0.9)]
     question = Question((1,), "x")
 
-    told = ranking.score(columns(rows, 1), question).explain(0, similarity=0.4)
+    told = ranking.score(columns(rows, 1), question).explain(0, similarity=0.4, salience_now=0)
 
     corrected = [replace(rows[0], similarity=0.4), rows[1]]
-    assert told.score == pytest.approx(ranking.score(columns(corrected, 1), question).estimated()[0])
+    assert told.relevance == pytest.approx(ranking.score(columns(corrected, 1), question).estimated()[0])
 
 
 def test_an_explanation_adds_up() -> None:
     rows = [Row((1,), 3, 1, 0.2, speaker=5, marks=HAS_TIME | ENDS_ASKING), Row((2,), 9, 1, 0.9)]
 
     scored = ranking.score(columns(rows, 1), Question((1,), "x", speaker=5, asks_when=True))
-    told = scored.explain(0, similarity=0.3)
+    told = scored.explain(0, similarity=0.3, salience_now=0.5)
 
-    assert told.boosts == pytest.approx({"speaker": 0.06, "when": 0.06, "question": -0.05})
-    assert told.score == pytest.approx(told.lexical + told.dense + told.context_dense + sum(told.boosts.values()))
+    score = told.lexical + told.dense + told.context_dense + 0.06 + 0.06 - 0.05
+    assert told.boosts == pytest.approx({"speaker": 0.06, "when": 0.06, "question": -0.05, "salience": score * 0.015})
+    assert told.relevance == pytest.approx(score * 1.015)
 
 
 def test_the_estimate_follows_the_angle() -> None:
     assert ranking.estimate(np.array([0, 128, 256]), 256).tolist() == pytest.approx([1, 0, -1], abs=1e-6)
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_salience_orders_only_what_is_nearly_equal(score: float, low: float, high: float) -> None:
-    assert ranking.with_prior(score + 0.021, min(low, high)) > ranking.with_prior(score, max(low, high))
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_salience_adds_its_share_of_a_score_above_nothing(similarity: float, salience: float) -> None:
+    scored = ranking.score(columns([Row((), 1, 0, similarity)], 0), None)
+
+    told = scored.explain(0, similarity, salience)
+
+    assert told.relevance == pytest.approx(similarity * (1 + 0.03 * salience) if similarity > 0 else similarity)

@@ -1,6 +1,7 @@
 """A question reads its own tenant's part of the index and nothing else, on a table that nobody analysed."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import numpy as np
@@ -108,6 +109,8 @@ async def test_the_best_are_read_by_their_keys(unanalysed: tuple[Database, Scope
             embedding=np.ones(64, np.float32),
             k=8,
             min_score=None,
+            salience_share=0.03,
+            now=datetime.now(UTC),
         )
 
     scans = [line for line in plan if "openmemory_" in line]

@@ -4,6 +4,8 @@ from datetime import timedelta
 from math import exp
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from openmemory.core.memory import Asked, Change, Memory, Told
 from openmemory.core.scope import Scope
@@ -13,6 +15,7 @@ from openmemory.postgres.database import Database
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import RECALL_BOOST, Recalls
 from tests.factories import NOON, a_scope
+from tests.service import worlds
 from tests.service.conftest import HandClock, Rooms
 
 ABOUT = 1e-9
@@ -156,3 +159,39 @@ async def test_nothing_found_is_nothing_recalled(rooms: Rooms, database: Databas
     recalls.note(scope, [])
 
     assert await recalls.flush() == 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 12), st.booleans())
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_a_smaller_k_returns_the_beginning_of_what_a_larger_one_does(
+    rooms: Rooms, saliences: list[float], k: int, as_text: bool
+) -> None:
+    scope = a_scope()
+    told = [
+        Told(f"the harbour lamp {'burns ' * (place % 3)}{place}", salience=salience)
+        for place, salience in enumerate(saliences)
+    ]
+    await rooms.memories.add_all(scope, told)
+    text, embedding = ("harbour lamp", None) if as_text else (None, worlds.embedding_of(1))
+
+    all_of_them = (await rooms.search.find(scope, Asked(text, embedding, k=12))).matches
+    some = (await rooms.search.find(scope, Asked(text, embedding, k=k))).matches
+
+    scores = [one.score for one in all_of_them]
+    assert scores == sorted(scores, reverse=True)
+    found = [[one.memory.content for one in matches] for matches in (some, all_of_them[:k])]
+    assert found[0] == found[1]
+
+
+async def test_of_memories_that_answer_equally_well_the_more_salient_one_comes_first(
+    rooms: Rooms, scope: Scope
+) -> None:
+    near = worlds.embedding_of(1)
+    told = [Told(f"number {place}", embedding=near, salience=place / 4) for place in range(4)]
+    await rooms.memories.add_all(scope, told)
+
+    found = await rooms.search.find(scope, Asked(None, near, k=1, explain=True, min_score=1 - exp(-1.02 / 0.3)))
+
+    assert [one.memory.content for one in found.matches] == ["number 3"]
+    (explained,) = [one.explanation for one in found.matches if one.explanation]
+    assert explained.boosts == pytest.approx({"salience": 0.0225})

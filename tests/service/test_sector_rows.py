@@ -51,8 +51,8 @@ async def test_memories_with_a_row_for_each_sector_are_found_once_and_as_many_as
     matches = (await rooms.search.find(scope, Asked(None, _near(1.0), k=k, explain=True))).matches
 
     assert [match.memory.content for match in matches] == [f"number {7 - place}" for place in range(min(k, 8))]
-    similarities = [match.explanation.score for match in matches if match.explanation]
-    assert similarities == pytest.approx([0.46 - place / 20 for place in range(len(matches))], abs=1e-3)
+    relevances = [match.explanation.relevance for match in matches if match.explanation]
+    assert relevances == pytest.approx([(0.46 - place / 20) * 1.015 for place in range(len(matches))], abs=1e-3)
 
 
 async def test_a_memory_is_found_by_the_embedding_of_any_of_its_sectors(rooms: Rooms, database: Database) -> None:

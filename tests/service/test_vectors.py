@@ -51,6 +51,11 @@ def _similarity(kept: Embedding, asked: Embedding, distance: Distance) -> float:
     return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
 
 
+def _relevance(similarity: float) -> float:
+    """Return the relevance of a memory of half the salience."""
+    return similarity * 1.015 if similarity > 0 else similarity
+
+
 @pytest.mark.parametrize("distance", DISTANCES)
 @settings(deadline=None, max_examples=12)
 @given(kept=st.lists(worlds.seeds, min_size=1, max_size=40, unique=True), asked=worlds.seeds, scale=st.floats(0.01, 2))
@@ -66,8 +71,8 @@ async def test_the_nearest_are_those_of_comparing_every_vector(
     matches = (await rooms.search.find(scope, Asked(None, question, k=1000, explain=True))).matches
     few = (await rooms.search.find(scope, Asked(None, question, k=3))).matches
 
-    wanted = {text: _similarity(vector, question, distance) for text, vector in vectors.items()}
-    similarities = [match.explanation.score for match in matches if match.explanation]
+    wanted = {text: _relevance(_similarity(vector, question, distance)) for text, vector in vectors.items()}
+    similarities = [match.explanation.relevance for match in matches if match.explanation]
     assert similarities == pytest.approx([wanted[match.memory.content] for match in matches], rel=1e-4, abs=1e-4)
     assert len(matches) == len(vectors)
     positive = [one for one in similarities if one > 0]
@@ -88,7 +93,9 @@ async def test_memories_without_an_embedding_do_not_crowd_out_those_that_have_on
     found = await bring_your_own.search.find(scope, Asked(None, asked, k=3, explain=True))
 
     assert found.matches[0].memory.content == "with"
-    assert found.matches[0].score == pytest.approx(1 - exp(-_similarity(near, asked, "cosine") / 0.3))
+    similarity = _similarity(near, asked, "cosine")
+    relevance = similarity * (1 + 0.03 * found.matches[0].salience)
+    assert found.matches[0].score == pytest.approx(1 - exp(-relevance / 0.3))
     assert [match.score for match in found.matches[1:]] == [0, 0]
 
 

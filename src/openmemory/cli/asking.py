@@ -106,7 +106,7 @@ def _show_match(place: int, match: "Match") -> None:
     if parts := match.explanation:
         boosts = "".join(f" {value:+.2f} {name}" for name, value in parts.boosts.items() if round(value, 2))
         print_indented(
-            f"{parts.score:.2f} = {parts.lexical:.2f} words + {parts.dense:.2f} sense"
+            f"{parts.relevance:.2f} = {parts.lexical:.2f} words + {parts.dense:.2f} sense"
             f" + {parts.context_dense:.2f} context{boosts}",
             style="dim",
         )

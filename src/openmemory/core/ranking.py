@@ -1,6 +1,7 @@
 """How memories rank for a question: one score of named parts, over columns of all the rows it may see.
 
     score = 0.6 lexical + 0.4 dense + boosts
+    relevance = score (1 + 0.03 salience), where the score is above 0
 
 Lexical is BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009) as a
 share of the best possible score of the question, so scores are comparable between questions. Dense is cosine
@@ -33,18 +34,20 @@ _ASKING_MALUS = -0.05
 _DATE_BOOST = 0.1
 _NEAR_DAY_BOOST = 0.05
 _WEEK_AFTER_BOOST = 0.07
-_SALIENCE_PRIOR = 0.02
+
+SALIENCE_SHARE = 0.03
+"""How much of a score above 0 full salience adds: it tips the scale between equals and turns no relevance over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The parts of one memory's score, weighted: `score` is the sum of the others and of `boosts`."""
+    """The parts of one memory's relevance, weighted, which is the sum of the others and of `boosts`."""
 
     lexical: float
     dense: float
     context_dense: float
     boosts: Mapping[str, float]
-    score: float
+    relevance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,14 @@ class Scored:
         """Return every row's score by the similarities that came with the candidates."""
         return self.partial + self.dense_weight * self.similarities
 
-    def explain(self, row: int, similarity: float) -> Explanation:
-        """Return the named parts of one row's score, given its exact similarity."""
+    def explain(self, row: int, similarity: float, salience_now: float) -> Explanation:
+        """Return the named parts of one row's relevance, given its exact similarity and its salience."""
         boosts = {name: float(boost[row]) for name, boost in self.boosts.items()}
         dense = float(self.dense_weight[row]) * similarity
         lexical, context = float(self.lexical[row]), float(self.context_dense[row])
-        return Explanation(lexical, dense, context, boosts, lexical + dense + context + sum(boosts.values()))
+        score = lexical + dense + context + sum(boosts.values())
+        boosts["salience"] = SALIENCE_SHARE * max(score, 0.0) * salience_now
+        return Explanation(lexical, dense, context, boosts, score + boosts["salience"])
 
 
 def score(candidates: Candidates, question: Question | None) -> Scored:
@@ -158,11 +163,6 @@ def best(scored: Scored, count: int) -> Rows:
         rows = np.concatenate((above, _newest(level, scored.occurred_at_s, count - len(above))))
     order = np.lexsort((-rows, -scored.occurred_at_s[rows], -scores[rows]))
     return rows[order[: max(count, 0)]]
-
-
-def with_prior(score: float, salience_now: float) -> float:
-    """Return the number that orders the memories already chosen: presence tips the scale between equals."""
-    return score + _SALIENCE_PRIOR * salience_now
 
 
 def estimate(distances: Integers, bits: int) -> Floats:

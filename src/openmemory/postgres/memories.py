@@ -60,9 +60,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Candidates, of which the `k` best are wanted, none of a score below `min_score`.
+    """Candidates, of which the `k` most relevant at `now` are wanted, none of a relevance below `min_score`.
 
-    `ids`: 16 raw bytes each. The score of one is `partial + weight * similarity` to `embedding`.
+    `ids`: 16 raw bytes each. The score of one is `partial + weight * similarity` to `embedding`; its relevance adds
+    `salience_share` of a score above 0 times the salience.
     """
 
     ids: npt.NDArray[np.void]
@@ -71,6 +72,8 @@ class Wanted:
     embedding: Embedding | None
     k: int
     min_score: float | None
+    salience_share: float
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: f
 
 
 async def nearest(tx: TenantTx, wanted: Wanted) -> list[Near]:
-    """Return the `k` candidates whose `partial + weight * similarity` is highest, best first."""
+    """Return the `k` candidates that are most relevant, best first."""
     call = nearest_call(wanted)
     return await tx.all(call.statement, **call.params)
 
@@ -126,6 +129,8 @@ def nearest_call(wanted: Wanted) -> Call[Near]:
         "embedding": wanted.embedding,
         "k": wanted.k,
         "min_score": wanted.min_score,
+        "salience_share": wanted.salience_share,
+        "now": wanted.now,
     }
     return Call(_NEAREST, params)
 

@@ -54,11 +54,14 @@ SELECT id, fingerprint, primary_sector, sectors
 -- name: nearest
 -- The k best of the rows that ranked best by estimate, now with the exact similarity, best first. An old database has
 -- a row for each sector of a memory: the nearest of them counts. A place is looked up in the array of ids, since a join
--- with the arrays would compare each row with each entry.
+-- with the arrays would compare each row with each entry. Salience adds a share of a score that is above 0, so only those
+-- that it could lift to the k-th are read for it.
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
        m.version, best.similarity, best.place
-  FROM (SELECT id, place, similarity, score
+  FROM (SELECT id, place, similarity, score, score + %(salience_share)s * greatest(score, 0) AS at_most,
+               nth_value(score, %(k)s) OVER (ORDER BY score DESC ROWS BETWEEN UNBOUNDED PRECEDING
+                                                                      AND UNBOUNDED FOLLOWING) AS kth
           FROM (SELECT id, place, similarity,
                        (%(partials)s::float4[])[place] + (%(weights)s::float4[])[place] * coalesce(similarity, 0)
                        AS score
@@ -66,14 +69,17 @@ SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_
                           FROM {vectors} v
                          WHERE v.tenant_id = %(tenant)s
                            AND v.id = ANY (%(ids)s)
-                         GROUP BY v.id) AS found) AS scored
-         WHERE %(min_score)s::float8 IS NULL OR score >= %(min_score)s
-         ORDER BY score DESC, place
-         LIMIT %(k)s) AS best
+                         GROUP BY v.id) AS found) AS scored) AS best
   JOIN {memories} m
     ON m.tenant_id = %(tenant)s
    AND m.id = best.id
- ORDER BY best.score DESC, best.place;
+ CROSS JOIN LATERAL (
+        SELECT best.score + %(salience_share)s * greatest(best.score, 0)
+               * {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) AS relevance) AS with_salience
+ WHERE (best.kth IS NULL OR best.at_most >= best.kth)
+   AND (%(min_score)s::float8 IS NULL OR relevance >= %(min_score)s)
+ ORDER BY relevance DESC, best.place
+ LIMIT %(k)s;
 
 -- name: get
 SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id, session_id, speaker, salience,

@@ -160,7 +160,7 @@ def _parts(value: Explanation | None) -> wire.ScoreParts | None:
         dense=value.dense,
         context_dense=value.context_dense,
         boosts=dict(value.boosts),
-        relevance=value.score,
+        relevance=value.relevance,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -107,12 +108,12 @@ class Search:
         known = self._corpora.known(scope, shared=shared)
         if known is None or not known.steady or not len(known.corpus) or asked.filters.narrow or asked.explain:
             return None
-        scored = await _scored(known.corpus, question, embedding)
+        now, scored = self._clock(), await _scored(known.corpus, question, embedding)
         rows = _best(scored, None, _reranked(asked, question))
-        wanted = _wanted(known.corpus, scored, rows, embedding, asked)
+        wanted = _wanted(known.corpus, scored, rows, embedding, asked, now)
         check = vectors.version_call(scope, self._database.names, shared=shared)
         versions, near = await self._database.at_once(scope, check, memories.nearest_call(wanted))
-        return _Ranked(scored, rows, near) if versions == [known.version] else None
+        return _Ranked(scored, rows, near, now) if versions == [known.version] else None
 
     async def _step_by_step(
         self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
@@ -122,13 +123,14 @@ class Search:
         async with self._database.tenant(scope, read_only=True, planned_once=not asked.filters.narrow) as tx:
             corpus = await self._corpora.of(tx, shared=shared)
             passes = await _passing(tx, corpus, asked.filters) if asked.filters.narrow else None
-            scored = await _scored(corpus, question, embedding)
+            now, scored = self._clock(), await _scored(corpus, question, embedding)
             rows = _best(scored, passes, _reranked(asked, question))
-            near = await memories.nearest(tx, _wanted(corpus, scored, rows, embedding, asked)) if len(rows) else []
+            wanted = _wanted(corpus, scored, rows, embedding, asked, now)
+            near = await memories.nearest(tx, wanted) if len(rows) else []
             if not asked.explain:
-                return _Ranked(scored, rows, near)
+                return _Ranked(scored, rows, near, now)
             plan = await vectors.explain_rows(tx, shared=shared)
-            return _Ranked(scored, rows, near, Trace("tenant_index", len(corpus), len(rows), plan))
+            return _Ranked(scored, rows, near, now, Trace("tenant_index", len(corpus), len(rows), plan))
 
     async def _understood(self, scope: Scope, asked: Asked) -> tuple[Question | None, Embedding | None]:
         if asked.text is None and asked.embedding is None:
@@ -142,24 +144,24 @@ class Search:
             return question, asked.embedding
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
 
-    def _matches(self, ranked: "_Ranked", *, explain: bool) -> list[Match]:
-        now = self._clock()
+    @staticmethod
+    def _matches(ranked: "_Ranked", *, explain: bool) -> list[Match]:
         matches = []
         for found in ranked.near:
-            parts = ranked.scored.explain(int(ranked.rows[found.place - 1]), found.similarity or 0.0)
-            salience = found.salience_now(now)
-            match = Match(found, scale.shown(parts.score), salience, parts if explain else None)
-            matches.append((ranking.with_prior(parts.score, salience), match))
-        return [match for _, match in sorted(matches, key=lambda one: -one[0])]
+            salience = found.salience_now(ranked.now)
+            parts = ranked.scored.explain(int(ranked.rows[found.place - 1]), found.similarity or 0.0, salience)
+            matches.append(Match(found, scale.shown(parts.relevance), salience, parts if explain else None))
+        return sorted(matches, key=lambda match: -match.score)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """All rows' scores, the rows that were scored again, and of these the memories that are nearest."""
+    """All rows' scores, the rows that were scored again, and of these the memories that are most relevant at `now`."""
 
     scored: Scored
     rows: npt.NDArray[np.intp]
     near: list[Near]
+    now: datetime
     trace: Trace | None = None
 
 
@@ -192,7 +194,12 @@ def _best(scored: Scored, passes: npt.NDArray[np.bool_] | None, count: int) -> n
 
 
 def _wanted(
-    corpus: Corpus, scored: Scored, rows: npt.NDArray[np.intp], embedding: Embedding | None, asked: Asked
+    corpus: Corpus,
+    scored: Scored,
+    rows: npt.NDArray[np.intp],
+    embedding: Embedding | None,
+    asked: Asked,
+    now: datetime,
 ) -> memories.Wanted:
     return memories.Wanted(
         corpus.turns.ids[rows],
@@ -201,4 +208,6 @@ def _wanted(
         embedding,
         asked.k,
         scale.least_relevance(asked.min_score),
+        ranking.SALIENCE_SHARE,
+        now,
     )
