@@ -6,6 +6,7 @@ from threading import Event
 import psycopg
 import pytest
 
+from openmemory.postgres.upgrade.locks import the_only_one
 from tests.cli.homes import Home
 from tests.cli.old_owners import words
 from tests.postgres.databases import Place
@@ -104,6 +105,14 @@ def test_a_pool_whose_last_word_was_commit_is_named_and_can_be_passed_over(owner
         assert owner.run("migrate", "--yes", "--ignore-sessions").status == 0
 
 
+def test_another_migrator_at_work_is_told_before_anything_is_looked_at(owner: Home, old: Place) -> None:
+    with old.owner() as other, the_only_one(other):
+        ran = owner.run("migrate", "--dry-run")
+
+    assert ran.status == 1
+    assert "another `openmemory migrate` is at work" in words(ran)
+
+
 def test_rows_that_are_written_meanwhile_are_noticed_whoever_writes_them(owner: Home, old: Place) -> None:
     stop = Event()
 
@@ -112,7 +121,7 @@ def test_rows_that_are_written_meanwhile_are_noticed_whoever_writes_them(owner: 
             with old.owner() as short:
                 short.execute("UPDATE openmemory_users SET reflection_count = reflection_count + 1")
 
-    with ThreadPoolExecutor(1) as threads:
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(application_name="quiet", **old.logins.owner):  # type: ignore[arg-type]
         writing = threads.submit(write)
         ran = owner.run("migrate", "--yes", "--ignore-sessions")
         stop.set()
@@ -120,6 +129,7 @@ def test_rows_that_are_written_meanwhile_are_noticed_whoever_writes_them(owner: 
 
     assert ran.status == 1
     assert "were written while this looked" in words(ran)
+    assert "(quiet," in words(ran)
     with old.owner() as connection:
         assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
 

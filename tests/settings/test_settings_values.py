@@ -125,6 +125,8 @@ def test_no_setting_changes_while_the_server_runs() -> None:
         ("OM_HOST", "http://here", "must be a host name or an IP address"),
         ("OM_DEFAULT_TENANT_ID", "x" * 129, "is 129 bytes long; at most 128"),
         ("OM_TENANT", "a\nb", "has a control character"),
+        ("OM_TENANT", "a,b", "has a comma"),
+        ("OM_DEFAULT_TENANT_ID", " a", "begins or ends with white space"),
         ("OM_TENANT_HEADER", "x tenant", "is not the name of a header"),
         ("OM_TENANT_HEADER", "Authorization", "has another meaning already"),
         ("OM_CORS_ORIGINS", "https://a.example,b", "has a part that is no origin"),

@@ -1,7 +1,5 @@
 """What is said beforehand to be set aside is what is set aside."""
 
-from dataclasses import replace
-
 from psycopg import Connection
 
 from openmemory.postgres.upgrade.foretold import NO_TENANTS, no_tenants
@@ -27,13 +25,13 @@ def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd:
     assert foretold == {
         "facts: its subject and predicate are longer than 3,000 bytes": 1,
         "users: has no name": 1,
-        "users: its name is longer than 128 bytes; kept with a digest of it": 1,
+        "users: its name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
         "vectors: no value": 3,
         "waypoints: its project is not that of its source; kept without one": 1,
         "waypoints: its source is no memory": 1,
         "waypoints: its target is no memory": 1,
         "waypoints: its weight is outside [0, 1]; kept as the nearer end": 2,
-        "waypoints: the name of its user is longer than 128 bytes; kept with a digest of it": 1,
+        "waypoints: its user's name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
         "waypoints: the same link is there already": 1,
     }
 
@@ -63,7 +61,23 @@ def test_a_value_that_only_the_column_embedding_holds_is_counted_with_its_dimens
     found = look(odd.logins.owner, odd.names)
 
     assert (found.dimensions, found.set_aside) == ({DIMENSION: 1}, {})
-    assert lift(replace(odd)) == {}
+    assert lift(odd) == {}
+
+
+def test_the_dimension_is_that_of_the_values_that_are_read_wherever_they_are(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("ALTER TABLE openmemory_vectors ADD embedding vector, ALTER dim DROP NOT NULL")
+        query = "INSERT INTO openmemory_vectors (id, sector, v, dim, embedding) VALUES (%s, 'semantic', %s, 99, %s)"
+        for id_, value, embedding in ((A, None, "[1,2,3]"), (B, None, "[4,5,6]"), (C, bytes(range(16)), "[7,8,9]")):
+            remember(connection, id_)
+            connection.execute(query, [id_, value, embedding])
+    found = look(odd.logins.owner, odd.names)
+
+    foretold = found.kept_back(found.dimension, tenant_from_user=False)
+
+    assert (found.dimensions, found.dimension) == ({3: 2, 4: 1}, 3)
+    assert sum(foretold.values()) == sum(lift(odd, Plan(3)).values()) == 1
 
 
 def fill(connection: Connection) -> None:

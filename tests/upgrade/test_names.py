@@ -67,8 +67,8 @@ def test_a_name_that_no_index_could_hold_is_kept_by_a_digest_and_the_rows_of_its
     assert len(kept.encode()) <= 128
     assert kept.startswith("Ada Ada ")
     assert {reason: count for reason, count in aside.items() if not reason.startswith("vectors")} == {
-        "users: its name is longer than 128 bytes; kept with a digest of it": 1,
-        "waypoints: the name of its user is longer than 128 bytes; kept with a digest of it": 1,
+        "users: its name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
+        "waypoints: its user's name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
         **({"users: its name may not be a tenant's; kept with the rows of no user": 1} if from_users else {}),
     }
 

@@ -1,5 +1,6 @@
 """Everything that was seen in the wild: kept, with the old value beside it where ours must be tighter."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,9 @@ def memory(connection: Connection, id_: str, columns: str) -> tuple[Any, ...]:
         ("meta", "{broken", "metadata - 'openmemory_old'", {}),
         ("meta", '"a string"', "metadata - 'openmemory_old'", {}),
         ("meta", '{"nul": "\\u0000"}', "metadata - 'openmemory_old'", {}),
+        ("meta", '{"a": 1, "a": 2}', "metadata - 'openmemory_old'", {"a": 2}),
+        ("meta", '{"a": {"b": 1, "b" : 2}}', "metadata - 'openmemory_old'", {"a": {"b": 2}}),
+        ("user_id", "Ada\u0007\n", "user_id", "Ada~" + hashlib.md5(b"Ada\x07\n", usedforsecurity=False).hexdigest()),
         ("created_at", 9_000_000_000_000_000_000, "extract(epoch FROM created_at)::float8", 1_700_000_000.002),
         ("feedback_score", 0.75, "salience", 0.5),
     ],
@@ -96,6 +100,7 @@ def test_a_value_that_does_not_fit_is_kept_in_the_metadata(
         ("tags", '["a", "", "\u202e"]', "tags", ["a", "", "\u202e"]),
         ("meta", None, "metadata", {}),
         ("meta", "", "metadata", {}),
+        ("meta", '{ "say \\":\\u00e9": [1e2, {"x":":"}] }', "metadata", {'say ":é': [100, {"x": ":"}]}),
         ("content", CONTROLS, "content", CONTROLS),
         ("salience", 1.0, "salience", 1.0),
         ("user_id", "", "user_id", None),

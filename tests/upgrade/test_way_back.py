@@ -7,6 +7,7 @@ import pytest
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.upgrade.plan import STEPS, Plan
+from openmemory.postgres.upgrade.standing import repaired
 from openmemory.postgres.upgrade.steps import state, upgrade
 from openmemory.postgres.upgrade.way_back import down, drop_bytea
 from tests.postgres.databases import Place
@@ -37,6 +38,8 @@ def test_the_old_database_comes_back_as_it_was_from_every_step(old: Place, step:
         down(old.logins.owner, old.names)
         assert catalogue(connection, old.names) == catalogued
         assert connection.execute("SELECT nspname FROM pg_namespace WHERE nspname ~ '^openmemory_'").fetchall() == []
+        granted = "SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE a.grantee = to_regrole(%s)"
+        assert connection.execute(granted, [old.names.app_role]).fetchall() == []
     assert contents(old) == before
     assert state(old.logins.owner, old.names) == {}
 
@@ -51,6 +54,10 @@ def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path
 @pytest.mark.parametrize(
     ("change", "what"),
     [
+        (
+            "INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('default', 'x')",
+            "upgrade: 1 users added. Nothing",
+        ),
         ("DELETE FROM openmemory_memories WHERE content = 'true'", "memories deleted"),
         ("UPDATE openmemory_memories SET updated_at = now(), content = 'new'", "568 memories changed"),
         ("UPDATE openmemory_memories SET content = 'new' WHERE content = 'true'", "memories changed"),
@@ -61,7 +68,11 @@ def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path
         ("UPDATE openmemory_memories SET tags = '{new}'", "568 memories changed"),
         ("UPDATE openmemory_memories SET metadata = metadata || '{\"new\": 1}'", "568 memories changed"),
         ("DELETE FROM openmemory_users", "9 users deleted"),
-        ("INSERT INTO openmemory_tenants (tenant_id) VALUES ('new')", "1 tenants added"),
+        (
+            "INSERT INTO openmemory_tenants (tenant_id) VALUES ('new');"
+            " INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('new', 'ada')",
+            "1 tenants added",
+        ),
         ("UPDATE openmemory_tenants SET status = 'suspended'", "1 tenants suspended or deleted"),
     ],
 )
@@ -72,6 +83,26 @@ def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, w
         with pytest.raises(ConfigurationError, match=what):
             down(old.logins.owner, old.names)
     assert state(old.logins.owner, old.names)["step"] == "done"
+
+
+def test_vectors_that_were_repaired_since_are_counted(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_vectors SET v = NULL WHERE sector = 'semantic'")
+        upgrade(old.logins.owner, old.names, Plan(1536))
+        assert repaired(old.logins.owner, old.names) == 0
+        made = connection.execute("UPDATE openmemory_vector_quarantine SET repaired_at = now()").rowcount
+
+    assert repaired(old.logins.owner, old.names) == made > 0
+
+
+def test_a_tenant_that_only_asked_is_no_loss(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    with old.owner() as connection:
+        connection.execute("INSERT INTO openmemory_tenants (tenant_id) VALUES ('passer-by')")
+
+    down(old.logins.owner, old.names)
+
+    assert state(old.logins.owner, old.names) == {}
 
 
 def test_old_times_that_lie_ahead_and_values_that_were_too_large_come_back_as_they_were(old: Place) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings, tenant_of
 
 if TYPE_CHECKING:
     from openmemory.adapters.embedders import Embedder
@@ -30,7 +30,7 @@ def imports() -> None:
 def import_sqlite(
     context: typer.Context,
     file: FileArgument,
-    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Tenant to bring it to.")],
+    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", callback=tenant_of, help="Tenant to bring it to.")],
     embedding_model: Annotated[
         str | None,
         typer.Option(
@@ -48,9 +48,7 @@ def import_sqlite(
     from openmemory import app
     from openmemory.adapters.sqlite import open_file
     from openmemory.cli.printing import agree, print_facts, print_json, progress
-    from openmemory.cli.upgrade.options import tenant_of
 
-    tenant_of(tenant)
     old = open_file(file)
     settings = read_settings(context, config)
     embedder = app.create_embedder(settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmemory.core.scope import Scope, name_problem
+from openmemory.core.scope import Scope, name_problem, tenant_problem
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ class Given:
     """What stood before the name of the command."""
 
     config: Path | None
+
+
+def tenant_of(value: str | None) -> str | None:
+    """Return a tenant's name; raises typer.BadParameter for one that no request could give."""
+    if value is not None and (problem := tenant_problem(value)):
+        raise typer.BadParameter(f"{problem}; choose another name")
+    return value
 
 
 def _name(value: str | None) -> str | None:
@@ -57,7 +64,7 @@ ConfigOption = Annotated[
 TenantOption = Annotated[
     str | None,
     typer.Option(
-        "--tenant", metavar="NAME", callback=_name, help="Tenant to work in (OM_TENANT, else OM_DEFAULT_TENANT_ID)."
+        "--tenant", metavar="NAME", callback=tenant_of, help="Tenant to work in (OM_TENANT, else OM_DEFAULT_TENANT_ID)."
     ),
 ]
 UserOption = Annotated[

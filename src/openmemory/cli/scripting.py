@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from openmemory.cli.naming import index_choice, names_of
-from openmemory.cli.options import ConfigOption, read_settings
+from openmemory.cli.options import ConfigOption, read_settings, tenant_of
+from openmemory.cli.upgrade.options import DIMENSION_MAX, step_of, tenant_from_of
 
 _ROWS_A_BATCH = 10_000
 
@@ -13,12 +14,16 @@ _ROWS_A_BATCH = 10_000
 def sql(
     context: typer.Context,
     step: Annotated[str, typer.Argument(metavar="STEP", help="Its number, 1 to 5, or its name.")],
-    tenant: Annotated[str, typer.Option("--tenant", metavar="NAME", help="Tenant of the old rows.")] = "default",
+    tenant: Annotated[
+        str, typer.Option("--tenant", metavar="NAME", callback=tenant_of, help="Tenant of the old rows.")
+    ] = "default",
     tenant_from: Annotated[
-        str | None, typer.Option("--tenant-from", metavar="user_id", help="Make each old user a tenant.")
+        str | None,
+        typer.Option("--tenant-from", metavar="user_id", callback=tenant_from_of, help="Make each old user a tenant."),
     ] = None,
     dim: Annotated[
-        int | None, typer.Option("--dim", min=1, max=8192, help="Dimensions; the most frequent ones if absent.")
+        int | None,
+        typer.Option("--dim", min=1, max=DIMENSION_MAX, help="Dimensions; the most frequent ones if absent."),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows a transaction.")] = _ROWS_A_BATCH,
     config: ConfigOption = None,
@@ -27,19 +32,18 @@ def sql(
     from dataclasses import replace
 
     from openmemory import app
-    from openmemory.cli.upgrade.options import step_of, tenant_from_of, tenant_of
     from openmemory.postgres.upgrade.look import look
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.postgres.upgrade.script import script
 
-    chosen, owner = step_of(step), tenant_of(tenant)
+    chosen = step_of(step)
     settings = read_settings(context, config)
     names = names_of(settings)
     with app.reached(settings) as logins:
         plan = Plan(
             dimension=dim or look(logins.owner, names).dimension,
-            tenant=owner or "default",
-            tenant_from_user=tenant_from_of(tenant_from) is not None,
+            tenant=tenant,
+            tenant_from_user=tenant_from is not None,
             batch_size=batch_size,
         )
         text = script(

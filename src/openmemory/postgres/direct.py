@@ -8,7 +8,7 @@ import psycopg
 from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.failures import first_line
+from openmemory.postgres.failures import first_line, is_cut
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -19,13 +19,21 @@ _TURN = 7_234_190_855_120_551_002
 
 @contextmanager
 def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
-    """Open one connection in autocommit mode; raises DatabaseUnavailable, without the password."""
+    """Open one connection in autocommit mode.
+
+    Raises DatabaseUnavailable, without the password, where there is none to be had and where it is lost.
+    """
     try:
         connection = psycopg.connect(autocommit=True, **conninfo)  # type: ignore[arg-type]  # libpq's keywords are text
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
-    with connection:
-        yield connection
+    try:
+        with connection:
+            yield connection
+    except psycopg.Error as error:
+        if not is_cut(error):
+            raise
+        raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}") from error
 
 
 @contextmanager

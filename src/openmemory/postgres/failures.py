@@ -9,6 +9,8 @@ from psycopg_pool import PoolTimeout
 
 from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Unprocessable
 
+_CUT = ("08", "57P")
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -32,6 +34,13 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable("PostgreSQL does not answer") from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(error)}") from error
+
+
+def is_cut(error: psycopg.Error) -> bool:
+    """Return whether the session is gone; a refusal has a SQLSTATE of another class."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_CUT)
 
 
 def first_line(error: Exception) -> str:

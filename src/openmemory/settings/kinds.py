@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, SecretStr
 from pydantic_core import PydanticCustomError
 
-from openmemory.core.scope import NAME_MAX_BYTES, name_problem
+from openmemory.core.scope import NAME_MAX_BYTES, tenant_problem
 from openmemory.settings.masking import KEYWORDS, mask_dsn
 
 
@@ -85,8 +85,8 @@ def _text(value: str) -> str:
     return value
 
 
-def _name(value: str) -> str:
-    if problem := name_problem(value):
+def _tenant(value: str) -> str:
+    if problem := tenant_problem(value):
         raise ValueError(problem)
     return value
 
@@ -203,7 +203,11 @@ def _folder(value: Path) -> Path:
 
 
 Text = Annotated[str, AfterValidator(_text), Allowed("text without control characters")]
-Name = Annotated[str, AfterValidator(_name), Allowed(f"1 to {NAME_MAX_BYTES} bytes without control characters")]
+TenantName = Annotated[
+    str,
+    AfterValidator(_tenant),
+    Allowed(f"1 to {NAME_MAX_BYTES} bytes without commas, invisible characters and blanks at the ends"),
+]
 Host = Annotated[str, AfterValidator(_host), Allowed("a host name or an IP address")]
 DatabaseHost = Annotated[
     Text, AfterValidator(_database_host), Allowed("a host name, an IP address or the folder of a socket")

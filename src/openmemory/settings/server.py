@@ -9,11 +9,11 @@ from openmemory.settings.kinds import (
     Header,
     Host,
     Key,
-    Name,
     Origins,
     Password,
     Section,
     Size,
+    TenantName,
     Text,
     Unset,
     Url,
@@ -66,7 +66,7 @@ class AccessSettings(Section):
         description="Whether requests may name a tenant. If `false`, all belong to `OM_DEFAULT_TENANT_ID` and naming"
         " another is 403.",
     )
-    default_tenant_id: Name = Field(
+    default_tenant_id: TenantName = Field(
         "default",
         validation_alias="OM_DEFAULT_TENANT_ID",
         description="Tenant of a request that names none.",
@@ -76,7 +76,7 @@ class AccessSettings(Section):
         validation_alias="OM_AUTO_CREATE_TENANTS",
         description="Whether a tenant that is named for the first time is created.",
     )
-    tenant: Name | None = Field(
+    tenant: TenantName | None = Field(
         None,
         validation_alias="OM_TENANT",
         description="Tenant that the owner of the process works in, on the command line and in MCP over stdio, unless"

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from openmemory.cli.naming import index_choice
-from openmemory.cli.printing import agree, console, print_json, progress, safe, size
+from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, warn
 from openmemory.cli.upgrade import backups, models, obstacles, sessions
 from openmemory.cli.upgrade.wanted import Old, Wanted
 from openmemory.errors import ConfigurationError
@@ -23,7 +23,9 @@ def run(old: Old, wanted: Wanted) -> None:
     from openmemory.cli.finding import print_found
     from openmemory.postgres import shared_indexes
     from openmemory.postgres.upgrade.look import look
+    from openmemory.postgres.upgrade.standing import refuse_beside
 
+    refuse_beside(old.logins.owner, old.names)
     with progress("looking at the database"):
         begun_s = monotonic()
         found = look(old.logins.owner, old.names)
@@ -52,12 +54,15 @@ def run(old: Old, wanted: Wanted) -> None:
 
 def go_back(old: Old, wanted: Wanted) -> None:
     """Go back to the old tables, after a question."""
+    from openmemory.postgres.upgrade.standing import repaired
     from openmemory.postgres.upgrade.way_back import down, embedded_since
 
     _refuse_without_upgrade(old, "--down")
     sessions.refuse_servers(old, wanted.ignore_sessions)
     model = embedded_since(old.logins.owner, _own_names(old))
+    again = repaired(old.logins.owner, old.names)
     also = f" So are the vectors of {safe(model)}, which `openmemory reembed` made since." if model else ""
+    also += f" So is what `openmemory reembed --quarantined` repaired: {count_of(again, 'vector')}." if again else ""
     agree(
         "The old tables come back as they were and the new ones are dropped; it is refused where something newer would"
         f" be lost.{also} Go back?",
@@ -185,8 +190,12 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
 
     names = replace(old.names, dimension=plan.dimension)
     index, login = index_choice(old.settings), old.logins.server_user
-    with bar(stderr=wanted.as_json) as show:
-        report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
+    try:
+        with bar(stderr=wanted.as_json) as show:
+            report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
+    except KeyboardInterrupt:
+        warn("stopped; what was done is recorded, and `openmemory migrate` goes on from there")
+        raise
     if wanted.as_json:
         document = _document(found, plan, names.vector_type) if found else None
         print_json({"found": document, "report": asdict(report)})

@@ -5,17 +5,11 @@ from typing import Annotated
 
 import typer
 
+from openmemory.cli.options import tenant_of
 from openmemory.cli.upgrade.models import model_of
-from openmemory.core.scope import name_problem
 
-_DIMENSION_MAX = 16_000
-
-
-def tenant_of(value: str | None) -> str | None:
-    """Return a tenant's name; raises typer.BadParameter for what is none."""
-    if value is not None and (problem := name_problem(value)):
-        raise typer.BadParameter(f"{problem}; choose another name")
-    return value
+DIMENSION_MAX = 16_000
+"""What pgvector's vectors hold."""
 
 
 def tenant_from_of(value: str | None) -> str | None:
@@ -72,7 +66,7 @@ DimensionOption = Annotated[
     typer.Option(
         "--dim",
         min=1,
-        max=_DIMENSION_MAX,
+        max=DIMENSION_MAX,
         rich_help_panel=_OLD,
         help="Dimensions of the new vectors; the most frequent ones if absent. Others are set aside.",
     ),

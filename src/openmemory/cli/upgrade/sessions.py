@@ -44,13 +44,17 @@ def refuse_writes(owner: Mapping[str, str], names: "Names", found: "Found", begu
 
     Waits for what sessions of others may still have to tell.
     """
+    from openmemory.cli.finding import told
     from openmemory.postgres.upgrade.look import written
+    from openmemory.postgres.upgrade.standing import refuse_beside
 
     if found.others:
         sleep(max(0.0, begun_s + _WATCHED_S - monotonic()))
     more = written(owner, names) - found.written
     if more > 0:
+        refuse_beside(owner, names)
+        who = f", by one of: {told(found.others)}" if found.others else ""
         raise ConfigurationError(
-            f"{more:,} rows of the old tables were written while this looked at them. Nothing was changed. Stop the old"
-            " server, and run this again"
+            f"{more:,} rows of the old tables were written while this looked at them{who}. Nothing was changed. Stop"
+            " the old server, and run this again"
         )

@@ -26,11 +26,19 @@ CREATE OR REPLACE FUNCTION {staging}.fits_as_tenant(name text) RETURNS boolean
                     AND name !~ '[\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]'
                     AND name !~ '[\U000e0001\U000e0020-\U000e007f]', false);
 
--- The name of a user or project: null for an empty one, and one that no index could hold by its beginning and its
--- digest, the same in every table.
+-- The name of a user or project: null for an empty one, and one that no index could hold or no request could name by its
+-- beginning and its digest, the same in every table.
 CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN octet_length(old) > 128 THEN left(old, 23) || '~' || md5(old) ELSE nullif(old, '') END;
+    RETURN CASE WHEN octet_length(old) > 128 OR old ~ '[\u0001-\u001f\u007f-\u009f]'
+                THEN left(regexp_replace(old, '[\u0001-\u001f\u007f-\u009f]', '', 'g'), 23) || '~' || md5(old)
+                ELSE nullif(old, '')
+           END;
+
+-- Whether a JSON text has keys that jsonb lacks, since it keeps the last of equal ones; told by the colons after quotes.
+CREATE OR REPLACE FUNCTION {staging}.loses_keys(old text, new jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN old NOT IN ('', '{}') AND regexp_count(old, '"\s*:') <> regexp_count(new::text, '"\s*:');
 
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
@@ -141,7 +149,9 @@ BEGIN
                    'project_id', CASE WHEN {staging}.as_name(m.project_id) <> m.project_id THEN m.project_id END,
                    'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
                    'tags', CASE WHEN m.tags <> '' AND NOT {staging}.are_tags(k.tags) THEN m.tags END,
-                   'meta', CASE WHEN m.meta <> '' AND jsonb_typeof(k.meta) IS DISTINCT FROM 'object' THEN m.meta END,
+                   'meta', CASE WHEN m.meta <> ''
+                                     AND (jsonb_typeof(k.meta) IS DISTINCT FROM 'object'
+                                          OR {staging}.loses_keys(m.meta, k.meta)) THEN m.meta END,
                    'salience', CASE WHEN m.salience <> {staging}.as_share(m.salience, -1) THEN m.salience END,
                    'decay_lambda', CASE WHEN m.decay_lambda <> k.decay_rate THEN m.decay_lambda END,
                    'version', CASE WHEN m.version < 1 THEN m.version END,
@@ -196,7 +206,7 @@ BEGIN
      WHERE coalesce(u.user_id, '') = ''
      UNION ALL
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
-           'its name is longer than 128 bytes; kept with a digest of it', to_jsonb(u) - 'place'
+           'its name is longer than 128 bytes or has control characters; kept with a digest of it', to_jsonb(u) - 'place'
       FROM {old_users} u
      WHERE {staging}.as_name(u.user_id) <> u.user_id;
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
@@ -262,7 +272,7 @@ BEGIN
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
                     WHEN {staging}.as_name(w.user_id) <> w.user_id
-                    THEN 'the name of its user is longer than 128 bytes; kept with a digest of it'
+                    THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                END AS note,
                row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
@@ -334,8 +344,9 @@ BEGIN
                                       THEN n.valid_from END,
                    'valid_to', CASE WHEN n.valid IS DISTINCT FROM n.told THEN n.valid_to END,
                    'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
-                   'metadata', CASE WHEN n.metadata <> '' AND jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
-                                    THEN n.metadata END)),
+                   'metadata', CASE WHEN n.metadata <> ''
+                                         AND (jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
+                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END)),
            n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
       FROM (SELECT o.*,
                    CASE WHEN o.ends >= o.begins OR o.valid_to IS NULL

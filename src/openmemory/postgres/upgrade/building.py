@@ -8,6 +8,7 @@ from threading import Event, Thread
 import psycopg
 from psycopg import Connection
 
+from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.direct import connected
 from openmemory.postgres.shared_indexes import IndexChoice, give_memory, statements
 from openmemory.postgres.upgrade import record
@@ -92,7 +93,7 @@ def _watched(
                 while not over.wait(_LOOK_EVERY_S):
                     for phase, done, total in watcher.execute(_PROGRESS, [pid]):
                         on_progress(Progress(begun.step, f"{begun.doing}: {phase}", int(done or 0), int(total or 0)))
-        except psycopg.Error:
+        except (psycopg.Error, DatabaseUnavailable):
             return  # the builder says what is wrong with the server
 
     watching = Thread(target=look, name="index-progress", daemon=True)

@@ -4,6 +4,16 @@
 DROP SCHEMA IF EXISTS {staging} CASCADE;
 DROP TYPE IF EXISTS {lifted_textrange};
 
+-- name: revoke
+-- The tenants' role has nothing left to do in the schema.
+DO $body$
+BEGIN
+    IF to_regrole({app_role_text}) IS NOT NULL THEN
+        REVOKE USAGE ON SCHEMA {final} FROM {app_role};
+    END IF;
+END
+$body$;
+
 -- name: forget
 DROP TABLE IF EXISTS {vector_quarantine}, {row_quarantine}, {upgrade};
 
@@ -43,14 +53,15 @@ SELECT what, count
                    count(*) FILTER (WHERE o.id IS NULL),
                    {rows_memories} - count(o.id),
                    count(*) FILTER (
-                       WHERE m.content IS DISTINCT FROM o.content
-                          OR m.version <> o.version
-                          OR m.updated_at <> o.updated_at
-                          OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
-                          OR m.metadata - 'openmemory_old'
-                             <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
-                                     THEN {staging}.as_json(o.meta) - 'openmemory_old'
-                                     ELSE '{}' END)]) AS count
+                       WHERE o.id IS NOT NULL
+                         AND (m.content <> o.content
+                              OR m.version <> o.version
+                              OR m.updated_at <> o.updated_at
+                              OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
+                              OR m.metadata - 'openmemory_old'
+                                 <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
+                                         THEN {staging}.as_json(o.meta) - 'openmemory_old'
+                                         ELSE '{}' END))]) AS count
           FROM {memories} m
           LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, content, tags,
                             meta, greatest(1, coalesce(version, 1)) AS version,
@@ -66,8 +77,9 @@ SELECT what, count
                    count(*) FILTER (WHERE o.user_id IS NULL),
                    {rows_users} - count(o.user_id),
                    count(*) FILTER (
-                       WHERE n.summary IS DISTINCT FROM o.summary
-                          OR n.reflection_count <> o.reflection_count)])
+                       WHERE o.user_id IS NOT NULL
+                         AND (n.summary IS DISTINCT FROM o.summary
+                              OR n.reflection_count <> o.reflection_count))])
           FROM {users} n
           LEFT JOIN (SELECT tenant_id, user_id, max(summary) AS summary, max(reflection_count) AS reflection_count
                        FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_name(user_id) AS user_id, summary,
@@ -127,9 +139,10 @@ SELECT what, count
                    count(*) FILTER (WHERE o.id IS NULL),
                    {rows_temporal_facts} - count(o.id),
                    count(*) FILTER (
-                       WHERE (n.subject, n.predicate, n.object) IS DISTINCT FROM (o.subject, o.predicate, o.object)
-                          OR n.confidence <> {staging}.as_share(o.confidence, 1)
-                          OR n.last_updated <> {staging}.as_instant(o.last_updated))])
+                       WHERE o.id IS NOT NULL
+                         AND ((n.subject, n.predicate, n.object) <> (o.subject, o.predicate, o.object)
+                              OR n.confidence <> {staging}.as_share(o.confidence, 1)
+                              OR n.last_updated <> {staging}.as_instant(o.last_updated)))])
           FROM {temporal_facts} n
           LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, subject,
                             predicate, object, confidence, last_updated

@@ -15,8 +15,8 @@ SELECT CASE WHEN problem IS NOT NULL THEN problem
                     THEN 'its weight is outside [0, 1]; kept as the nearer end'
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
-                    WHEN octet_length(w.user_id) > 128
-                    THEN 'the name of its user is longer than 128 bytes; kept with a digest of it'
+                    WHEN octet_length(w.user_id) > 128 OR w.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
+                    THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                END AS note,
                coalesce(s.user_id, '') <> coalesce(d.user_id, '') AS across,
                row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
@@ -29,12 +29,13 @@ SELECT CASE WHEN problem IS NOT NULL THEN problem
 
 -- name: users
 SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
-            ELSE 'its name is longer than 128 bytes; kept with a digest of it'
+            ELSE 'its name is longer than 128 bytes or has control characters; kept with a digest of it'
        END AS reason,
        count(*)
   FROM ({users_rows}) AS u
  WHERE coalesce(u.user_id, '') = ''
     OR octet_length(u.user_id) > 128
+    OR u.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
  GROUP BY 1;
 
 -- name: facts

@@ -81,7 +81,7 @@ class Found:
     writers: tuple[Session, ...]
     hidden_sessions: int
     """Other sessions whose statements this login may not see."""
-    others: int
+    others: tuple[Session, ...]
     """Other clients' sessions, whatever they do."""
     written: int
     """How many rows of the old tables were ever written, by PostgreSQL's statistics."""

@@ -93,6 +93,7 @@ class Layout:
             "embedding_model": _literal(self.plan.embedding_model),
             "memories_text": _literal(self.names.memories),
             "vectors_text": _literal(self.names.vectors),
+            "app_role_text": _literal(self.names.render("{app_role}")),
             "lock_timeout": _literal(LOCK_TIMEOUT),
             "lock": str(MIGRATE_LOCK),
             "batch_size": str(self.plan.batch_size),

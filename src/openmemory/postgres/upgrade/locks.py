@@ -20,6 +20,7 @@ PATIENT: LiteralString = (
 )
 # A policy on an old table would hide rows from its owner: an error, not fewer rows.
 EVERY_ROW: LiteralString = "SET row_security = off"
+ANOTHER = "another `openmemory {}` is at work on this database; let it finish, or stop it and run this again"
 # An import runs steps of an upgrade inside its own lock.
 _LOCKS = {"migrate": MIGRATE_LOCK, "import": 7_234_190_855_120_551_005}
 
@@ -30,9 +31,7 @@ def the_only_one(connection: Connection, command: str = "migrate") -> Iterator[N
     lock = _LOCKS[command]
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock]).fetchone()
     if row != (True,):
-        raise ConfigurationError(
-            f"another `openmemory {command}` is at work on this database; let it finish, or stop it and run this again"
-        )
+        raise ConfigurationError(ANOTHER.format(command))
     try:
         yield
     finally:

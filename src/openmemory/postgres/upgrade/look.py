@@ -13,7 +13,7 @@ from openmemory.postgres.upgrade.foretold import rows_set_aside
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
-from openmemory.postgres.upgrade.questions import Questions, as_int
+from openmemory.postgres.upgrade.questions import Questions, as_int, session
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 
@@ -96,7 +96,7 @@ class _Look(Questions):
             upgrade=upgrade,
             writers=self._writers(),
             hidden_sessions=as_int(self.rows("hidden")[0][0]),
-            others=as_int(self.rows("others")[0][0]),
+            others=tuple(map(session, self.rows("others"))),
             written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
             lookalikes=self._lookalikes(),
@@ -157,10 +157,9 @@ class _Look(Questions):
         if kind == "bytea":
             return f"octet_length(v.{name})"
         fixed = re.search(r"\((\d+)\)", kind)
-        size = fixed[1] if fixed else "v.dim" if "dim" in self.columns["vectors"] else None
-        if size is None:
+        if fixed is None:
             return f"(array_length(v.{name}::real[], 1) * 4)"
-        return f"(CASE WHEN v.{name} IS NOT NULL THEN {size} * 4 END)"
+        return f"(CASE WHEN v.{name} IS NOT NULL THEN {fixed[1]} * 4 END)"
 
     def _not_finite(self, dimension: int, count: int) -> tuple[dict[str, int], bool]:
         if sources.vector_source(self.columns["vectors"]) != "bytes":
@@ -208,10 +207,7 @@ class _Look(Questions):
             r"|alter\s+table(\s+if\s+exists)?(\s+only)?"
         )
         writes = rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
-        found = self.rows("writers", writes=Layout.literal(writes))
-        return tuple(
-            Session(as_int(pid), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in found
-        )
+        return tuple(map(session, self.rows("writers", writes=Layout.literal(writes))))
 
 
 _TITLES = {"facts": "temporal_facts"}

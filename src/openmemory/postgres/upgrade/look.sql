@@ -90,11 +90,27 @@ SELECT count(*)
 
 -- name: others
 -- Other clients' sessions, whatever they do.
-SELECT count(*)
+SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), ''), coalesce(usename, ''), coalesce(state, '')
   FROM pg_stat_activity
  WHERE datname = current_database()
    AND usesysid IS NOT NULL
-   AND pid <> pg_backend_pid();
+   AND pid <> pg_backend_pid()
+ ORDER BY pid;
+
+-- name: at_work
+-- Whether another migrator, or a step in psql, holds the upgrade's lock.
+SELECT EXISTS (SELECT
+                 FROM pg_locks
+                WHERE locktype = 'advisory'
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND granted
+                  AND (classid::bigint << 32 | objid::bigint) = {lock});
+
+-- name: repaired
+-- Vectors that were set aside and made anew since.
+SELECT count(*)
+  FROM {vector_quarantine}
+ WHERE repaired_at IS NOT NULL;
 
 -- name: written
 -- How many rows of the old tables were ever inserted, updated or deleted; a session tells within a second or so.

@@ -3,6 +3,7 @@
 from psycopg import Connection
 
 from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
 
@@ -20,6 +21,12 @@ class Questions:
         """Return the rows of a block of look.sql, none where it returns nothing."""
         done = self.connection.execute(self.layout.render(blocks("upgrade/look")[block], more).encode())
         return done.fetchall() if done.description else []
+
+
+def session(row: tuple[object, ...]) -> Session:
+    """Return the session of a row that tells its pid, application, address, user and state."""
+    pid, *told = row
+    return Session(as_int(pid), *map(str, told))
 
 
 def as_int(value: object) -> int:

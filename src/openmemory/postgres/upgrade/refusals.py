@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import roles
 from openmemory.postgres.direct import connected
-from openmemory.postgres.failures import first_line
+from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, blocks, statement
 from openmemory.postgres.upgrade.layout import Layout
@@ -24,7 +24,6 @@ _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
     errors.DependentObjectsStillExist: "Something else stands on it: drop that first, or make it anew on other tables",
 }
-_CUT = ("08", "57P")
 _VERSIONS = statement("roles.versions", roles.Versions)
 _TABLES: LiteralString = (
     "SELECT array_agg(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -86,17 +85,13 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
         raise ConfigurationError(
             f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server. {after}"
         ) from error
+    except DatabaseUnavailable as error:
+        # From a connection beside the step's own, such as the one that reads the old vectors.
+        raise DatabaseUnavailable(f"{step}: {error.detail}. {after}") from error
     except psycopg.Error as error:
-        if _is_cut(error):
+        if is_cut(error):
             raise DatabaseUnavailable(f"{step}: the connection was lost: {first_line(error)}. {after}") from error
         raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {after}") from error
-
-
-def _is_cut(error: psycopg.Error) -> bool:
-    """Return whether the session is gone; a refusal has a SQLSTATE of another class."""
-    if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    return error.sqlstate.startswith(_CUT)
 
 
 def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:

@@ -12,7 +12,8 @@ from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.questions import Questions, as_int
+from openmemory.postgres.upgrade.locks import ANOTHER
+from openmemory.postgres.upgrade.questions import Questions, as_int, session
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,23 @@ def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tup
     text = "NULL" if login is None else Layout.literal(login)
     with connected(conninfo) as connection, permitted():
         found = Questions(connection, names).rows("serving", login_text=text)
-    return tuple(Session(as_int(pid), *map(str, said)) for pid, *said in found)
+    return tuple(map(session, found))
+
+
+def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:
+    """Raise ConfigurationError where another migrator is at work on the database, or a step in psql."""
+    with connected(conninfo) as connection, permitted():
+        ((at_work,),) = Questions(connection, names).rows("at_work")
+    if at_work:
+        raise ConfigurationError(ANOTHER.format("migrate"))
+
+
+def repaired(conninfo: Mapping[str, str], names: Names) -> int:
+    """Return how many vectors that an upgrade set aside were made anew since."""
+    with connected(conninfo) as connection, permitted():
+        if not record.read(connection, names):
+            return 0
+        return as_int(Questions(connection, names).rows("repaired")[0][0])
 
 
 def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:

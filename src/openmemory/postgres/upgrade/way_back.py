@@ -37,6 +37,7 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
             if "exchanged_at" in recorded:
                 _refuse_to_drop(connection, layout, layout.names.schema)
                 _exchange_back(connection, layout, recorded)
+                _run(connection, layout, "revoke", recorded)
             _run(connection, layout, "unguard", recorded)
             _run(connection, layout, "forget", recorded)
 
