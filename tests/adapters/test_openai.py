@@ -241,6 +241,10 @@ def too_large_numbers(texts: list[str]) -> Answer:
     return rows([{"index": 0, "embedding": [1, 1e300, 3]}])
 
 
+def nothing_but_zeros(texts: list[str]) -> Answer:
+    return rows([{"index": 0, "embedding": [0, 0, 0]}])
+
+
 def too_long(texts: list[str]) -> Answer:
     return rows([{"index": 0, "embedding": [1, 2, 3, 4]}])
 
@@ -258,6 +262,7 @@ def too_long(texts: list[str]) -> Answer:
         (elsewhere, "in no order"),
         (without_numbers, "not finite numbers"),
         (too_large_numbers, "not finite numbers"),
+        (nothing_but_zeros, "all zeros"),
         (too_long, "vectors of 4 dimensions where 3 are expected"),
     ],
 )

@@ -43,6 +43,18 @@ async def test_what_is_no_id_is_no_memory(me: httpx2.AsyncClient, method: str, m
     problem(await call(me, method, memory), 404, "memory-not-found")
 
 
+async def test_a_sector_is_named_in_the_metadata_as_on_add(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "I went to Paris yesterday", metadata={"sector": "procedural"})
+
+    await me.patch(f"/memory/{memory}", json={"metadata": {"sector": "emotional"}})
+    corrected = await read(me, memory)
+    await me.patch(f"/memory/{memory}", json={"metadata": {"sector": "a word of my own"}})
+
+    kept = await read(me, memory)
+    assert corrected["primary_sector"] == kept["primary_sector"] == "emotional"
+    assert kept["metadata"] == {"sector": "a word of my own"}
+
+
 @pytest.mark.parametrize("method", CALLS)
 async def test_another_tenants_memory_is_not_found_just_like_none(
     me: httpx2.AsyncClient, other: httpx2.AsyncClient, method: str

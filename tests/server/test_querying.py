@@ -68,8 +68,34 @@ async def test_k_has_other_names(me: httpx2.AsyncClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["k", "top_k", "limit"])
-@pytest.mark.parametrize("value", [0, -1, 1_001, 10**400, 1.5, "many", [], None])
+@pytest.mark.parametrize("value", [0, -1, 1_001, 10**400, 1.5, "many", []])
 async def test_k_is_1_to_1000_and_named_as_it_was_sent(me: httpx2.AsyncClient, name: str, value: object) -> None:
+    assert fields(await sent(me, "/memory/query", {"query": "ferry", name: value})) == [name]
+
+
+@pytest.mark.parametrize("place", ["filters", "filter"])
+@pytest.mark.parametrize("name", ["k", "top_k", "limit"])
+async def test_k_may_stand_among_the_filters(me: httpx2.AsyncClient, place: str, name: str) -> None:
+    for number in range(3):
+        await told(me, f"The ferry leaves at {number}")
+
+    assert len(await asked(me, query="ferry", **{place: {name: 2}})) == 2
+    assert fields(await sent(me, "/memory/query", {"query": "ferry", place: {name: 0}})) == [f"{place}.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("k", True),
+        ("k", "8"),
+        ("min_score", "0.1"),
+        ("min_score", False),
+        ("explain", 0),
+        ("explain", "yes"),
+        ("include_shared", 1),
+    ],
+)
+async def test_a_value_of_another_kind_is_named(me: httpx2.AsyncClient, name: str, value: object) -> None:
     assert fields(await sent(me, "/memory/query", {"query": "ferry", name: value})) == [name]
 
 

@@ -42,10 +42,35 @@ async def test_without_a_new_content_the_rest_changes_alone(memories: Memories, 
     assert (changed.primary_sector, changed.content, changed.version) == ("emotional", "a text", 3)
 
 
+async def test_a_sector_is_corrected_and_stays_with_a_new_content(rooms: Rooms, scope: Scope) -> None:
+    added = await rooms.memories.add(scope, Told("Yesterday we visited the windmill"))
+
+    changed = await rooms.memories.change(scope, added.id, Change(sector=Sector.EMOTIONAL))
+    again = await rooms.memories.change(scope, added.id, Change("How to install: run the setup command"))
+
+    for memory in (changed, again):
+        assert (memory.primary_sector, memory.sectors) == ("emotional", Sector.EMOTIONAL.bit)
+        assert memory.decay_rate == RATE_PER_DAY[Sector.EMOTIONAL]
+    assert again == await rooms.memories.get(scope, added.id)
+    assert again.version == 3
+
+
+async def test_a_memory_is_found_in_the_sector_that_it_was_given(rooms: Rooms, scope: Scope) -> None:
+    added = await rooms.memories.add(scope, Told("Yesterday we visited the windmill"))
+    await rooms.memories.change(scope, added.id, Change(sector=Sector.EMOTIONAL))
+
+    for sector, wanted in ((Sector.EMOTIONAL, [added.id]), (Sector.EPISODIC, [])):
+        found = await rooms.search.find(scope, Asked("windmill", filters=Filters(sectors=sector.bit)))
+        listed = await rooms.memories.listing(scope, limit=9, filters=Filters(sectors=sector.bit))
+        assert [match.memory.id for match in found.matches] == wanted
+        assert [memory.id for memory in listed.items] == wanted
+
+
 @pytest.mark.parametrize(
     "change",
     [
         Change(),
+        Change(sector=Sector.SEMANTIC),
         Change("a text"),
         Change(tags=("t",)),
         Change(metadata={"b": [1], "a": True}),

@@ -84,6 +84,7 @@ _steps = st.lists(
         st.tuples(st.just("add"), worlds.told),
         st.tuples(st.just("retell"), st.integers(0, 50)),
         st.tuples(st.just("tag"), st.integers(0, 50)),
+        st.tuples(st.just("resector"), st.integers(0, 50)),
         st.tuples(st.just("delete"), st.integers(0, 50)),
         st.tuples(st.just("forget"), st.sampled_from([user for user in worlds.USERS if user])),
     ),
@@ -137,6 +138,8 @@ async def _changed_one(rooms: Rooms, scope: Scope, kept: list[UUID], memory_id: 
         # As many words as many other memories have, so that the numbers that describe a row may stay the same.
         change = Change(content=f"brass lamp {what}", embedding=worlds.embedding_of(len(what)))
         await rooms.memories.change(scope, memory_id, change)
+    elif what.startswith("resector"):
+        await rooms.memories.change(scope, memory_id, Change(sector=list(Sector)[len(kept) % 5]))
     elif what.startswith("tag"):
         await rooms.memories.change(scope, memory_id, Change(tags=(what,)))
     else:

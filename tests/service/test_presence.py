@@ -42,6 +42,22 @@ async def test_a_memory_fades_by_its_sectors_rate(
     assert counted.avg_salience == pytest.approx(wanted, abs=ABOUT)
 
 
+@pytest.mark.parametrize("salience", [0.0, 5e-324, 1e-300, 1e-10])
+@pytest.mark.parametrize("days", [0, 1_000_000])
+async def test_a_salience_that_is_next_to_nothing_fades_to_nothing(
+    rooms: Rooms, scope: Scope, salience: float, days: int
+) -> None:
+    added = await rooms.memories.add(scope, Told("the mill wheel turns", sector=Sector.EPISODIC, salience=salience))
+    rooms.clock.advance(days=days)
+
+    (counted,) = await rooms.memories.sector_counts(scope)
+    (match,) = (await rooms.search.find(scope, Asked("mill wheel"))).matches
+    await rooms.memories.reinforce(scope, added.id, 0.2)
+
+    assert counted.avg_salience == pytest.approx(match.salience, abs=ABOUT)
+    assert (await rooms.memories.get(scope, added.id)).salience == pytest.approx(0.2, abs=ABOUT)
+
+
 async def test_reading_and_listing_do_not_change_how_a_memory_fades(
     memories: Memories, scope: Scope, clock: HandClock
 ) -> None:

@@ -51,6 +51,8 @@ class Change:
     salience: float | None = None
     embedding: Embedding | None = None
     """Of the new content; only with one."""
+    sector: Sector | None = None
+    """Instead of the one it has, or that the rules find in a new content."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ SELECT id, fingerprint, primary_sector, sectors
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
        m.version, best.similarity, best.place
-  FROM (SELECT id, place, similarity, score, score + %(salience_share)s * greatest(score, 0) AS at_most,
+  FROM (SELECT id, place, similarity, score, greatest(score, score * (1 + %(salience_share)s)) AS at_most,
                nth_value(score, %(k)s) OVER (ORDER BY score DESC ROWS BETWEEN UNBOUNDED PRECEDING
                                                                       AND UNBOUNDED FOLLOWING) AS kth
           FROM (SELECT id, place, similarity,
@@ -74,8 +74,11 @@ SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_
     ON m.tenant_id = %(tenant)s
    AND m.id = best.id
  CROSS JOIN LATERAL (
-        SELECT best.score + %(salience_share)s * greatest(best.score, 0)
-               * {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) AS relevance) AS with_salience
+        SELECT CASE WHEN best.score > 0
+                    THEN best.score
+                         * (1 + %(salience_share)s * {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s))
+                    ELSE best.score
+               END AS relevance) AS with_salience
  WHERE (best.kth IS NULL OR best.at_most >= best.kth)
    AND (%(min_score)s::float8 IS NULL OR relevance >= %(min_score)s)
  ORDER BY relevance DESC, best.place

@@ -189,8 +189,8 @@ def _check_login(connection: Connection, names: Names, login: str, *, owner_serv
     """Return a warning if the owner serves; raise ConfigurationError if the login named for it could pass the walls."""
     if owner_serves:
         return [
-            f"the server logs in as {login}, who owns the tables: SQL smuggled into a statement could reach every"
-            " tenant. Name a login that owns nothing in OM_PG_APP_USER, and run `openmemory migrate`"
+            f"the server logs in as {login}, who owns the tables or could: SQL smuggled into a statement could reach"
+            " every tenant. Name a login that owns nothing in OM_PG_APP_USER, and run `openmemory migrate`"
         ]
     role = _one(connection, _ROLE, {"role": login})
     params = {"role": login, "schema": names.schema, "tables": list(names.tenant_tables)}

@@ -51,6 +51,7 @@ class _Terms:
 
 
 _INSERT = statement("vectors.insert", type(None))
+_RESECTOR = statement("vectors.resector", type(None))
 _DELETE = statement("vectors.delete", type(None))
 _VERSION = statement("vectors.version", Version)
 _COLUMNS = statement("vectors.columns", Sent)
@@ -85,6 +86,11 @@ def term_cap(dimension: int) -> int:
     An index row must fit a third of a page, with the code of one bit a dimension beside the terms.
     """
     return min(_TERMS_AT_MOST, (_INDEX_ROW_BYTES - _INDEX_KEY_BYTES - dimension // 8) // _TERM_BYTES)
+
+
+async def resector(tx: TenantTx, memory_id: UUID, former: str) -> int:
+    """Give a memory's search rows the sectors that it has now; `former` was its primary one. Return how many."""
+    return await tx.run(_RESECTOR, id=memory_id, former=former)
 
 
 async def delete(tx: TenantTx, memory_id: UUID) -> int:

@@ -12,6 +12,27 @@ SELECT m.tenant_id, m.id, m.primary_sector, m.user_id, m.project_id, m.session_i
     ON m.tenant_id = %(tenant)s
    AND m.id = g.id;
 
+-- name: resector
+-- The search rows of a memory whose sector was changed, under another number. The row of its former sector becomes that of
+-- the new one, unless there is such a row.
+UPDATE {vectors} v
+   SET sector = CASE WHEN v.sector = %(former)s
+                      AND NOT EXISTS (SELECT
+                                        FROM {vectors} o
+                                       WHERE o.tenant_id = %(tenant)s
+                                         AND o.id = v.id
+                                         AND o.sector = m.primary_sector)
+                     THEN m.primary_sector
+                     ELSE v.sector
+                END,
+       sectors = m.sectors,
+       seq = m.seq + ((m.version - 1) %% 16384 * 281474976710656)
+  FROM {memories} m
+ WHERE m.tenant_id = %(tenant)s
+   AND m.id = %(id)s
+   AND v.tenant_id = %(tenant)s
+   AND v.id = m.id;
+
 -- name: delete
 DELETE FROM {vectors}
  WHERE tenant_id = %(tenant)s

@@ -23,6 +23,7 @@ _Shown = tuple[
 ]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_K = 8
 
 
 def told(request: wire.AddRequest) -> Told:
@@ -53,13 +54,14 @@ def asked(request: wire.QueryRequest) -> Asked:
         if not text:
             raise Unprocessable("query: is blank; ask something, or give an `embedding`")
     k = agreed(request, "k", "top_k", "limit")
+    explain = agreed(request, "explain")
     return Asked(
         text=request.query if text else None,
         embedding=_embedding(request.embedding),
-        k=request.k if k is None else k,
+        k=_K if k is None else k,
         filters=_filters(request),
         min_score=agreed(request, "min_score"),
-        explain=request.explain,
+        explain=bool(explain),
     )
 
 
@@ -89,7 +91,7 @@ def place(cursor: str | None) -> Place | None:
 
 
 def change(request: wire.PatchRequest) -> Change:
-    """Return what a request wants changed."""
+    """Return what a request wants changed; a `metadata.sector` that names one changes the sector too."""
     if request.embedding is not None and request.content is None:
         raise Malformed.at("embedding", "comes with the `content` it is of; send both")
     return Change(
@@ -98,6 +100,7 @@ def change(request: wire.PatchRequest) -> Change:
         metadata=request.metadata,
         salience=request.salience,
         embedding=_embedding(request.embedding),
+        sector=_sector_of(request.metadata or {}),
     )
 
 

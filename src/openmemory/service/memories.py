@@ -1,15 +1,13 @@
 """What can be done with memories, one method a use case."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from openmemory.core import salience
-from openmemory.core.memory import Change, Filters, JsonObject, Memory, NewMemory, Place, Told
+from openmemory.core import changes, salience
+from openmemory.core.memory import Change, Filters, Memory, NewMemory, Place, Told
 from openmemory.core.scope import Scope
-from openmemory.core.sectors import Sector, classify
 from openmemory.errors import (
     AnotherUsersMemory,
     DatabaseConflict,
@@ -106,15 +104,17 @@ class Memories:
         if change.content is not None and (change.content != memory.content or change.embedding is not None):
             if change.embedding is None and self._encoder.embedder.dimension is None:
                 raise Unprocessable("content: OM_EMBEDDINGS=none makes no vector of it; send `embedding` with it")
-            (encoded,) = await self._encoder.encode([_retold(memory, change, change.content)], now)
+            (encoded,) = await self._encoder.encode([changes.retold(memory, change, change.content)], now)
         async with self._database.tenant(scope) as tx:
             current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
             if versions is not None and current.version not in versions:
                 raise VersionChanged(f"the memory is at version {current.version} now, and not at what was asked for")
-            if encoded is None and _changes_nothing(current, change, now):
+            if encoded is None and changes.changes_nothing(current, change, now):
                 return current
-            changed = _changed(current, change, encoded, current.salience_now(now))
+            changed = changes.changed(current, change, encoded, current.salience_now(now))
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
+            if encoded is None and changes.sectors(changed) != changes.sectors(current):
+                await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
                 await vectors.delete(tx, memory_id)
                 await vectors.insert(tx, encoded._replace(id=memory_id))
@@ -241,52 +241,3 @@ def _belonging(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
     if scope.user is not None and memory.user_id != scope.user:
         raise AnotherUsersMemory(f"memory {memory_id} is not of this user")
     return memory
-
-
-def _retold(memory: Memory, change: Change, content: str) -> Told:
-    """Return a memory told again with another content; a sector that was chosen and not found by the rules stays."""
-    chosen = None if classify(memory.content).primary == memory.primary_sector else Sector(memory.primary_sector)
-    return Told(
-        content,
-        sector=chosen,
-        embedding=change.embedding,
-        id=memory.id,
-        user_id=memory.user_id,
-        project_id=memory.project_id,
-        session_id=memory.session_id,
-        speaker=memory.speaker,
-        # Without an instant of its own it happened when it was told, and is the same as what is told without one.
-        occurred_at=None if memory.occurred_at == memory.created_at else memory.occurred_at,
-    )
-
-
-def _changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
-    """Return whether `change`, its content aside, asks for what is there already."""
-    return (
-        (change.tags is None or list(change.tags) == memory.tags)
-        # As text, since 1 and true are equal to Python.
-        and (change.metadata is None or _sorted(change.metadata) == _sorted(memory.metadata))
-        and change.salience in (None, memory.salience_now(now))
-    )
-
-
-def _sorted(metadata: JsonObject) -> str:
-    return json.dumps(metadata, sort_keys=True)
-
-
-def _changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_now: float) -> Memory:
-    changed = replace(
-        memory,
-        tags=memory.tags if change.tags is None else list(change.tags),
-        metadata=memory.metadata if change.metadata is None else change.metadata,
-        salience=salience_now if change.salience is None else change.salience,
-    )
-    if encoded is None:
-        return changed
-    return replace(
-        changed,
-        content=encoded.content,
-        primary_sector=encoded.primary_sector,
-        sectors=encoded.sectors,
-        decay_rate=encoded.decay_rate,
-    )

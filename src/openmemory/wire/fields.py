@@ -69,6 +69,13 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError("is beyond the years that can be kept") from error
 
 
+def _number(value: object) -> object:
+    """Refuse what Pydantic would take for a number."""
+    if isinstance(value, bool | str):
+        raise ValueError("is no number")
+    return value
+
+
 def _metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if _depth(value) > _METADATA_DEPTH:
         raise ValueError(f"is nested deeper than {_METADATA_DEPTH}")
@@ -117,4 +124,6 @@ Metadata = Annotated[
     dict[str, JsonValue], AfterValidator(_metadata), Field(description="At most 16 KiB of JSON, 16 levels deep.")
 ]
 Vector = Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=EMBEDDING_MOST)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
+Number = Annotated[float, BeforeValidator(_number)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=MATCHES_MOST)]

@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from openmemory.core.sectors import Sector
 from openmemory.wire.fields import (
     BATCH_MOST,
-    MATCHES_MOST,
     QUERY_MAX_CHARS,
     Content,
+    Count,
     Instant,
     Metadata,
     Name,
+    Number,
     Share,
     Tags,
     Vector,
@@ -63,8 +64,12 @@ class QueryFilters(_Request):
     until: Instant | None = None
     startTime: Instant | None = Field(None, description="Another name of `since`.")
     endTime: Instant | None = Field(None, description="Another name of `until`.")
-    min_score: float | None = None
-    include_shared: bool | None = Field(None, description="With `user_id`: memories of no user too.")
+    min_score: Number | None = None
+    k: Count | None = Field(None, description="How many at most; 8 if absent.")
+    top_k: Count | None = Field(None, description="Another name of `k`.")
+    limit: Count | None = Field(None, description="Another name of `k`.")
+    explain: StrictBool | None = Field(None, description="Tell how each score came about, and PostgreSQL's plan.")
+    include_shared: StrictBool | None = Field(None, description="With `user_id`: memories of no user too.")
 
 
 class QueryRequest(QueryFilters):
@@ -72,10 +77,6 @@ class QueryRequest(QueryFilters):
 
     query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
     embedding: Vector | None = None
-    k: int = Field(8, ge=1, le=MATCHES_MOST, description="How many at most.")
-    top_k: int = Field(8, ge=1, le=MATCHES_MOST, description="Another name of `k`.")
-    limit: int = Field(8, ge=1, le=MATCHES_MOST, description="Another name of `k`.")
-    explain: bool = False
     filters: QueryFilters | None = None
     filter: QueryFilters | None = Field(None, description="Another name of `filters`.")
 

@@ -99,6 +99,8 @@ class OpenAIEmbedder:
     def _check(self, vectors: Vectors) -> None:
         if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
             raise self._unavailable("answered vectors that are not finite numbers")
+        if not vectors.any(axis=1).all():
+            raise self._unavailable("answered a vector that is all zeros, which is near to nothing")
         if self.dimension is not None and vectors.shape[1] != self.dimension:
             raise self._unavailable(
                 f"answered vectors of {vectors.shape[1]} dimensions where {self.dimension} are expected",

@@ -1,0 +1,73 @@
+"""What becomes of a memory that a client changes."""
+
+import json
+from dataclasses import replace
+from datetime import datetime
+
+from openmemory.core.memory import Change, JsonObject, Memory, NewMemory, Told
+from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
+
+
+def retold(memory: Memory, change: Change, content: str) -> Told:
+    """Return a memory told again with another content; a sector that was chosen and not found by the rules stays."""
+    chosen = change.sector or _chosen(memory)
+    return Told(
+        content,
+        sector=chosen,
+        embedding=change.embedding,
+        id=memory.id,
+        user_id=memory.user_id,
+        project_id=memory.project_id,
+        session_id=memory.session_id,
+        speaker=memory.speaker,
+        # Without an instant of its own it happened when it was told, and is the same as what is told without one.
+        occurred_at=None if memory.occurred_at == memory.created_at else memory.occurred_at,
+    )
+
+
+def _chosen(memory: Memory) -> Sector | None:
+    """Return the sector of a memory if it is not the one that the rules find."""
+    return None if classify(memory.content).primary == memory.primary_sector else Sector(memory.primary_sector)
+
+
+def sectors(memory: Memory) -> tuple[str, int]:
+    """Return the primary sector and the mask of all."""
+    return memory.primary_sector, memory.sectors
+
+
+def _in_sector(memory: Memory, sector: Sector) -> Memory:
+    return replace(memory, primary_sector=sector.value, sectors=sector.bit, decay_rate=RATE_PER_DAY[sector])
+
+
+def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
+    """Return whether `change`, its content aside, asks for what is there already."""
+    return (
+        (change.tags is None or list(change.tags) == memory.tags)
+        # As text, since 1 and true are equal to Python.
+        and (change.metadata is None or _sorted(change.metadata) == _sorted(memory.metadata))
+        and change.salience in (None, memory.salience_now(now))
+        and (change.sector is None or sectors(memory) == (change.sector.value, change.sector.bit))
+    )
+
+
+def _sorted(metadata: JsonObject) -> str:
+    return json.dumps(metadata, sort_keys=True)
+
+
+def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_now: float) -> Memory:
+    """Return the memory as `change` leaves it; `encoded` is its new content, if that is to change."""
+    result = replace(
+        memory,
+        tags=memory.tags if change.tags is None else list(change.tags),
+        metadata=memory.metadata if change.metadata is None else change.metadata,
+        salience=salience_now if change.salience is None else change.salience,
+    )
+    if encoded is None:
+        return result if change.sector is None else _in_sector(result, change.sector)
+    return replace(
+        result,
+        content=encoded.content,
+        primary_sector=encoded.primary_sector,
+        sectors=encoded.sectors,
+        decay_rate=encoded.decay_rate,
+    )
