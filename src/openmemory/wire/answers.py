@@ -1,6 +1,6 @@
 """What the server answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -21,8 +21,8 @@ class AddAnswer:
     id: UUID
     primary_sector: str
     sectors: list[str]
-    deduplicated: bool
     chunks: int = 1
+    deduplicated: bool = field(kw_only=True)
 
 
 class FieldProblem(_Answer):

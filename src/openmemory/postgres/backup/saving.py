@@ -8,7 +8,7 @@ from pathlib import Path
 
 from psycopg import Connection, errors
 
-from openmemory.errors import ConfigurationError
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.backup.archive import digests_in, is_dump, rows_in
 from openmemory.postgres.backup.programs import Program, Way, candidates, choose, complaint, running, way_of
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
@@ -84,7 +84,7 @@ def _refuse_others(file: Path, partial: Path, program: Program) -> None:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except errors.Error as error:
+    except (errors.Error, DatabaseUnavailable) as error:
         raise ConfigurationError(f"no backup was made: {first_line(error)}") from error
 
 
