@@ -21,8 +21,12 @@ def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int 
     print_facts(_there(found))
     console().print("To do", style="bold")
     print_facts(_to_do(found, plan, vector_type, estimate, free_bytes))
+    counted = found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user)
     console().print("Set aside in quarantine tables, with the reason", style="bold")
-    print_facts(_aside(found, plan))
+    print_facts(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
+    if noted := {what: count_of(count, "row") for what, count in counted.items() if is_kept(what)}:
+        console().print("Kept, and noted there", style="bold")
+        print_facts(noted)
     if found.dependants:
         console().print("Stays with the old tables", style="bold")
         print_facts({f"{one.kind} {one.name} on {one.of_table}": one.becomes for one in found.dependants})
@@ -42,7 +46,7 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
     for step in report.steps:
         console().print(f"done  {step}", soft_wrap=True)
     print_facts({name: count_of(count, "row") for name, count in report.rows.items()})
-    print_facts({f"set aside: {what}": count_of(count, "row") for what, count in report.set_aside.items()})
+    print_facts({f"{_fate(what)}: {what}": count_of(count, "row") for what, count in report.set_aside.items()})
     if report.left_alone:
         console().print(f"left as they are: {', '.join(report.left_alone)}")
     if kept:
@@ -52,10 +56,16 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
         )
 
 
+def is_kept(reason: str) -> bool:
+    """Return whether rows of this reason have a place, and only a note of what they lost is set aside."""
+    return "; kept " in reason
+
+
 def print_aside(found: "Sequence[Aside]") -> None:
     """Print what was set aside, by reason, with the first ids."""
     for one in found:
-        console().print(f"set aside  {one.source}: {one.reason}  {count_of(one.count, 'row')}", soft_wrap=True)
+        said = f"{_fate(one.reason)}  {one.source}: {one.reason}"
+        console().print(f"{said}  {count_of(one.count, 'row')}", soft_wrap=True)
         console().print(f"           {', '.join(one.first_ids)}{' ...' if one.count > len(one.first_ids) else ''}")
 
 
@@ -109,6 +119,10 @@ def _lines(*, stderr: bool) -> "Callable[[Progress], None]":
     return show
 
 
+def _fate(reason: str) -> str:
+    return "kept, with a note" if is_kept(reason) else "set aside"
+
+
 def _there(found: "Found") -> dict[str, str]:
     dimensions = ", ".join(f"{size}: {count:,}" for size, count in found.dimensions.items())
     installed = f"pgvector {found.extension_installed}" if found.extension_installed else "pgvector not installed"
@@ -141,8 +155,7 @@ def _to_do(
     }
 
 
-def _aside(found: "Found", plan: "Plan") -> dict[str, str]:
-    counted = found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user)
+def _aside(counted: Mapping[str, int], found: "Found") -> dict[str, str]:
     rows = {what: count_of(count, "row") for what, count in counted.items()}
     later = {} if found.checked_finite else {"vectors: holds NaN or infinity": "found while they are converted"}
     return {**rows, **later} or {"nothing": "every row has a place in the new tables"}

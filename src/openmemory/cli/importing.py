@@ -90,11 +90,12 @@ def _bring(
 
 
 def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> None:
+    from openmemory.cli.finding import is_kept
     from openmemory.cli.printing import console, count_of, print_facts
 
     print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
     for reason, count in done.set_aside.items():
-        console().print(f"left out: {count:,} {reason}", soft_wrap=True)
+        console().print(f"{'noted' if is_kept(reason) else 'left out'}: {count:,} {reason}", soft_wrap=True)
     for table, count in replaced.items():
         line = (
             f"{table}: {count_of(count, 'row')} with a value that its column's type cannot hold; it stays in the file"

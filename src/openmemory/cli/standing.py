@@ -42,6 +42,7 @@ def _upgrade_status(found: Reached) -> dict[str, object]:
         "shape": seen.shape if seen else "lifted",
         "upgrade": dict(found.old.recorded),
         "parts": standing.parts_done(owner, names, found.old.recorded) if seen and found.is_half_done else {},
+        "model": None if found.is_half_done or seen else standing.made_by(owner, names),
         "set_aside": [asdict(one) for one in standing.aside(owner, names)],
         "kept_bytes": standing.kept_bytes(owner, names),
     }
@@ -63,7 +64,8 @@ def _print_upgrade(found: Reached, said: Mapping[str, object]) -> None:
             else "not begun",
             "read": progress,
             "tenant": recorded.get("tenant", ""),
-            "dimension": recorded.get("dimension", ""),
+            "old vectors": f"{recorded['dimension']} dimensions" if "dimension" in recorded else "",
+            "vectors now": str(said["model"] or ""),
             "old tables": f"kept, {held}; `openmemory migrate --drop-bytea` frees that" if held else "",
         }
     )

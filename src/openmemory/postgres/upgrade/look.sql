@@ -151,6 +151,11 @@ SELECT value
   FROM {lifted_meta}
  WHERE name = 'embedding_model';
 
+-- name: made_by
+SELECT name, value
+  FROM {lifted_meta}
+ WHERE name IN ('embedding_model', 'embedding_dimension');
+
 -- name: name_model
 UPDATE {lifted_meta}
    SET value = {name_text}

@@ -95,6 +95,13 @@ def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
     return str(found[0][0]) if found else None
 
 
+def made_by(conninfo: Mapping[str, str], names: Names) -> str:
+    """Return the model and the dimension of the vectors in use."""
+    with connected(conninfo) as connection, permitted():
+        found = {str(name): str(value) for name, value in Questions(connection, names).rows("made_by")}
+    return f"{found.get('embedding_model', 'unknown')} ({found.get('embedding_dimension', 'unknown')} dimensions)"
+
+
 def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
     """Record which model made the vectors of a lifted database."""
     with connected(conninfo) as connection, permitted():
