@@ -1,6 +1,7 @@
 """Add memories one by one and in batches, with vectors and with text: `python -m benchmarks.adds`.
 
-What is added belongs to a tenant of its own and is deleted at the end; the VACUUM after it is left to autovacuum.
+What is added belongs to tenants of their own and is deleted when all is measured, so that no measurement bears the
+VACUUM of another one's rows; that one is left to autovacuum.
 """
 
 import asyncio
@@ -77,17 +78,24 @@ def _item(told: Told, embedding: list[float] | None, user: str | None) -> dict[s
     return item if embedding is None else {**item, "embedding": embedding}
 
 
-def measure(server: Served, case: Case, users: int, seconds: float) -> load.Run:
-    """Return what `users` measured who added for `seconds`; what they added is gone after."""
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What was measured, and the tenant that has up to `count` memories of it."""
+
+    run: load.Run
+    tenant: str
+    count: int
+
+
+def measure(server: Served, case: Case, users: int, seconds: float) -> Added:
+    """Return what `users` measured who added for `seconds`."""
     a_second = _SINGLES_A_SECOND if case.batch == 1 else _BATCHED_A_SECOND
     tenant = f"adds-{time.time_ns():x}"
     report.say(f"{case.name}: making the requests")
     count = int(a_second * (seconds + _WARM_UP_S))
     made = iter(requests(case, tenant, count))
     load.run(server, users, made, _WARM_UP_S)
-    measured = load.run(server, users, made, seconds)
-    load.run(server, 1, _deletions(tenant, count), 600)
-    return measured
+    return Added(load.run(server, users, made, seconds), tenant, count)
 
 
 def _deletions(tenant: str, count: int) -> Iterator[load.Request]:
@@ -105,14 +113,20 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[report.Figures] = []
     checks = []
+    all_added: list[Added] = []
     with serving(args.data_dir) as server:
         for case in CASES:
             if args.only in case.name:
                 users = args.users if case.batch == 1 else args.batch_users
-                measured = measure(server, case, users, args.seconds)
+                added = measure(server, case, users, args.seconds)
+                all_added.append(added)
+                measured = added.run
                 rows.append({"adds": case.name, "clients": users, **measured.figures()})
                 rate = measured.things / measured.seconds
                 checks.append(report.check(f"{case.name}, a second", rate, least=case.demanded))
+        report.say("deleting what was added")
+        for added in all_added:
+            load.run(server, 1, _deletions(added.tenant, added.count), 600)
     report.show(f"adds {args.data_dir}", rows, checks, as_json=args.json)
 
 
