@@ -125,8 +125,7 @@ async def _add(database: Database, encoder: Encoder, tenant: str, start: int, st
     """Keep a batch as the service does, and return how many memories of it were not there."""
     now = datetime.now(UTC)
     new = await encoder.encode(list(corpus.memories(tenant, start, stop)), now)
-    async with database.tenant(Scope(tenant)) as tx:
-        known = await memories.insert(tx, new, now, boost=0)
+    known = await memories.insert(database, Scope(tenant), new, now, boost=0)
     return len(new) - len(known)
 
 

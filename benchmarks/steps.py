@@ -12,6 +12,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from benchmarks import adds, cpu, report
 from openmemory import app, wire
 from openmemory.adapters.embedders import StaticEmbedder
@@ -98,16 +100,11 @@ async def _encoded(encoder: Encoder, told: list[Told], watch: Stopwatch) -> list
 
 
 async def _keep(database: Database, scope: Scope, new: list[NewMemory], watch: Stopwatch) -> None:
-    door = database.tenant(scope)
-    with watch.step("begin"):
-        tx = await door.__aenter__()
-    with watch.step("INSERT"):
-        await memories.insert(tx, new, datetime.now(UTC), 0.1)
-    with watch.step("commit"):
-        await door.__aexit__(None, None, None)
+    with watch.step("INSERT, committed"):
+        await memories.insert(database, scope, new, datetime.now(UTC), 0.1)
     with watch.step("answer"):
         results = [encoding.added(Added(one.id, one.primary_sector, one.sectors, False)) for one in new]
-        wire.AddBatchAnswer(results=list(results)).model_dump_json()
+        to_json(wire.AddBatchAnswer(results=list(results)))
 
 
 def main() -> None:

@@ -193,7 +193,8 @@ async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_
     corpora = Corpora(1 << 30)
     (early,) = await Encoder(embedder, names.dimension).encode([Told("written first")], NOON)
     async with database.tenant(scope) as under_way:
-        await memories.insert(under_way, [early], NOON, 0.1)
+        call = memories.insert_call([early], NOON, 0.1)
+        await under_way.all(call.statement, **call.params)
         added = await rooms.memories.add(scope, Told("written second"))
         before = await _corpus(database, corpora, scope)
 

@@ -178,7 +178,9 @@ class Database:
         async with self._transaction(opening, scope.tenant) as connection:
             yield TenantTx(connection, self._rendered, scope)
 
-    async def at_once(self, scope: Scope, first: Call[Row], second: Call[OtherRow]) -> tuple[list[Row], list[OtherRow]]:
+    async def read_at_once(
+        self, scope: Scope, first: Call[Row], second: Call[OtherRow]
+    ) -> tuple[list[Row], list[OtherRow]]:
         """Run two statements that read as `scope.tenant`, planned once, and return the rows of each.
 
         They make one round trip and one transaction, with the same role, tenant and limits as any other.
@@ -186,16 +188,33 @@ class Database:
 
         async def ask(connection: Connection) -> tuple[list[Row], list[OtherRow]]:
             async with connection.pipeline():
-                await connection.execute(self._openings.at_once, [scope.tenant])
+                await connection.execute(self._openings.reading_at_once, [scope.tenant])
                 one = await self._sent(connection, scope, first)
                 other = await self._sent(connection, scope, second)
             return await one.fetchall(), await other.fetchall()
 
+        return await self._at_once(ask)
+
+    async def write_at_once(self, scope: Scope, call: Call[Row]) -> list[Row]:
+        """Run one statement that writes as `scope.tenant`, and commit it, in one round trip; return its rows.
+
+        It must bear being run twice: where the connection is lost before the answer, nobody knows whether it was run.
+        """
+
+        async def ask(connection: Connection) -> list[Row]:
+            async with connection.pipeline():
+                await connection.execute(self._openings.writing_at_once, [scope.tenant])
+                cursor = await self._sent(connection, scope, call)
+            return await cursor.fetchall()
+
+        return await self._at_once(ask)
+
+    async def _at_once(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
         with translated():
             async with asyncio.timeout(self._patience_s):
-                connection, rows = await self._begun(ask)
+                connection, result = await self._begun(ask)
                 await self._give_back(connection)
-                return rows
+                return result
 
     async def _sent(self, connection: Connection, scope: Scope, call: Call[Row]) -> AsyncCursor[Row]:
         cursor = connection.cursor(binary=True, row_factory=call.statement.rows)

@@ -12,9 +12,10 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from openmemory.core.memory import Embedding, JsonValue, Memory, NewMemory, Place
+from openmemory.core.scope import Scope
 from openmemory.errors import MemoryExists
 from openmemory.postgres.adaptation import Doubles, Floats, Instants, SmallInts, Texts, Uuids
-from openmemory.postgres.database import TenantTx
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.statements import Call, statement
 from openmemory.postgres.vectors import search_columns
 
@@ -102,16 +103,23 @@ _SECTOR_COUNTS = statement("memories.sector_counts", SectorCount)
 _TOTALS = statement("memories.totals", Totals)
 
 
-async def insert(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Known]:
+async def insert(
+    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, boost: float
+) -> list[Known]:
     """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
-    taken.
+    taken. All is one statement and one transaction; run twice it recognises what it kept.
     """
     try:
-        return await tx.all(_INSERT, **_columns(new), now=now, boost=boost)
+        return await database.write_at_once(scope, insert_call(new, now, boost))
     except errors.UniqueViolation as error:
         raise MemoryExists("an id is taken by another memory of this tenant") from error
+
+
+def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Known]:
+    """Return the statement of `insert` with its parameters."""
+    return Call(_INSERT, {**_columns(new), "now": now, "boost": boost})
 
 
 async def nearest(tx: TenantTx, wanted: Wanted) -> list[Near]:

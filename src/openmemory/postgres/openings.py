@@ -23,18 +23,19 @@ _READING_AS_PLANNED = {"enable_sort": "off", "plan_cache_mode": "force_generic_p
 class Openings:
     """What opens a tenant's transaction, all but the tenant: for writing, for reading, for reading as planned once.
 
-    `at_once` is a statement with the tenant as its parameter, for a transaction that ends with the round trip.
+    Those `at_once` are statements with the tenant as their parameter, for a transaction that ends with the round trip.
     """
 
     writing: bytes
     reading: bytes
     reading_as_planned: bytes
-    at_once: bytes
+    reading_at_once: bytes
+    writing_at_once: bytes
 
     @classmethod
     def nothing(cls) -> "Openings":
         """Return what is there before there is a connection."""
-        return cls(b"", b"", b"", b"")
+        return cls(b"", b"", b"", b"", b"")
 
 
 def session_settings(timeout_ms: int) -> dict[str, str]:
@@ -64,6 +65,7 @@ async def openings(connection: Connection, names: Names, settings: dict[str, str
         _string("BEGIN READ ONLY", names, {**local, **_READING}),
         _string("BEGIN READ ONLY", names, {**local, **_READING_AS_PLANNED}),
         _statement(connection, names, {"transaction_read_only": "on", **local, **_READING_AS_PLANNED}),
+        _statement(connection, names, local),
     )
 
 

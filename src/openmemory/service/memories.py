@@ -18,7 +18,7 @@ from openmemory.errors import (
     VersionChanged,
 )
 from openmemory.postgres import memories, vectors
-from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.database import Database
 from openmemory.postgres.memories import Known, SectorCount, Totals
 from openmemory.service.clock import Clock
 from openmemory.service.encoding import Encoder
@@ -178,8 +178,7 @@ class Memories:
         """Keep memories, all or none; raises MemoryExists if an id is taken."""
         for attempt in range(_TRIES):
             try:
-                async with self._database.tenant(scope) as tx:
-                    known = await self._keep(tx, new, now)
+                known = await self._keep(scope, new, now)
                 break
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
@@ -202,11 +201,11 @@ class Memories:
                 seen.add(one)
         return MemoryExists("an id was taken by another memory of this tenant meanwhile")
 
-    async def _keep(self, tx: TenantTx, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
+    async def _keep(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
         """Keep the first of each fingerprint and return, by fingerprint, those that were known."""
         first = {memory.fingerprint: memory for memory in reversed(new)}
         once = [memory for memory in new if first[memory.fingerprint] is memory]
-        known = await memories.insert(tx, once, now, salience.REINFORCEMENT)
+        known = await memories.insert(self._database, scope, once, now, salience.REINFORCEMENT)
         return {row.fingerprint: row for row in known}
 
 

@@ -112,7 +112,7 @@ class Search:
         rows = _best(scored, None, _reranked(asked, question))
         wanted = _wanted(known.corpus, scored, rows, embedding, asked, now)
         check = vectors.version_call(scope, self._database.names, shared=shared)
-        versions, near = await self._database.at_once(scope, check, memories.nearest_call(wanted))
+        versions, near = await self._database.read_at_once(scope, check, memories.nearest_call(wanted))
         return _Ranked(scored, rows, near, now) if versions == [known.version] else None
 
     async def _step_by_step(
