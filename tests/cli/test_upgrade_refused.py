@@ -61,10 +61,12 @@ def test_a_name_that_is_taken_is_told_before_the_work(owner: Home, old: Place, t
     with old.owner() as connection:
         connection.execute(taken.encode())
 
-        ran = owner.run("migrate", "--yes")
+        for answer in ("--dry-run", "--yes"):
+            ran = owner.run("migrate", answer)
 
-        assert ran.status == 1
-        assert f"under a name of the new tables: {name}" in words(ran)
+            assert ran.status == 1
+            assert f"under a name of the new tables: {name}" in words(ran)
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
         kind = "TABLE" if name.endswith("meta") else "INDEX"
         connection.execute(f"ALTER {kind} {name} RENAME TO mine".encode())
     assert owner.run("migrate", "--yes").status == 0

@@ -1,8 +1,13 @@
 """What is said beforehand to be set aside is what is set aside."""
 
+from dataclasses import replace
+
+import pytest
 from psycopg import Connection
 
-from openmemory.postgres.upgrade.foretold import NO_TENANTS, no_tenants
+from openmemory.postgres.migrate import migrate
+from openmemory.postgres.roles import prepare_app_role
+from openmemory.postgres.upgrade.foretold import NO_TENANTS, new_names, no_tenants
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import Plan
 from tests.postgres.databases import Place
@@ -105,3 +110,27 @@ def fill(connection: Connection) -> None:
     facts = [("one", "likes"), ("two", "p" * 3_001)]
     query = "INSERT INTO temporal_facts VALUES (%s, 'ada', %s, 'tea', 1, NULL, 1, 1, NULL)"
     connection.cursor().executemany(query, facts)
+
+
+@pytest.mark.parametrize(
+    ("memories", "vectors"), [("openmemory_memories", "openmemory_vectors"), ("m" * 50, "Vectors of ours " * 3)]
+)
+def test_the_names_that_the_new_tables_will_want_are_known(place: Place, memories: str, vectors: str) -> None:
+    mine = replace(place.names, memories=memories, vectors=vectors)
+    prepare_app_role(place.logins.owner, mine)
+    migrate(place.logins.owner, mine)
+
+    with place.owner() as connection:
+        query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind <> 'c'"
+        brought = {str(name) for (name,) in connection.execute(query)}
+
+    assert set(new_names(mine)) == brought
+
+
+def test_what_has_one_of_these_names_is_told_and_an_old_tables_own_index_is_not(odd: Place) -> None:
+    with odd.owner() as connection:
+        assert look(odd.logins.owner, odd.names).taken == ()
+        connection.execute("CREATE TABLE own (id text); CREATE INDEX openmemory_vectors_search ON own (id)")
+        connection.execute("CREATE FUNCTION openmemory_faded() RETURNS int LANGUAGE sql RETURN 1")
+
+    assert look(odd.logins.owner, odd.names).taken == ("function openmemory_faded()", "openmemory_vectors_search")

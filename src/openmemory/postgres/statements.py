@@ -92,6 +92,12 @@ class Names:
         return replace(self, **doubled).render(template, own_more).encode()
 
     @property
+    def index_names(self) -> tuple[str, ...]:
+        """The indexes of memories and vectors."""
+        of_memories = (_index_name(self.memories, part) for part in INDEX_NAMES if part not in _OF_VECTORS)
+        return (*of_memories, _index_name(self.vectors, "pkey"), _index_name(self.vectors, "search"))
+
+    @property
     def tenant_tables(self) -> tuple[str, ...]:
         """The tables whose rows belong to tenants."""
         ours = ("openmemory_users", "openmemory_waypoints", "temporal_facts", "openmemory_idempotency")
@@ -122,16 +128,21 @@ class Names:
 
 _IDENTIFIER_MAX_BYTES = 63
 INDEX_NAMES = ("pkey", "said_once", "listing", "user_listing", "search", "memory_fkey")
+_OF_VECTORS = {"search", "memory_fkey"}
 
 
 def _identifier(table: str, part: str) -> str:
-    """Return a quoted index or constraint name; the table's end becomes a hash where it would pass 63 bytes."""
+    return sql.Identifier(_index_name(table, part)).as_string()
+
+
+def _index_name(table: str, part: str) -> str:
+    """Return the name of an index or constraint; the table's end becomes a hash where it would pass 63 bytes."""
     name = f"{table}_{part}"
     if len(name.encode()) > _IDENTIFIER_MAX_BYTES:
         digest = blake2b(table.encode(), digest_size=4).hexdigest()
         room = _IDENTIFIER_MAX_BYTES - len(digest) - len(part) - 2
         name = f"{table.encode()[:room].decode(errors='ignore')}_{digest}_{part}"
-    return sql.Identifier(name).as_string()
+    return name
 
 
 def schema_beside(prefix: str, schema: str) -> str:

@@ -37,6 +37,7 @@ def run(old: Old, wanted: Wanted) -> None:
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
     obstacles.refuse_other_names(old, found)
     obstacles.refuse_doubles(found)
+    obstacles.refuse_taken(found)
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})

@@ -23,6 +23,14 @@ def refuse_other_names(old: "Old", found: "Found") -> None:
     )
 
 
+def refuse_taken(found: "Found") -> None:
+    """Raise ConfigurationError where something else has a name that the new tables need."""
+    from openmemory.postgres.upgrade.refusals import TAKEN
+
+    if found.taken:
+        raise ConfigurationError(f"{TAKEN.format(found.schema, ', '.join(found.taken))}. Nothing was changed")
+
+
 def refuse_doubles(found: "Found") -> None:
     """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
     for what, (count, example) in found.twice.items():

@@ -15,6 +15,16 @@ from openmemory.postgres.upgrade.sources import Columns
 NO_TENANTS = "users: its name may not be a tenant's; kept with the rows of no user"
 
 _NAMES_AT_ONCE = 10_000
+_TABLES = (
+    "openmemory_users",
+    "openmemory_waypoints",
+    "temporal_facts",
+    "openmemory_idempotency",
+    "openmemory_tenants",
+    "openmemory_meta",
+    "openmemory_migrations",
+)
+_INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_truth_at_a_time")
 
 
 def rows_set_aside(
@@ -34,6 +44,26 @@ def rows_set_aside(
             if reason is not None:
                 counted[f"{what}: {reason}"] = int(count)
     return counted, across_users
+
+
+def taken_names(connection: Connection, layout: Layout) -> tuple[str, ...]:
+    """Return what of the owner's has a name that the new tables need, before there are any."""
+    array = f"ARRAY[{', '.join(map(Layout.literal, new_names(layout.names)))}]"
+    query = layout.render(blocks("upgrade/foretold")["taken"], {"new_names": array})
+    return tuple(str(name) for (name,) in connection.execute(query.encode()))
+
+
+def new_names(names: Names) -> tuple[str, ...]:
+    """Return every name of a relation that the new tables bring into the schema."""
+    return (
+        names.memories,
+        names.vectors,
+        f"{names.memories}_seq_seq",
+        *names.index_names,
+        *_TABLES,
+        *(f"{table}_pkey" for table in _TABLES),
+        *_INDEXES,
+    )
 
 
 def no_tenants(conninfo: Mapping[str, str], names: Names) -> int:

@@ -1,6 +1,32 @@
 -- Which rows 002 will set aside, or note in the quarantine what of them it cannot keep: counted beforehand by the same
 -- conditions and in the same words. Nothing is changed here.
 
+-- name: taken
+-- Names that the new tables will want in the schema and that something else there has, which is no part of an old table.
+-- The same is asked once more when the new tables are there, and their names are known from the catalogue.
+SELECT taken.relname::text
+  FROM pg_class taken
+ WHERE taken.relnamespace = to_regnamespace(quote_ident({final_text}))
+   AND taken.relname = ANY ({new_names}::text[])
+   AND NOT EXISTS (
+           SELECT
+             FROM (VALUES (to_regclass({old_memories_text})), (to_regclass({old_vectors_text})),
+                          (to_regclass({old_waypoints_text})), (to_regclass({old_users_text})),
+                          (to_regclass({old_facts_text}))) AS old (oid)
+            WHERE taken.oid = old.oid
+               OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = taken.oid AND i.indrelid = old.oid)
+               OR EXISTS (SELECT FROM pg_depend d WHERE d.objid = taken.oid AND d.refobjid = old.oid))
+ UNION
+SELECT format('function %s', oid::regprocedure)
+  FROM pg_proc
+ WHERE pronamespace = to_regnamespace(quote_ident({final_text}))
+   AND proname = 'openmemory_faded'
+ UNION
+SELECT format('schema %I', nspname)
+  FROM pg_namespace
+ WHERE nspname IN ({kept_text}, {staging_text})
+ ORDER BY 1;
+
 -- name: waypoints
 SELECT CASE WHEN problem IS NOT NULL THEN problem
             WHEN turn > 1 THEN 'the same link is there already'

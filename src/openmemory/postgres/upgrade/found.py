@@ -87,6 +87,8 @@ class Found:
     """How many rows of the old tables were ever written, by PostgreSQL's statistics."""
     twice: dict[str, tuple[int, str]]
     """Keys that more than one row has, by table: how many, and the id of one."""
+    taken: tuple[str, ...]
+    """What else in the schema has a name that the new tables need; asked before an upgrade is begun."""
     lookalikes: dict[str, tuple[str, ...]]
     """For memories and vectors where there is no such table: tables of other names that look like it."""
     dependants: tuple[Dependant, ...]

@@ -9,7 +9,7 @@ from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
-from openmemory.postgres.upgrade.foretold import rows_set_aside
+from openmemory.postgres.upgrade.foretold import rows_set_aside, taken_names
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -99,6 +99,7 @@ class _Look(Questions):
             others=tuple(map(session, self.rows("others"))),
             written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
+            taken=() if upgrade else taken_names(self.connection, self.layout),
             lookalikes=self._lookalikes(),
             dependants=()
             if "exchanged_at" in upgrade

@@ -16,6 +16,10 @@ from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, blocks, statement
 from openmemory.postgres.upgrade.layout import Layout
 
+TAKEN = (
+    "schema {} has something else under a name of the new tables: {}. Rename it (ALTER TABLE or ALTER INDEX … RENAME TO"
+    " another name), and run this again"
+)
 KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
 _UNCHANGED = "Nothing was changed"
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
@@ -59,10 +63,7 @@ def refuse_taken_names(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError where something of the owner's has a name that a new table needs."""
     taken = [str(name) for (name,) in connection.execute(layout.render(blocks("upgrade/look")["taken"]).encode())]
     if taken:
-        raise ConfigurationError(
-            f"schema {layout.names.schema} has something else under a name of the new tables: {', '.join(taken)}."
-            f" Rename it (ALTER TABLE or ALTER INDEX … RENAME TO another name), and run this again. {KEPT}"
-        )
+        raise ConfigurationError(f"{TAKEN.format(layout.names.schema, ', '.join(taken))}. {KEPT}")
 
 
 @contextmanager
