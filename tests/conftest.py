@@ -130,11 +130,12 @@ async def http(api: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-def a_database(server: Server, name: str) -> Logins:
-    """Return the way to an empty database of that name, made anew."""
+def a_database(server: Server, name: str, template: str = "template1") -> Logins:
+    """Return the way to a database of that name, made anew: an empty one, or a copy of `template`."""
+    of = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
     with connected(server.owner) as connection:
-        for command in ("DROP DATABASE IF EXISTS {} WITH (FORCE)", "CREATE DATABASE {}"):
-            connection.execute(sql.SQL(command).format(sql.Identifier(name)))
+        for command in ("DROP DATABASE IF EXISTS {name} WITH (FORCE)", "CREATE DATABASE {name} TEMPLATE {template}"):
+            connection.execute(sql.SQL(command).format(**of))
     owner, login = (_on(parts["conninfo"], name) for parts in (server.owner, server.login))
     return Logins(owner, login, server.login_user, behind_pooler=False)
 

@@ -47,11 +47,11 @@ class Place:
 
 
 @contextmanager
-def a_place(server: Server, names: Names | None = None) -> Iterator[Place]:
-    """Yield an empty database; its role is dropped at the end."""
+def a_place(server: Server, names: Names | None = None, template: str = "template1") -> Iterator[Place]:
+    """Yield an empty database, or a copy of `template`; its role is dropped at the end."""
     own = replace(names or Names(dimension=64), app_role=a_name("om_app"))
     name = a_name("om_db")
-    place = Place(a_database(server, name), own)
+    place = Place(a_database(server, name, template), own)
     try:
         yield place
     finally:

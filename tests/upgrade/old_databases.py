@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
-from tests.conftest import Server
+from tests.conftest import Server, a_database
 from tests.postgres.databases import Place, a_place
 
 RECORDED = ("legacy-pre-pgvector", "legacy-v1.2.0", "legacy-pre-pgvector-mixed-dims")
@@ -23,9 +26,22 @@ PATIENCE_S = 120
 @contextmanager
 def an_old_place(server: Server, shared: Path, name: str, dimension: int) -> Iterator[Place]:
     """Yield a database of its own that holds a recorded old one."""
-    with a_place(server, Names(dimension=dimension)) as place:
-        restore(place, shared, name)
+    with a_place(server, Names(dimension=dimension), _template(server, shared, name)) as place:
         yield place
+
+
+def _template(server: Server, shared: Path, name: str) -> str:
+    """Return the name of a database that holds a recorded one and is only copied; the first who asks restores it."""
+    digest = blake2b((shared / "legacy" / f"{name}.sql.gz").read_bytes(), digest_size=8).hexdigest()
+    template, unfinished = f"om_old_{digest}", f"om_old_{digest}_unfinished"
+    known = "SELECT FROM pg_database WHERE datname = %s"
+    with connected(server.owner) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [int(digest[:8], 16)])
+        if connection.execute(known, [template]).fetchone() is None:
+            restore(Place(a_database(server, unfinished), Names()), shared, name)
+            rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            connection.execute(rename.format(sql.Identifier(unfinished), sql.Identifier(template)))
+    return template
 
 
 def restore(place: Place, shared: Path, name: str) -> None:
