@@ -95,7 +95,7 @@ def _placeholder(argument: Given) -> str:
 
 def _row(option: Given) -> tuple[str, str, str, str]:
     names = ", ".join(f"`{name}`" for name in options_of(option))
-    default = "" if option.default in (None, False) else f"`{option.default}`"
+    default = "" if option.default in (None, False, inspect.Parameter.empty) else f"`{option.default}`"
     return names, _value(option), default, option.info.help or ""
 
 

@@ -42,6 +42,22 @@ def test_ids_that_are_one_in_two_writings_are_named_before_anything_is_done(owne
         assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
 
 
+def test_an_id_that_two_tenants_have_is_named_before_anything_is_done(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(
+            "ALTER TABLE openmemory_memories ADD tenant_id text NOT NULL DEFAULT 'default',"
+            " DROP CONSTRAINT openmemory_memories_pkey, ADD PRIMARY KEY (tenant_id, id)"
+        )
+        connection.execute("CREATE TEMP TABLE copied AS SELECT * FROM openmemory_memories LIMIT 3")
+        connection.execute("UPDATE copied SET tenant_id = 'acme'; INSERT INTO openmemory_memories SELECT * FROM copied")
+
+    ran = owner.run("migrate", "--dry-run")
+
+    assert ran.status == 1
+    assert "3 ids of memories are there more than once" in words(ran)
+    assert "of another tenant" in words(ran)
+
+
 def test_the_same_vector_twice_is_named_before_anything_is_done(owner: Home, old: Place) -> None:
     with old.owner() as connection:
         connection.execute("ALTER TABLE openmemory_vectors DROP CONSTRAINT openmemory_vectors_pkey")

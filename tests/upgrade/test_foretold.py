@@ -1,5 +1,6 @@
 """What is said beforehand to be set aside is what is set aside."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,8 @@ from psycopg import Connection
 
 from openmemory.postgres.migrate import migrate
 from openmemory.postgres.roles import prepare_app_role
-from openmemory.postgres.upgrade.foretold import NO_TENANTS, new_names, no_tenants
+from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade.foretold import new_names
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import Plan
 from tests.postgres.databases import Place
@@ -24,7 +26,7 @@ def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd:
         fill(connection)
     found = look(odd.logins.owner, odd.names)
 
-    foretold = found.kept_back(DIMENSION, tenant_from_user=False)
+    foretold = found.kept_back(DIMENSION)
 
     assert foretold == lift(odd)
     assert foretold == {
@@ -37,22 +39,36 @@ def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd:
         "waypoints: its target is no memory": 1,
         "waypoints: its weight is outside [0, 1]; kept as the nearer end": 2,
         "waypoints: its user's name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
-        "waypoints: the same link is there already": 1,
+        "waypoints: the same link is there already": 2,
     }
 
 
-def test_users_of_whom_none_can_become_a_tenant_are_counted_beforehand(odd: Place) -> None:
+@pytest.mark.parametrize("from_users", [False, True])
+def test_who_becomes_a_tenant_is_known_beforehand_and_the_links_between_tenants(odd: Place, from_users: bool) -> None:
+    plan = Plan(DIMENSION, "rest", from_users)
     with odd.owner() as connection:
-        remember(connection, A, user_id="ada")
-        remember(connection, B, user_id="a,b")
-        remember(connection, C, user_id="a,b")
-        for name in ("a,b", "ben\u200b", LONG, "eve"):
+        fill(connection)
+        users = {A: "ada", B: "a,b", C: "ben\u200b"}
+        for id_, name in users.items():
+            connection.execute("UPDATE openmemory_memories SET user_id = %s WHERE id = %s", [name, id_])
+        for name in ("a,b", "eve"):
             connection.execute("INSERT INTO openmemory_users (user_id) VALUES (%s)", [name])
-    count = no_tenants(odd.logins.owner, odd.names)
+    foretold = look(odd.logins.owner, odd.names, plan).kept_back(DIMENSION)
 
-    set_aside = lift(odd, Plan(DIMENSION, tenant_from_user=True))
+    assert foretold == lift(odd, plan)
+    of_tenants = {
+        "users: its name may not be a tenant's; kept with the rows of no user",
+        "waypoints: it leads to another tenant",
+    }
+    assert of_tenants & foretold.keys() == (of_tenants if from_users else set())
 
-    assert count == set_aside[NO_TENANTS] == 3
+
+def test_what_cannot_be_a_tenant_is_the_same_beforehand_and_in_the_step(odd: Place) -> None:
+    unseen = blocks("upgrade/foretold")["unseen"].strip()
+    step = blocks("upgrade/002_add_tenant_id")["conversions"]
+    together = "".join(re.findall(r"!~ '\[(.*)\]'", step))
+
+    assert unseen == f"'[{together}]'"
 
 
 def test_a_value_that_only_the_column_embedding_holds_is_counted_with_its_dimension(odd: Place) -> None:
@@ -79,7 +95,7 @@ def test_the_dimension_is_that_of_the_values_that_are_read_wherever_they_are(odd
             connection.execute(query, [id_, value, embedding])
     found = look(odd.logins.owner, odd.names)
 
-    foretold = found.kept_back(found.dimension, tenant_from_user=False)
+    foretold = found.kept_back(found.dimension)
 
     assert (found.dimensions, found.dimension) == ({3: 2, 4: 1}, 3)
     assert sum(foretold.values()) == sum(lift(odd, Plan(3)).values()) == 1
@@ -102,6 +118,7 @@ def fill(connection: Connection) -> None:
         (C, B, LONG, 0.5, None),
         (GONE, A, "ada", 0.5, None),
         (A, GONE, "ada", 7.0, None),
+        (A.upper(), B, "cap", 0.3, None),
         (A, C, "ada", 1.0, ""),
     ]
     query = "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight, project_id) VALUES (%s, %s, %s, %s, %s)"
@@ -134,3 +151,25 @@ def test_what_has_one_of_these_names_is_told_and_an_old_tables_own_index_is_not(
         connection.execute("CREATE FUNCTION openmemory_faded() RETURNS int LANGUAGE sql RETURN 1")
 
     assert look(odd.logins.owner, odd.names).taken == ("function openmemory_faded()", "openmemory_vectors_search")
+
+
+def test_tenants_that_may_be_none_share_one_and_of_two_users_of_a_name_the_first_counts(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_users ADD tenant_id text, DROP CONSTRAINT openmemory_users_pkey")
+        users = [("default", "ada", "one"), ("x,y", "ada", "two"), ("acme", "ada", "three")]
+        query = "INSERT INTO openmemory_users (tenant_id, user_id, summary) VALUES (%s, %s, %s)"
+        connection.cursor().executemany(query, users)
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd) == {"users: the tenant has one of its name; kept as the row that came first": 1}
+        found = connection.execute("SELECT tenant_id, user_id, summary FROM openmemory_users ORDER BY 1").fetchall()
+    assert found == [("acme", "ada", "three"), ("default", "ada", "one")]
+
+
+def test_a_tenant_may_have_any_signs_of_sql_in_its_name(odd: Place) -> None:
+    name = "%s{tenant}$body$'\\ \"x"
+    with odd.owner() as connection:
+        remember(connection, A, user_id="ada")
+        lift(odd, Plan(DIMENSION, name))
+
+        assert connection.execute("SELECT tenant_id FROM openmemory_memories").fetchall() == [(name,)]

@@ -47,7 +47,7 @@ def test_a_recorded_database_is_known_by_its_catalogue_and_its_rows_are_counted(
     assert "openmemory_embed_logs" in found.left_alone
     assert (found.upgrade, found.writers) == ({}, ())
     assert found.rows["memories"] == report.rows["memories"]
-    assert found.kept_back(found.dimension, tenant_from_user=False) == report.set_aside
+    assert found.kept_back(found.dimension) == report.set_aside
 
 
 def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shared: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shar
         found = look(old.logins.owner, old.names)
     assert found.dimension == 256
     assert sum(count for size, count in found.dimensions.items() if size != 256) == 263
-    assert sum(found.kept_back(256, tenant_from_user=False).values()) >= 263
+    assert sum(found.kept_back(256).values()) >= 263
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -111,7 +111,7 @@ def test_what_cannot_come_across_is_counted_beforehand(old: Place) -> None:
         "vectors: holds NaN or infinity": 2,
         "vectors: 16 dimensions, not 1536": 1,
     }
-    said = found.kept_back(1536, tenant_from_user=False)
+    said = found.kept_back(1536)
     assert {what: count for what, count in said.items() if what.startswith("vectors")} == wanted
 
 

@@ -193,9 +193,7 @@ def test_an_id_without_hyphens_is_the_same_id(odd: Place) -> None:
         connection.execute(
             "INSERT INTO openmemory_waypoints VALUES (%s, %s, 'ada', 0.5, 1, 2)", [A.replace("-", ""), B.upper()]
         )
-        assert look(odd.logins.owner, odd.names).kept_back(DIMENSION, tenant_from_user=False) == {
-            "vectors: no value": 2
-        }
+        assert look(odd.logins.owner, odd.names).kept_back(DIMENSION) == {"vectors: no value": 2}
         assert lift(odd) == {"vectors: no value": 2}
         rows = connection.execute("SELECT src_id::text, dst_id::text FROM openmemory_waypoints").fetchall()
     assert rows == [(A, B)]

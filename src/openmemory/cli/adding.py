@@ -89,7 +89,10 @@ def _content(argument: str | None) -> str:
         return argument
     if argument is None and sys.stdin.isatty():
         raise typer.BadParameter("say what to remember: CONTENT, --file, or a pipe to standard input")
-    content = sys.stdin.buffer.read().decode(errors="replace").strip("\r\n")
+    try:
+        content = sys.stdin.buffer.read().decode().strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"standard input is not UTF-8: {error.reason} at byte {error.start}") from error
     if not content.strip():
         raise typer.BadParameter("standard input is empty: there is nothing to remember")
     return content

@@ -21,7 +21,7 @@ def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int 
     print_facts(_there(found))
     console().print("To do", style="bold")
     print_facts(_to_do(found, plan, vector_type, estimate, free_bytes))
-    counted = found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user)
+    counted = found.kept_back(plan.dimension)
     console().print("Set aside in quarantine tables, with the reason", style="bold")
     print_facts(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
     if noted := {what: count_of(count, "row") for what, count in counted.items() if is_kept(what)}:

@@ -28,10 +28,8 @@ def run(old: Old, wanted: Wanted) -> None:
     refuse_beside(old.logins.owner, old.names)
     with progress("looking at the database"):
         begun_s = monotonic()
-        found = look(old.logins.owner, old.names)
+        found = look(old.logins.owner, old.names, _decided(old, wanted))
     plan = _plan(old, found, wanted)
-    if plan.tenant_from_user:
-        found = _with_users(old, found)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
@@ -136,7 +134,6 @@ def check_against(recorded: Mapping[str, str], wanted: Wanted) -> None:
 
 def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     from openmemory.postgres.upgrade import record
-    from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
 
     check_against(old.recorded, wanted)
     begun_with = old.recorded.get("vector_type", old.names.vector_type)
@@ -148,20 +145,20 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     if wanted.dim and found.dimensions and wanted.dim not in found.dimensions:
         listed = ", ".join(map(str, found.dimensions))
         raise ConfigurationError(f"--dim {wanted.dim}: no vector in the database has that many; there are {listed}")
-    plan = Plan(wanted.dim or found.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
-    plan = replace(plan, batch_size=wanted.batch_size or plan.batch_size)
+    plan = _decided(old, wanted)
+    plan = replace(plan, dimension=wanted.dim or found.dimension, batch_size=wanted.batch_size or plan.batch_size)
     if not found.dimensions and not old.recorded:
         plan = models.without_vectors(old.settings, plan, wanted.dim)
     return record.begun_with(old.recorded, plan)
 
 
-def _with_users(old: Old, found: "Found") -> "Found":
-    """Return what was found with the users of whom none can become a tenant."""
-    from openmemory.postgres.upgrade.foretold import NO_TENANTS, no_tenants
+def _decided(old: Old, wanted: Wanted) -> "Plan":
+    """Return whose the rows will be, which is known before anything is looked at."""
+    from openmemory.postgres.upgrade import record
+    from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
 
-    with progress("looking at the names of users"):
-        count = no_tenants(old.logins.owner, old.names)
-    return replace(found, set_aside={**found.set_aside, NO_TENANTS: count}) if count else found
+    plan = Plan(old.names.dimension, wanted.tenant or DEFAULT_TENANT, wanted.tenant_from is not None)
+    return record.begun_with(old.recorded, plan)
 
 
 def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
@@ -214,7 +211,7 @@ def _document(found: "Found", plan: "Plan", vector_type: str) -> dict[str, objec
     return {
         **asdict(found),
         "estimate": asdict(found.estimate(vector_type, plan.dimension)),
-        "set_aside": found.kept_back(plan.dimension, tenant_from_user=plan.tenant_from_user),
+        "set_aside": found.kept_back(plan.dimension),
         "plan": asdict(plan),
     }
 

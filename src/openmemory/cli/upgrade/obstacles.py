@@ -36,6 +36,7 @@ def refuse_doubles(found: "Found") -> None:
     for what, (count, example) in found.twice.items():
         key = "id" if what == "memories" else "id and sector"
         raise ConfigurationError(
-            f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case"
-            " or without hyphens. Nothing was changed. Delete or rename all but one of each, and run this again"
+            f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case,"
+            " without hyphens or of another tenant. Nothing was changed. Delete or rename all but one of each, and run"
+            " this again"
         )

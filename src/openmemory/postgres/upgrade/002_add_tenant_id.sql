@@ -221,13 +221,23 @@ BEGIN
        AND n.user_id <> ''
        AND NOT {staging}.fits_as_tenant(n.user_id)
        AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant};
+    -- Tenants whose names may not be tenants' share one, and may each have had a user of that name.
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT n.tenant_id, 'users', n.user_id, 'the tenant has one of its name; kept as the row that came first', n.original
+      FROM (SELECT {staging}.as_tenant(u.tenant_id, u.user_id) AS tenant_id, u.user_id, to_jsonb(u) - 'place' AS original,
+                   row_number() OVER (PARTITION BY {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id
+                                          ORDER BY u.place) AS turn
+              FROM {old_users} u
+             WHERE u.user_id <> '') AS n
+     WHERE n.turn > 1;
     INSERT INTO {users} (tenant_id, user_id, summary, reflection_count, created_at, updated_at)
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), {staging}.as_name(u.user_id), u.summary, coalesce(u.reflection_count, 0),
            coalesce({staging}.as_instant(u.created_at), {staging}.as_instant(u.updated_at), 'epoch'),
            coalesce({staging}.as_instant(u.updated_at), {staging}.as_instant(u.created_at), 'epoch')
       FROM {old_users} u
      WHERE u.user_id <> ''
-     ORDER BY u.place;
+     ORDER BY u.place
+        ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS lifted = ROW_COUNT;
     INSERT INTO {users} (tenant_id, user_id, created_at, updated_at)
     SELECT tenant_id, user_id, min(created_at), max(created_at)
@@ -274,7 +284,7 @@ BEGIN
                     WHEN {staging}.as_name(w.user_id) <> w.user_id
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                END AS note,
-               row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
+               row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
           LEFT JOIN {old_memories} s
             ON s.raw_id = w.raw_src_id

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from psycopg import Connection
 
 from openmemory.core.scope import tenant_problem
-from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.sources import Columns
 
-NO_TENANTS = "users: its name may not be a tenant's; kept with the rows of no user"
+_NO_TENANTS = "users: its name may not be a tenant's; kept with the rows of no user"
 
 _NAMES_AT_ONCE = 10_000
 _TABLES = (
@@ -27,23 +25,19 @@ _TABLES = (
 _INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_truth_at_a_time")
 
 
-def rows_set_aside(
-    connection: Connection, layout: Layout, columns: Mapping[str, Columns]
-) -> tuple[dict[str, int], int]:
-    """Return the rows of waypoints, users and facts by the reason, and the waypoints between two users' memories.
+def rows_set_aside(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> dict[str, int]:
+    """Return how many rows of waypoints, users and facts will be set aside or noted, by the reason.
 
     `columns` are the old tables'.
     """
     counted: dict[str, int] = {}
-    across_users = 0
     for what in ("waypoints", "users", "facts"):
-        if not columns[what] or (what == "waypoints" and not columns["memories"]):
-            continue
-        for reason, count, *across in connection.execute(_asked(layout, columns, what)):
-            across_users += sum(across)
-            if reason is not None:
+        if columns[what] and (what != "waypoints" or columns["memories"]):
+            for reason, count in connection.execute(_asked(layout, columns, what)):
                 counted[f"{what}: {reason}"] = int(count)
-    return counted, across_users
+    if layout.plan.tenant_from_user:
+        counted[_NO_TENANTS] = _no_tenants(connection, layout, columns)
+    return counted
 
 
 def taken_names(connection: Connection, layout: Layout) -> tuple[str, ...]:
@@ -66,17 +60,17 @@ def new_names(names: Names) -> tuple[str, ...]:
     )
 
 
-def no_tenants(conninfo: Mapping[str, str], names: Names) -> int:
-    """Return how many users have a name that no tenant may have, of those that --tenant-from would make tenants."""
-    with connected(conninfo) as connection, permitted(), connection.transaction():
-        layout = Layout(names, Plan(names.dimension))
-        columns = sources.all_columns(connection, layout)
-        with connection.cursor("users") as cursor:
-            cursor.itersize = _NAMES_AT_ONCE
-            cursor.execute(_asked(layout, columns, "names"))
-            return sum(tenant_problem(str(name)) is not None for (name,) in cursor)
+def _no_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> int:
+    """Return how many users have a name that no tenant may have."""
+    with connection.transaction(), connection.cursor("users") as cursor:
+        cursor.itersize = _NAMES_AT_ONCE
+        cursor.execute(_asked(layout, columns, "names"))
+        return sum(tenant_problem(str(name)) is not None for (name,) in cursor)
 
 
 def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
+    own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
-    return layout.render(blocks("upgrade/foretold")[block], rows).encode()
+    tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
+    tenants = {f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u")}
+    return layout.render(own[block], {**rows, **tenants}).encode()

@@ -27,15 +27,28 @@ SELECT format('schema %I', nspname)
  WHERE nspname IN ({kept_text}, {staging_text})
  ORDER BY 1;
 
+-- name: unseen
+'[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]'
+
+-- name: tenant
+-- The tenant of a row of memories, by the same rules as the functions of 002, which are not there yet.
+CASE WHEN ROW.tenant_id <> 'default'
+          AND ROW.tenant_id <> '' AND octet_length(ROW.tenant_id) <= 128 AND ROW.tenant_id = btrim(ROW.tenant_id)
+          AND ROW.tenant_id !~ {unseen}
+     THEN ROW.tenant_id
+     WHEN {tenant_from_user}
+          AND ROW.user_id <> '' AND octet_length(ROW.user_id) <= 128 AND ROW.user_id = btrim(ROW.user_id)
+          AND ROW.user_id !~ {unseen}
+     THEN ROW.user_id
+     ELSE {tenant}
+END
+
 -- name: waypoints
-SELECT CASE WHEN problem IS NOT NULL THEN problem
-            WHEN turn > 1 THEN 'the same link is there already'
-            ELSE note
-       END AS reason,
-       count(*),
-       count(*) FILTER (WHERE problem IS NULL AND across)
+SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already' END, note) AS reason,
+       count(*)
   FROM (SELECT CASE WHEN s.raw_id IS NULL THEN 'its source is no memory'
                     WHEN d.raw_id IS NULL THEN 'its target is no memory'
+                    WHEN {tenant_of_s} <> {tenant_of_d} THEN 'it leads to another tenant'
                END AS problem,
                CASE WHEN w.weight < 0 OR w.weight > 1
                     THEN 'its weight is outside [0, 1]; kept as the nearer end'
@@ -44,13 +57,14 @@ SELECT CASE WHEN problem IS NOT NULL THEN problem
                     WHEN octet_length(w.user_id) > 128 OR w.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                END AS note,
-               coalesce(s.user_id, '') <> coalesce(d.user_id, '') AS across,
-               row_number() OVER (PARTITION BY w.src_id, w.dst_id ORDER BY w.place) AS turn
+               row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM ({waypoints_rows}) AS w
           LEFT JOIN ({memories_rows}) AS s
             ON s.raw_id = w.raw_src_id
           LEFT JOIN ({memories_rows}) AS d
             ON d.raw_id = w.raw_dst_id) AS given
+ WHERE coalesce(problem, note) IS NOT NULL
+    OR turn > 1
  GROUP BY 1;
 
 -- name: users
@@ -62,7 +76,15 @@ SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
  WHERE coalesce(u.user_id, '') = ''
     OR octet_length(u.user_id) > 128
     OR u.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
- GROUP BY 1;
+ GROUP BY 1
+ UNION ALL
+SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint
+  FROM (SELECT count(*) AS count
+          FROM ({users_rows}) AS u
+         WHERE u.user_id <> ''
+         GROUP BY {tenant_of_u}, u.user_id
+        HAVING count(*) > 1) AS doubled
+HAVING count(*) > 0;
 
 -- name: facts
 SELECT 'its subject and predicate are longer than 3,000 bytes' AS reason,

@@ -71,8 +71,6 @@ class Found:
     """The database's own: what its upgrade began with, else the most frequent, else the settings'."""
     set_aside: dict[str, int]
     """Rows that cannot come across as they are, by what and why; counted without reading each vector's bytes."""
-    across_users: int
-    """Waypoints between two users' memories, which --tenant-from user_id sets aside."""
     checked_finite: bool
     """Whether NaN and infinity were looked for; in a large table they are found while it is converted."""
     left_alone: tuple[str, ...]
@@ -103,12 +101,11 @@ class Found:
         pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
         return Estimate(size, int(size * 1.1), vectors / pace + memories / _ROWS_PER_S)
 
-    def kept_back(self, dimension: int, *, tenant_from_user: bool) -> dict[str, int]:
+    def kept_back(self, dimension: int) -> dict[str, int]:
         """Return what will be set aside when the database's vectors have `dimension`."""
         other = {
             f"vectors: {size} dimensions, not {dimension}": count
             for size, count in self.dimensions.items()
             if size != dimension
         }
-        across = {"waypoints: it leads to another tenant": self.across_users if tenant_from_user else 0}
-        return {what: count for what, count in {**self.set_aside, **other, **across}.items() if count}
+        return {what: count for what, count in {**self.set_aside, **other}.items() if count}

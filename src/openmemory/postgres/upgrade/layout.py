@@ -108,4 +108,8 @@ class Layout:
 
 
 def _literal(text: str) -> str:
-    return sql.Literal(text).as_string()
+    """Return a text as SQL writes it, also inside the body of a function, where two dollars may end the quotation."""
+    if "$" not in text:
+        return sql.Literal(text).as_string()
+    escaped = text.replace("\\", "\\\\").replace("'", "''").replace("$", "\\x24")
+    return f"E'{escaped}'"

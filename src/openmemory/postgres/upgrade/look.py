@@ -25,15 +25,16 @@ _UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
 _OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
 
 
-def look(conninfo: Mapping[str, str], names: Names) -> Found:
+def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) -> Found:
     """Return what there is and what lifting it takes; reads, and changes nothing.
 
+    `plan` says whose the rows will be; its dimension does not count.
     Raises ConfigurationError where an old table hides rows, or is none that rows can be read from block by block.
     """
     with connected(conninfo) as connection, permitted():
         if "exchanged_at" not in record.read(connection, names):
             sources.check_readable(connection, Layout(names, Plan(names.dimension)))
-        return _Look(connection, names).found()
+        return _Look(connection, names, plan).found()
 
 
 def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
@@ -64,8 +65,8 @@ def written(conninfo: Mapping[str, str], names: Names) -> int:
 class _Look(Questions):
     """What is asked of an old database."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
-        super().__init__(connection, names)
+    def __init__(self, connection: Connection, names: Names, plan: Plan | None = None) -> None:
+        super().__init__(connection, names, plan)
         self.columns: dict[str, Columns] = {}
 
     def found(self) -> Found:
@@ -77,7 +78,7 @@ class _Look(Questions):
         dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
         dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
         not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
-        of_rows, across_users = rows_set_aside(self.connection, self.layout, self.columns)
+        of_rows = rows_set_aside(self.connection, self.layout, self.columns)
         ((server, installed, available),) = self.rows("server")
         return Found(
             shape=shape_of(self.columns),
@@ -90,7 +91,6 @@ class _Look(Questions):
             dimensions=dimensions,
             dimension=dimension,
             set_aside={what: count for what, count in {**odd, **not_finite, **of_rows}.items() if count},
-            across_users=across_users,
             checked_finite=checked,
             left_alone=self._left_alone(),
             upgrade=upgrade,
@@ -173,11 +173,11 @@ class _Look(Questions):
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""
         twice = {}
-        for what, key in (("memories", ()), ("vectors", ("sector",))):
+        for what, and_by in (("memories", ""), ("vectors", ", sector")):
             columns, table = self.columns[what], self.layout.names.table(self.layout.old_tables[what])
-            keyed = columns.get("id") == "uuid" and self.rows("keyed", table_text=Layout.literal(table))[0][0]
+            one_key = columns.get("id") == "uuid" and "tenant_id" not in columns
+            keyed = one_key and self.rows("keyed", table_text=Layout.literal(table))[0][0]
             if columns and not keyed:
-                and_by = "".join(f", {name}" for name in (*key, "tenant_id") if name in columns)
                 ((count, example),) = self.rows("twice", table=table, and_by=and_by)
                 twice[what] = (as_int(count), str(example))
         return {what: found for what, found in twice.items() if found[0]}

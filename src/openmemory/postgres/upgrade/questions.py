@@ -13,9 +13,9 @@ Rows = list[tuple[object, ...]]
 class Questions:
     """Questions on one connection about the tables that the settings name."""
 
-    def __init__(self, connection: Connection, names: Names) -> None:
+    def __init__(self, connection: Connection, names: Names, plan: Plan | None = None) -> None:
         self.connection = connection
-        self.layout = Layout(names, Plan(names.dimension))
+        self.layout = Layout(names, plan or Plan(names.dimension))
 
     def rows(self, block: str, **more: str) -> Rows:
         """Return the rows of a block of look.sql, none where it returns nothing."""
