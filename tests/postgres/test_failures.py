@@ -149,3 +149,16 @@ def test_what_the_server_does_becomes_a_word_of_the_domain(
 ) -> None:
     with pytest.raises(becomes), translated():
         raise raised
+
+
+def test_what_went_wrong_first_is_told_where_a_pipeline_cannot_be_left_for_it() -> None:
+    with pytest.raises(DatabaseUnavailable, match="the disk is full"), translated():
+        leave_a_pipeline()
+
+
+def leave_a_pipeline() -> None:
+    """Fail as psycopg does when it leaves a pipeline in which something failed."""
+    try:
+        raise errors.DiskFull("the disk is full")
+    finally:
+        raise psycopg.OperationalError("cannot exit pipeline mode while busy")

@@ -33,7 +33,7 @@ def translated() -> Iterator[None]:
     except TimeoutError as error:
         raise DatabaseUnavailable("PostgreSQL does not answer") from error
     except (psycopg.Error, PoolTimeout) as error:
-        raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(error)}") from error
+        raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(_first(error))}") from error
 
 
 def is_cut(error: psycopg.Error) -> bool:
@@ -41,6 +41,13 @@ def is_cut(error: psycopg.Error) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return error.sqlstate.startswith(_CUT)
+
+
+def _first(error: Exception) -> Exception:
+    """Return what went wrong first: a pipeline that cannot be left for an error says so in its place."""
+    before = error.__context__
+    masked = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    return before if masked and isinstance(before, psycopg.Error) else error
 
 
 def first_line(error: Exception) -> str:
