@@ -15,7 +15,9 @@ from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed
 from openmemory.postgres.vectors import term_cap
 
-_INLINE_AT_MOST = 8
+# So many characters take some 10 ms, a memory as long as 100 of them beside its own. In a thread it takes longer,
+# since both threads want the interpreter; more than that would keep everybody else waiting.
+_INLINE_CHARACTERS, _OF_A_MEMORY = 50_000, 100
 _QUESTIONS_KEPT = 2_000
 
 
@@ -35,7 +37,7 @@ class Encoder:
         """
         self._check_all(told, in_batch=in_batch)
         embeddings = await self._embeddings(told)
-        if len(told) <= _INLINE_AT_MOST:
+        if sum(len(one.content) + _OF_A_MEMORY for one in told) <= _INLINE_CHARACTERS:
             return self._assembled(told, embeddings, now)
         return await asyncio.to_thread(self._assembled, told, embeddings, now)
 
