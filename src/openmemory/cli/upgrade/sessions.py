@@ -56,5 +56,5 @@ def refuse_writes(owner: Mapping[str, str], names: "Names", found: "Found", begu
         who = f", by one of: {told(found.others)}" if found.others else ""
         raise ConfigurationError(
             f"{more:,} rows of the old tables were written while this looked at them{who}. Nothing was changed. Stop"
-            " the old server, and run this again"
+            " the old server, or let another `openmemory migrate` finish, and run this again"
         )
