@@ -1,5 +1,6 @@
 """What the command says of itself, and of wrong usage; no database."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -192,3 +193,30 @@ def test_an_unexpected_error_shows_where_when_debugging() -> None:
     result = CliRunner().invoke(cli, ["fail"], env={"OM_LOG_LEVEL": "debug"})
 
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["from a terminal", "from a script, in the background"])
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_ends_a_command_also_where_a_shell_had_it_ignore_sigint(
+    kind: signal.Signals, ignored: bool
+) -> None:
+    waiting = (
+        "import signal, sys, typer\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN if 'ignored' in sys.argv else signal.default_int_handler)\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "from openmemory.cli.main import _interrupt_on, reported\n"
+        "_interrupt_on('SIGTERM', 'SIGHUP')\n"
+        "def wait():\n"
+        "    print('waiting', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "try:\n"
+        "    reported(wait)()\n"
+        "except typer.Exit as ended:\n"
+        "    sys.exit(ended.exit_code)\n"
+    )
+    arguments = [sys.executable, "-c", waiting, *(["ignored"] if ignored else [])]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == b"waiting\n"
+        command.send_signal(kind)
+        assert command.wait(30) == INTERRUPTED

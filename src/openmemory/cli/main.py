@@ -132,6 +132,9 @@ def _interrupt_on(*names: str) -> None:
     """End on these signals as on Ctrl-C, so that the embedded PostgreSQL is stopped; nohup's wish is kept."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # A shell script has what it starts with & ignore SIGINT, which then would end nothing.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
 
     for name in names:
