@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from psycopg import Connection
 
+from openmemory.errors import ConfigurationError
 from openmemory.postgres.migrate import migrate
 from openmemory.postgres.roles import prepare_app_role
 from openmemory.postgres.statements import blocks
@@ -151,6 +152,8 @@ def test_what_has_one_of_these_names_is_told_and_an_old_tables_own_index_is_not(
         connection.execute("CREATE FUNCTION openmemory_faded() RETURNS int LANGUAGE sql RETURN 1")
 
     assert look(odd.logins.owner, odd.names).taken == ("function openmemory_faded()", "openmemory_vectors_search")
+    with pytest.raises(ConfigurationError, match=r"openmemory_faded\(\), openmemory_vectors_search\. Rename"):
+        lift(odd)
 
 
 def test_tenants_that_may_be_none_share_one_and_of_two_users_of_a_name_the_first_counts(odd: Place) -> None:

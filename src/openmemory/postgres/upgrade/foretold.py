@@ -40,10 +40,11 @@ def rows_set_aside(connection: Connection, layout: Layout, columns: Mapping[str,
     return counted
 
 
-def taken_names(connection: Connection, layout: Layout) -> tuple[str, ...]:
-    """Return what of the owner's has a name that the new tables need, before there are any."""
+def taken_names(connection: Connection, layout: Layout, *, is_staged: bool) -> tuple[str, ...]:
+    """Return what of the owner's has a name that the new tables need; they may be in their own schema already."""
     array = f"ARRAY[{', '.join(map(Layout.literal, new_names(layout.names)))}]"
-    query = layout.render(blocks("upgrade/foretold")["taken"], {"new_names": array})
+    more = {"new_names": array, "is_staged": str(is_staged).lower()}
+    query = layout.render(blocks("upgrade/foretold")["taken"], more)
     return tuple(str(name) for (name,) in connection.execute(query.encode()))
 
 

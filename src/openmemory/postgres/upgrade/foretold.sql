@@ -2,8 +2,7 @@
 -- conditions and in the same words. Nothing is changed here.
 
 -- name: taken
--- Names that the new tables will want in the schema and that something else there has, which is no part of an old table.
--- The same is asked once more when the new tables are there, and their names are known from the catalogue.
+-- Names that the new tables bring into the schema and that something else there has, which is no part of an old table.
 SELECT taken.relname::text
   FROM pg_class taken
  WHERE taken.relnamespace = to_regnamespace(quote_ident({final_text}))
@@ -24,7 +23,8 @@ SELECT format('function %s', oid::regprocedure)
  UNION
 SELECT format('schema %I', nspname)
   FROM pg_namespace
- WHERE nspname IN ({kept_text}, {staging_text})
+ WHERE nspname = {kept_text}
+    OR nspname = {staging_text} AND NOT {is_staged}
  ORDER BY 1;
 
 -- name: unseen

@@ -99,7 +99,7 @@ class _Look(Questions):
             others=tuple(map(session, self.rows("others"))),
             written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
-            taken=() if upgrade else taken_names(self.connection, self.layout),
+            taken=() if upgrade else taken_names(self.connection, self.layout, is_staged=False),
             lookalikes=self._lookalikes(),
             dependants=()
             if "exchanged_at" in upgrade

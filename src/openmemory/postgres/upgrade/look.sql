@@ -161,37 +161,6 @@ UPDATE {lifted_meta}
    SET value = {name_text}
  WHERE name = 'embedding_model';
 
--- name: taken
--- Names that the new tables bring into the schema and that something else there has, which is no part of an old table.
-SELECT taken.relname::text
-  FROM pg_class taken
-  JOIN pg_class new
-    ON new.relname = taken.relname
-  JOIN pg_namespace final
-    ON final.oid = taken.relnamespace
-   AND final.nspname = {final_text}
-  JOIN pg_namespace staging
-    ON staging.oid = new.relnamespace
-   AND staging.nspname = {staging_text}
- WHERE NOT EXISTS (
-           SELECT
-             FROM (VALUES (to_regclass({old_memories_text})), (to_regclass({old_vectors_text})),
-                          (to_regclass({old_waypoints_text})), (to_regclass({old_users_text})),
-                          (to_regclass({old_facts_text}))) AS old (oid)
-            WHERE taken.oid = old.oid
-               OR EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = taken.oid AND i.indrelid = old.oid)
-               OR EXISTS (SELECT FROM pg_depend d WHERE d.objid = taken.oid AND d.refobjid = old.oid))
- UNION
-SELECT format('function %s', oid::regprocedure)
-  FROM pg_proc
- WHERE pronamespace = to_regnamespace(quote_ident({final_text}))
-   AND proname = 'openmemory_faded'
- UNION
-SELECT format('schema %I', nspname)
-  FROM pg_namespace
- WHERE nspname = {kept_text}
- ORDER BY 1;
-
 -- name: twice
 -- Ids that more than one row has, of those that share `and_by`; one UUID in two writings is one id.
 SELECT count(*), coalesce(min(written), '')

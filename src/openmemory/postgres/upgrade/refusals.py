@@ -13,7 +13,8 @@ from openmemory.postgres import roles
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
-from openmemory.postgres.statements import Names, blocks, statement
+from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.upgrade.foretold import taken_names
 from openmemory.postgres.upgrade.layout import Layout
 
 TAKEN = (
@@ -61,8 +62,7 @@ def check_versions(connection: Connection) -> None:
 
 def refuse_taken_names(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError where something of the owner's has a name that a new table needs."""
-    taken = [str(name) for (name,) in connection.execute(layout.render(blocks("upgrade/look")["taken"]).encode())]
-    if taken:
+    if taken := taken_names(connection, layout, is_staged=True):
         raise ConfigurationError(f"{TAKEN.format(layout.names.schema, ', '.join(taken))}. {KEPT}")
 
 
