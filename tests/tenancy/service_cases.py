@@ -148,12 +148,16 @@ async def _find(at: Attempt) -> Answers:
 
 
 async def _once(at: Attempt) -> Answers:
-    async def write() -> JsonValue:
+    async def write(_: object) -> JsonValue:
         return "written by B"
+
+    def answered(text: JsonValue) -> JsonValue:
+        return text
 
     once = at.stage.idempotency.once
     return [
-        await _tried(once(at.scope, "loopback", at.theirs.key, digest, write)) for digest in (b"digest", b"another")
+        await _tried(once(at.scope, "loopback", at.theirs.key, digest, write, answered))
+        for digest in (b"digest", b"another")
     ]
 
 

@@ -106,10 +106,10 @@ async def a_victim(memories: Memories, idempotency: Idempotency, owner: Mapping[
     await memories.add_all(scope, told)
     newest = await memories.get(scope, marks.ids[-1])
 
-    async def nothing() -> None:
+    async def nothing(_: object) -> None:
         return None
 
-    await idempotency.once(scope, "loopback", marks.key, b"digest", nothing)
+    await idempotency.once(scope, "loopback", marks.key, b"digest", nothing, lambda nothing: nothing)
     _link(owner, marks)
     return replace(marks, cursor=Place(newest.created_at + timedelta(seconds=1), newest.id))
 

@@ -45,11 +45,14 @@ async def claim(
     return await tx.one(_FIRST, **params)
 
 
-async def finish(tx: TenantTx, credential: str, key: str, status: int, answer: JsonValue) -> None:
-    """Write down the answer to the request that has `key`."""
-    await tx.run(_FINISH, credential=credential, key=key, status=status, answer=Jsonb(answer))
+async def finish(
+    tx: TenantTx, credential: str, key: str, claimed_at: datetime, *, status: int, answer: JsonValue
+) -> bool:
+    """Write down the answer to the request that took `key` at `claimed_at`, unless another has it since."""
+    params = {"credential": credential, "key": key, "claimed_at": claimed_at}
+    return await tx.run(_FINISH, **params, status=status, answer=Jsonb(answer)) > 0
 
 
-async def release(tx: TenantTx, credential: str, key: str) -> None:
-    """Free a key whose request failed."""
-    await tx.run(_RELEASE, credential=credential, key=key)
+async def release(tx: TenantTx, credential: str, key: str, claimed_at: datetime) -> None:
+    """Free a key whose request failed; what was finished, or taken over since, stays."""
+    await tx.run(_RELEASE, credential=credential, key=key, claimed_at=claimed_at)

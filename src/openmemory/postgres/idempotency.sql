@@ -20,12 +20,15 @@ SELECT status, request_digest, answer
    AND key = %(key)s;
 
 -- name: finish
+-- Part of the write's own transaction; no row where another request took the key over meanwhile.
 UPDATE {idempotency}
    SET status = %(status)s,
        answer = %(answer)s
  WHERE tenant_id = %(tenant)s
    AND credential = %(credential)s
-   AND key = %(key)s;
+   AND key = %(key)s
+   AND status = 0
+   AND created_at = %(claimed_at)s;
 
 -- name: release
 -- A request that failed leaves its key free for another try.
@@ -33,7 +36,8 @@ DELETE FROM {idempotency}
  WHERE tenant_id = %(tenant)s
    AND credential = %(credential)s
    AND key = %(key)s
-   AND status = 0;
+   AND status = 0
+   AND created_at = %(claimed_at)s;
 
 -- name: expire
 DELETE FROM {idempotency}

@@ -1,7 +1,8 @@
 """Memories in and out of their table, one function a statement."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -111,10 +112,15 @@ async def insert(
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
     taken. All is one statement and one transaction; run twice it recognises what it kept.
     """
-    try:
+    with _ids_untaken():
         return await database.write_at_once(scope, insert_call(new, now, boost))
-    except errors.UniqueViolation as error:
-        raise MemoryExists("an id is taken by another memory of this tenant") from error
+
+
+async def insert_within(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Known]:
+    """Do what `insert` does as a part of `tx`."""
+    call = insert_call(new, now, boost)
+    with _ids_untaken():
+        return await tx.all(call.statement, **call.params)
 
 
 def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Known]:
@@ -235,6 +241,14 @@ async def totals(tx: TenantTx) -> Totals:
     """Return how much the tenant has in all."""
     found = await tx.one(_TOTALS)
     return found or Totals(0, 0, 0, 0, None, None)
+
+
+@contextmanager
+def _ids_untaken() -> Iterator[None]:
+    try:
+        yield
+    except errors.UniqueViolation as error:
+        raise MemoryExists("an id is taken by another memory of this tenant") from error
 
 
 def _columns(new: Sequence[NewMemory]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from openmemory.errors import Malformed, MemoryNotFound, OpenMemoryError
 from openmemory.server.auth import Asker, HeaderAuth
 from openmemory.server.problems import answer
 from openmemory.service.clock import Clock
-from openmemory.service.idempotency import Idempotency
+from openmemory.service.idempotency import Idempotency, Result, Seal
 from openmemory.service.memories import Memories
 from openmemory.service.search import Search
 from openmemory.service.shares import Shares
@@ -97,21 +97,28 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def write(request: Request, who: Caller, key: str | None, action: Callable[[], Awaitable[object]]) -> Response:
-    """Run a write and answer it; with an Idempotency-Key, once."""
+async def write(
+    request: Request,
+    who: Caller,
+    key: str | None,
+    action: Callable[[Seal[Result] | None], Awaitable[Result]],
+    encode: Callable[[Result], object],
+) -> Response:
+    """Run a write and answer it as `encode` says; with an Idempotency-Key, once."""
     if key is None:
-        return shown(await action())
+        return shown(encode(await action(None)))
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise Malformed.at("Idempotency-Key", "is given more than once")
     if not key or len(key.encode()) > _KEY_MAX_BYTES:
         raise Malformed.at("Idempotency-Key", f"has {len(key.encode())} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
 
-    async def run() -> JsonValue:
-        result: JsonValue = to_jsonable_python(await action())
-        return result
+    def answered(result: Result) -> JsonValue:
+        body: JsonValue = to_jsonable_python(encode(result))
+        return body
 
     digest = await _digest(request)
-    outcome = await (await services(request)).idempotency.once(who.scope, who.credential, key, digest, run)
+    once = (await services(request)).idempotency.once
+    outcome = await once(who.scope, who.credential, key, digest, action, answered)
     headers = {"Idempotent-Replayed": "true"} if outcome.replayed else {}
     return Response(orjson.dumps(outcome.answer), headers=headers, media_type=_JSON)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from pydantic import PlainValidator
 
 from openmemory import wire
-from openmemory.core.memory import Filters, Told
+from openmemory.core.memory import Filters, Memory, Told
 from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.sectors import Sector
 from openmemory.errors import Malformed, OpenMemoryError
@@ -16,16 +16,15 @@ from openmemory.server import encoding
 from openmemory.server.batches import read_batch
 from openmemory.server.calling import (
     Called,
-    Caller,
     IdempotencyKey,
     Parts,
-    Services,
     memory_id,
     narrowed,
     shown,
     write,
 )
 from openmemory.server.direct import DirectRoute
+from openmemory.service.idempotency import Seal
 from openmemory.service.memories import Added
 
 memory_calls = APIRouter(tags=["memories"])
@@ -53,10 +52,12 @@ async def add(
 ) -> Response:
     """Keep a memory; one that says the same as an earlier one reinforces it instead."""
 
-    async def action() -> wire.AddAnswer:
-        return encoding.added(await parts.memories.add(who.scope, encoding.told(body)))
+    told = encoding.told(body)
 
-    return await write(request, who, key, action)
+    async def action(seal: Seal[Added] | None) -> Added:
+        return await parts.memories.add(who.scope, told, seal)
+
+    return await write(request, who, key, action, encoding.added)
 
 
 @direct_calls.post("/memory/add/batch", response_model=wire.AddBatchAnswer)
@@ -65,14 +66,20 @@ async def add_batch(
 ) -> Response:
     """Keep up to 1,000 memories: all or none, or with `partial` those that can be kept."""
 
-    async def action() -> wire.AddBatchAnswer:
-        batch = read_batch(body)
-        if batch.partial:
-            return await _add_each(parts, who, batch.told)
-        results = await parts.memories.add_all(who.scope, batch.all_told())
-        return wire.AddBatchAnswer(results=[encoding.added(one) for one in results])
+    batch = read_batch(body)
+    told = batch.all_told()
 
-    return await write(request, who, key, action)
+    async def add_all(seal: Seal[list[Added]] | None) -> list[Added]:
+        return await parts.memories.add_all(who.scope, told, seal)
+
+    async def add_each(_: object) -> list[Added | OpenMemoryError]:
+        return await parts.memories.add_each(who.scope, told)
+
+    if batch.partial:
+        return await write(request, who, key, add_each, lambda outcomes: _added_of(batch.told, outcomes))
+    return await write(
+        request, who, key, add_all, lambda added: wire.AddBatchAnswer(results=[encoding.added(one) for one in added])
+    )
 
 
 @direct_calls.post("/memory/query", response_model=wire.QueryAnswer)
@@ -132,12 +139,14 @@ async def patch(
     if None not in (body.user_id, user_id) and body.user_id != user_id:
         raise encoding.contradiction("user_id", "query.user_id")
 
-    async def action() -> wire.PatchAnswer:
-        scope = narrowed(who, body.user_id or user_id)
-        changed = await parts.memories.change(scope, memory_id(id), encoding.change(body), versions)
-        return wire.PatchAnswer(id=changed.id, version=changed.version)
+    scope = narrowed(who, body.user_id or user_id)
 
-    return await write(request, who, key, action)
+    async def action(seal: Seal[Memory] | None) -> Memory:
+        return await parts.memories.change(scope, memory_id(id), encoding.change(body), versions, seal)
+
+    return await write(
+        request, who, key, action, lambda changed: wire.PatchAnswer(id=changed.id, version=changed.version)
+    )
 
 
 @memory_calls.delete("/memory/{id}", response_model=wire.OkAnswer)
@@ -151,11 +160,10 @@ async def delete(
 ) -> Response:
     """Forget a memory with its vectors and links."""
 
-    async def action() -> wire.OkAnswer:
-        await parts.memories.delete(narrowed(who, user_id), memory_id(id))
-        return wire.OkAnswer()
+    async def action(seal: Seal[None] | None) -> None:
+        await parts.memories.delete(narrowed(who, user_id), memory_id(id), seal)
 
-    return await write(request, who, key, action)
+    return await write(request, who, key, action, lambda _: wire.OkAnswer())
 
 
 @memory_calls.post("/memory/reinforce", response_model=wire.OkAnswer)
@@ -164,12 +172,12 @@ async def reinforce(
 ) -> Response:
     """Make a memory more salient."""
 
-    async def action() -> wire.OkAnswer:
-        boost = REINFORCEMENT if body.boost is None else body.boost
-        await parts.memories.reinforce(narrowed(who, body.user_id), memory_id(body.id), boost)
-        return wire.OkAnswer()
+    boost = REINFORCEMENT if body.boost is None else body.boost
 
-    return await write(request, who, key, action)
+    async def action(seal: Seal[None] | None) -> None:
+        await parts.memories.reinforce(narrowed(who, body.user_id), memory_id(body.id), boost, seal)
+
+    return await write(request, who, key, action, lambda _: wire.OkAnswer())
 
 
 @memory_calls.get("/users/{user_id}/memories", response_model=wire.UserPageAnswer, tags=["users"])
@@ -202,14 +210,15 @@ async def delete_of_user(
 ) -> Response:
     """Forget a user and everything it told."""
 
-    async def action() -> wire.DeletedAnswer:
-        return wire.DeletedAnswer(deleted=await parts.memories.delete_user(who.scope, user_id))
+    async def action(seal: Seal[int] | None) -> int:
+        return await parts.memories.delete_user(who.scope, user_id, seal)
 
-    return await write(request, who, key, action)
+    return await write(request, who, key, action, lambda deleted: wire.DeletedAnswer(deleted=deleted))
 
 
-async def _add_each(parts: Services, who: Caller, told: Sequence[Told | OpenMemoryError]) -> wire.AddBatchAnswer:
-    kept = iter(await parts.memories.add_each(who.scope, [one for one in told if isinstance(one, Told)]))
+def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | OpenMemoryError]) -> wire.AddBatchAnswer:
+    """Return what became of a batch: of what could be read, and of what could not."""
+    kept = iter(kept_or_not)
     outcomes: list[Added | OpenMemoryError] = []
     for place, one in enumerate(told):
         outcome = next(kept) if isinstance(one, Told) else one

@@ -18,10 +18,11 @@ from openmemory.errors import (
     VersionChanged,
 )
 from openmemory.postgres import memories, vectors
-from openmemory.postgres.database import Database
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.memories import Known, SectorCount, Totals
 from openmemory.service.clock import Clock
 from openmemory.service.encoding import Encoder
+from openmemory.service.idempotency import Result, Seal
 from openmemory.service.vocabularies import Vocabularies
 
 _TRIES = 3
@@ -46,7 +47,10 @@ class Page:
 
 
 class Memories:
-    """Tell, read, change and forget the memories of a scope."""
+    """Tell, read, change and forget the memories of a scope.
+
+    What writes takes a `seal` (`service.idempotency`) and calls it with its result, the last step of its transaction.
+    """
 
     def __init__(self, database: Database, encoder: Encoder, vocabularies: Vocabularies, clock: Clock) -> None:
         self._database = database
@@ -54,19 +58,22 @@ class Memories:
         self._vocabularies = vocabularies
         self._clock = clock
 
-    async def add(self, scope: Scope, told: Told) -> Added:
+    async def add(self, scope: Scope, told: Told, seal: Seal[Added] | None = None) -> Added:
         """Keep a memory, or reinforce the one that says the same.
 
         Raises Malformed for a content or embedding that cannot be kept, MemoryExists if the id is taken.
         """
-        return (await self._add(scope, [told]))[0]
+        return (await self._add(scope, [told], _of_one(seal)))[0]
 
-    async def add_all(self, scope: Scope, told: Sequence[Told]) -> list[Added]:
+    async def add_all(self, scope: Scope, told: Sequence[Told], seal: Seal[list[Added]] | None = None) -> list[Added]:
         """Keep memories, all or none, and return what became of each, in order; errors name the place."""
-        return await self._add(scope, told, in_batch=True)
+        return await self._add(scope, told, seal, in_batch=True)
 
     async def add_each(self, scope: Scope, told: Sequence[Told]) -> list[Added | OpenMemoryError]:
-        """Keep what can be kept of `told` and return what became of each, in order. Each is embedded once."""
+        """Keep what can be kept of `told` and return what became of each, in order. Each is embedded once.
+
+        It may take several transactions, and so it has no seal: after a crash those kept are recognised.
+        """
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
         good = [_within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
@@ -90,7 +97,12 @@ class Memories:
         return Page(items[:limit], _place(items[limit - 1]) if more and limit else None)
 
     async def change(
-        self, scope: Scope, memory_id: UUID, change: Change, versions: Collection[int] | None = None
+        self,
+        scope: Scope,
+        memory_id: UUID,
+        change: Change,
+        versions: Collection[int] | None = None,
+        seal: Seal[Memory] | None = None,
     ) -> Memory:
         """Change a memory and return it as it is now; a new content is classified and embedded again.
 
@@ -110,6 +122,7 @@ class Memories:
             if versions is not None and current.version not in versions:
                 raise VersionChanged(f"the memory is at version {current.version} now, and not at what was asked for")
             if encoded is None and changes.changes_nothing(current, change, now):
+                await _sealed(seal, tx, current)
                 return current
             changed = changes.changed(current, change, encoded, current.salience_now(now))
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
@@ -118,27 +131,38 @@ class Memories:
             if encoded is not None:
                 await vectors.delete(tx, memory_id)
                 await vectors.insert(tx, encoded._replace(id=memory_id))
-        return replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
+            result = replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
+            await _sealed(seal, tx, result)
+        return result
 
-    async def reinforce(self, scope: Scope, memory_id: UUID, boost: float = salience.REINFORCEMENT) -> None:
+    async def reinforce(
+        self,
+        scope: Scope,
+        memory_id: UUID,
+        boost: float = salience.REINFORCEMENT,
+        seal: Seal[None] | None = None,
+    ) -> None:
         """Make a memory more salient; raises MemoryNotFound."""
         async with self._database.tenant(scope) as tx:
             _belonging(scope, memory_id, await memories.get(tx, memory_id))
             await memories.reinforce(tx, [memory_id], boost, self._clock())
+            await _sealed(seal, tx, None)
 
-    async def delete(self, scope: Scope, memory_id: UUID) -> None:
+    async def delete(self, scope: Scope, memory_id: UUID, seal: Seal[None] | None = None) -> None:
         """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory."""
         async with self._database.tenant(scope) as tx:
             _belonging(scope, memory_id, await memories.get(tx, memory_id))
             await memories.delete(tx, memory_id)
+            await _sealed(seal, tx, None)
         self._vocabularies.note_write(scope)
 
-    async def delete_user(self, scope: Scope, user: str) -> int:
+    async def delete_user(self, scope: Scope, user: str, seal: Seal[int] | None = None) -> int:
         """Forget a user and all its memories, and return how many there were; raises AnotherUsersMemory."""
         if scope.user not in (None, user):
             raise AnotherUsersMemory(f"user {user} is not the one that asks")
         async with self._database.tenant(scope) as tx:
             deleted = await memories.delete_of_user(tx, user)
+            await _sealed(seal, tx, deleted)
         self._vocabularies.note_write(scope)
         return deleted
 
@@ -152,11 +176,13 @@ class Memories:
         async with self._database.tenant(scope, read_only=True) as tx:
             return await memories.totals(tx)
 
-    async def _add(self, scope: Scope, told: Sequence[Told], *, in_batch: bool = False) -> list[Added]:
+    async def _add(
+        self, scope: Scope, told: Sequence[Told], seal: Seal[list[Added]] | None, *, in_batch: bool = False
+    ) -> list[Added]:
         now = self._clock()
         new = await self._encoder.encode([_within(scope, one) for one in told], now, in_batch=in_batch)
         try:
-            return await self._kept(scope, new, now)
+            return await self._kept(scope, new, now, seal)
         except MemoryExists as error:
             ids = [one.id for one in told]
             raise await self._naming_the_taken(scope, ids, in_batch=in_batch) from error
@@ -164,7 +190,7 @@ class Memories:
     async def _keep_each(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added | OpenMemoryError]:
         """Keep what can be kept: all in one transaction or, where something is refused, each half by itself."""
         try:
-            return list(await self._kept(scope, new, now))
+            return list(await self._kept(scope, new, now, None))
         except (MemoryExists, Unprocessable) as refused:
             if len(new) > 1:
                 middle = len(new) // 2
@@ -174,18 +200,20 @@ class Memories:
                 return [await self._naming_the_taken(scope, [new[0].id])]
             return [refused]
 
-    async def _kept(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added]:
+    async def _kept(
+        self, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
+    ) -> list[Added]:
         """Keep memories, all or none; raises MemoryExists if an id is taken."""
         for attempt in range(_TRIES):
             try:
-                known = await self._keep(scope, new, now)
+                added = await self._keep(scope, new, now, seal)
                 break
             except DatabaseConflict:
                 # Two batches that repeat each other's memories in another order; the loser starts again.
                 if attempt == _TRIES - 1:
                     raise
         self._vocabularies.note_write(scope)
-        return _answers(new, known)
+        return added
 
     async def _naming_the_taken(
         self, scope: Scope, ids: Sequence[UUID | None], *, in_batch: bool = False
@@ -201,19 +229,42 @@ class Memories:
                 seen.add(one)
         return MemoryExists("an id was taken by another memory of this tenant meanwhile")
 
-    async def _keep(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> dict[UUID, Known]:
-        """Keep the first of each fingerprint and return, by fingerprint, those that were known."""
+    async def _keep(
+        self, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
+    ) -> list[Added]:
+        """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
         first = {memory.fingerprint: memory for memory in reversed(new)}
         once = [memory for memory in new if first[memory.fingerprint] is memory]
-        known = await memories.insert(self._database, scope, once, now, salience.REINFORCEMENT)
-        return {row.fingerprint: row for row in known}
+        if seal is None:
+            return _answers(new, await memories.insert(self._database, scope, once, now, salience.REINFORCEMENT))
+        async with self._database.tenant(scope) as tx:
+            added = _answers(new, await memories.insert_within(tx, once, now, salience.REINFORCEMENT))
+            await seal(tx, added)
+        return added
 
 
 def _place(memory: Memory) -> Place:
     return Place(memory.created_at, memory.id)
 
 
-def _answers(new: Sequence[NewMemory], known: dict[UUID, Known]) -> list[Added]:
+async def _sealed(seal: Seal[Result] | None, tx: TenantTx, result: Result) -> None:
+    if seal is not None:
+        await seal(tx, result)
+
+
+def _of_one(seal: Seal[Added] | None) -> Seal[list[Added]] | None:
+    if seal is None:
+        return None
+
+    async def seal_one(tx: TenantTx, added: list[Added]) -> None:
+        await seal(tx, added[0])
+
+    return seal_one
+
+
+def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Added]:
+    """Return what became of each of `new`, where those `kept_before` say the same."""
+    known = {row.fingerprint: row for row in kept_before}
     answers, said = [], dict[UUID, NewMemory]()
     for memory in new:
         first = said.setdefault(memory.fingerprint, memory)

@@ -1,0 +1,118 @@
+"""A write and the answer written down for its key are one transaction: after a crash both are there, or neither."""
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+
+from openmemory.core.memory import Change, Filters, JsonValue, Memory, Told
+from openmemory.core.scope import Scope
+from openmemory.errors import IdempotencyConflict
+from openmemory.postgres.database import Database, TenantTx
+from openmemory.service.idempotency import Idempotency, Outcome
+from openmemory.service.memories import Memories
+from tests.service.conftest import HandClock, Rooms
+
+Seal = Callable[[TenantTx, object], Awaitable[None]]
+Write = Callable[[Memories, Scope, UUID, Seal], Awaitable[object]]
+
+WRITES: dict[str, Write] = {
+    "add": lambda memories, scope, _, seal: memories.add(scope, Told("New"), seal),
+    "add what is known": lambda memories, scope, _, seal: memories.add(scope, Told("Old", user_id="ada"), seal),
+    "batch": lambda memories, scope, _, seal: memories.add_all(scope, [Told("New"), Told("Newer")], seal),
+    "new content": lambda memories, scope, one, seal: memories.change(scope, one, Change("Changed"), seal=seal),
+    "new tags": lambda memories, scope, one, seal: memories.change(scope, one, Change(tags=("new",)), seal=seal),
+    "reinforce": lambda memories, scope, one, seal: memories.reinforce(scope, one, 0.1, seal),
+    "delete": lambda memories, scope, one, seal: memories.delete(scope, one, seal),
+    "forget user": lambda memories, scope, _, seal: memories.delete_user(scope, "ada", seal),
+}
+every_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+
+
+@pytest.fixture
+def idempotency(database: Database, clock: HandClock) -> Idempotency:
+    return Idempotency(database, clock)
+
+
+@pytest.fixture
+async def old(memories: Memories, scope: Scope) -> UUID:
+    return (await memories.add(scope, Told("Old", user_id="ada", salience=0.5))).id
+
+
+class _DiesError(Exception):
+    """Stands for a process that ends here."""
+
+
+async def _all(rooms: Rooms, scope: Scope) -> list[Memory]:
+    return (await rooms.memories.listing(scope, limit=100, filters=Filters())).items
+
+
+@every_write
+async def test_what_ends_before_its_answer_is_written_down_changed_nothing(
+    rooms: Rooms, scope: Scope, idempotency: Idempotency, old: UUID, write: Write
+) -> None:
+    before = await _all(rooms, scope)
+
+    def die(_: object) -> JsonValue:
+        raise _DiesError
+
+    with pytest.raises(_DiesError):
+        await idempotency.once(scope, "c", "k", b"d", lambda seal: write(rooms.memories, scope, old, seal), die)
+
+    assert await _all(rooms, scope) == before
+
+
+@every_write
+async def test_what_was_kept_is_answered_though_its_process_ended_at_once(
+    rooms: Rooms, scope: Scope, idempotency: Idempotency, old: UUID, write: Write
+) -> None:
+    async def write_and_die(seal: Seal) -> object:
+        await write(rooms.memories, scope, old, seal)
+        raise _DiesError
+
+    with pytest.raises(_DiesError):
+        await idempotency.once(scope, "c", "k", b"d", write_and_die, lambda _: "done")
+    after = await _all(rooms, scope)
+
+    again = await idempotency.once(scope, "c", "k", b"d", lambda seal: write(rooms.memories, scope, old, seal), str)
+
+    assert again == Outcome("done", replayed=True)
+    assert await _all(rooms, scope) == after
+
+
+async def _nothing(_: Seal) -> None:
+    return None
+
+
+async def test_a_key_left_by_a_process_that_died_is_free_soon(
+    scope: Scope, idempotency: Idempotency, clock: HandClock
+) -> None:
+    async def leave(_: Seal) -> None:
+        clock.advance(seconds=19)
+        with pytest.raises(IdempotencyConflict, match="still running"):
+            await idempotency.once(scope, "c", "k", b"d", _nothing, lambda _: "second")
+        clock.advance(seconds=2)
+        assert not (await idempotency.once(scope, "c", "k", b"d", _nothing, lambda _: "third")).replayed
+
+    with pytest.raises(IdempotencyConflict, match="took over"):
+        await idempotency.once(scope, "c", "k", b"d", leave, lambda _: "first")
+
+    again = await idempotency.once(scope, "c", "k", b"d", _nothing, lambda _: "fourth")
+    assert again == Outcome("third", replayed=True)
+
+
+@every_write
+async def test_a_write_whose_key_was_taken_over_undoes_itself(
+    rooms: Rooms, scope: Scope, idempotency: Idempotency, old: UUID, write: Write
+) -> None:
+    before = await _all(rooms, scope)
+
+    async def slow(seal: Seal) -> object:
+        rooms.clock.advance(seconds=21)
+        await idempotency.once(scope, "c", "k", b"d", _nothing, lambda _: "second")
+        return await write(rooms.memories, scope, old, seal)
+
+    with pytest.raises(IdempotencyConflict, match="took over"):
+        await idempotency.once(scope, "c", "k", b"d", slow, lambda _: "first")
+
+    assert await _all(rooms, scope) == before
