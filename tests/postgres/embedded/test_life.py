@@ -183,6 +183,20 @@ def test_a_pid_that_was_given_to_another_program_does_not_stop_the_start(place: 
         assert dismiss(process) == 0
 
 
+def test_a_folder_copied_from_a_running_server_gets_its_own(data: Path, place: Path) -> None:
+    with start(data) as first:
+        ask(first.server_dsn(), "SELECT 1")
+        copied = (data / "postgres" / "postmaster.pid").read_text()
+        subprocess.run(["cp", "-a", data, place / "copy"], check=True)
+        assert (place / "copy" / "postgres" / "postmaster.pid").read_text() == copied
+
+        with start(place / "copy") as second:
+            remember(second, "in the copy")
+            assert postmaster(place / "copy") != postmaster(data)
+
+        remember(first, "in the first")
+
+
 def a_program(place: Path, script: str) -> Path:
     program = place / "postgres.sh"
     program.write_text(f"#!/bin/sh\n{script}\n")

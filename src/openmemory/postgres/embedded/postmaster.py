@@ -152,17 +152,30 @@ def _works_in(pid: int, cluster_dir: Path) -> bool:
 
 
 def _discard_stale_pids(folder: DataFolder, socket_dir: Path) -> None:
-    """Remove PostgreSQL's two pid files if their process is no PostgreSQL; the caller has seen that none of ours lives.
+    """Remove PostgreSQL's two pid files if their process is no server of this cluster.
 
-    PostgreSQL does so where the process is gone, but refuses to start where another program of its user, or a zombie,
-    has the number now, as happens when a container is started again.
+    The caller has seen that none of ours lives. PostgreSQL removes them where the process is gone, but refuses to start
+    where another program of its user, or a zombie, has the number now, as happens when a container is started again,
+    or where it is the server of the folder that this one was copied from.
     """
     for file in (folder.cluster / "postmaster.pid", socket_dir / f".s.PGSQL.{PORT}.lock"):
         if file.exists():
             first_line = file.read_text().partition("\n")[0]
-            command = _command(int(first_line)) if first_line.isdecimal() else []  # empty: killed while writing it
-            if command is not None and not (command and Path(command[0]).name.startswith("postgres")):
+            if not first_line.isdecimal() or _is_none_of(folder.cluster, int(first_line)):  # empty: killed in writing
                 file.unlink()
+
+
+def _is_none_of(cluster_dir: Path, pid: int) -> bool:
+    """Return whether process `pid` certainly is no server of this cluster: each works in its cluster's folder."""
+    command = _command(pid)
+    if command is None:
+        return False
+    if not command or not Path(command[0]).name.startswith("postgres"):
+        return True
+    try:
+        return not Path(f"/proc/{pid}/cwd").samefile(cluster_dir)
+    except OSError:  # another user's, or gone meanwhile: PostgreSQL will see
+        return False
 
 
 def _command(pid: int) -> list[str] | None:
