@@ -1,5 +1,6 @@
 """A lifted old database moves to the configured model, and what its upgrade set aside gets vectors."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from openmemory.adapters.embedders import HashEmbedder, StaticEmbedder
+from openmemory.core.scope import Scope
+from openmemory.postgres.database import Database
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.steps import upgrade
+from openmemory.service.corpora import Corpora
 from tests.conftest import Server, a_database
 from tests.postgres.databases import Place, a_name
 from tests.reembedding.moves import TO_HASH, TO_STATIC, Filled, words
@@ -95,6 +99,20 @@ def test_what_was_set_aside_is_repaired_by_the_recorded_model(mixed: Filled) -> 
     assert "0 memories repaired" in words(again)
     assert "1 stay, for no memory has their id" in words(again)
     assert mixed.found(HashEmbedder(256), "default", "what", k=3)
+
+
+async def test_a_server_that_knows_the_memories_sees_what_was_repaired(mixed: Filled) -> None:
+    corpora = Corpora(1 << 30)
+    async with Database(mixed.place.logins.owner, mixed.place.names, behind_pooler=False) as database:
+        scope = Scope("default")
+        async with database.tenant(scope, read_only=True) as tx:
+            before = await corpora.of(tx, shared=False)
+            assert await corpora.of(tx, shared=False) is before
+
+        assert (await asyncio.to_thread(mixed.home(TO_HASH).run, "reembed", "--quarantined", "--yes")).status == 0
+
+        async with database.tenant(scope, read_only=True) as tx:
+            assert await corpora.of(tx, shared=False) is not before
 
 
 def test_moving_everything_repairs_what_was_set_aside_as_well(mixed: Filled) -> None:

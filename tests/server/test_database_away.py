@@ -14,6 +14,7 @@ from openmemory import app as application
 from openmemory.adapters.embedders import Embedder
 from openmemory.app import Readied
 from openmemory.postgres.statements import Names
+from openmemory.service.tenants import Tenants
 from openmemory.settings import load
 from tests.conftest import Server, a_database
 from tests.factories import a_tenant
@@ -125,6 +126,20 @@ async def test_without_the_database_every_call_is_503_and_with_it_again_all_is_w
         await back(client)
         assert [match["content"] for match in await asked(client, query="ferry")] == ["The ferry leaves at nine"]
         assert {response.status_code for response in await call_all(api)} == {200, 404}
+
+
+async def test_after_a_long_absence_the_first_request_finds_the_database_again(
+    api: FastAPI, breakable: Breakable
+) -> None:
+    tenants: Tenants = api.state.services.tenants
+    pool = tenants._database._pool
+    async with a_client(api, a_tenant()) as client:
+        async with breakable.away():
+            with anyio.fail_after(PATIENCE_S):
+                while pool.get_stats()["pool_size"]:
+                    problem(await client.get("/ready"), 503, "database-unavailable")
+
+        assert (await client.get("/ready")).status_code == 200
 
 
 async def test_a_restart_costs_no_request(api: FastAPI, breakable: Breakable) -> None:

@@ -1,17 +1,22 @@
 """A changed memory is read, found and classified as what it now says, and by whom it may be changed."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
+from openmemory.adapters.embedders import HashEmbedder, Purpose, Vectors
 from openmemory.core.memory import Asked, Change, Filters, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
 from openmemory.errors import AnotherUsersMemory, MemoryNotFound, VersionChanged
+from openmemory.postgres.database import Database
+from openmemory.postgres.statements import Names
 from openmemory.service.memories import Memories
 from tests.factories import NOON, a_scope
-from tests.service.conftest import HandClock, Rooms
+from tests.service.conftest import HandClock, Rooms, rooms_on
 
 
 async def test_a_new_content_is_embedded_and_classified_anew(rooms: Rooms, scope: Scope) -> None:
@@ -127,6 +132,38 @@ async def test_changes_at_once_without_a_version_all_count(memories: Memories, s
     await asyncio.gather(*(memories.change(scope, added.id, Change(f"text {place}")) for place in range(5)))
 
     assert (await memories.get(scope, added.id)).version == 6
+
+
+class _HeldEmbedder(HashEmbedder):
+    """Embeds once it may, as a provider far away does."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__(dimension)
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().embed(texts, purpose)
+
+
+async def test_a_sector_chosen_while_a_new_content_is_embedded_stays(database: Database, names: Names) -> None:
+    scope, embedder = a_scope(), _HeldEmbedder(names.dimension)
+    rooms = rooms_on(database, embedder, names)
+    vector = np.ones(names.dimension, np.float32)
+    added = await rooms.memories.add(scope, Told("Yesterday we visited the windmill", embedding=vector))
+
+    retelling = asyncio.create_task(rooms.memories.change(scope, added.id, Change("We felt the wind")))
+    await embedder.asked.wait()
+    await rooms.memories.change(scope, added.id, Change(sector=Sector.PROCEDURAL))
+    embedder.may_answer.set()
+    await retelling
+
+    kept = await rooms.memories.get(scope, added.id)
+    assert (kept.content, kept.primary_sector, kept.version) == ("We felt the wind", "procedural", 3)
+    assert kept.decay_rate == RATE_PER_DAY[Sector.PROCEDURAL]
+    in_sector = Asked("wind", filters=Filters(sectors=Sector.PROCEDURAL.bit))
+    assert [match.memory.id for match in (await rooms.search.find(scope, in_sector)).matches] == [added.id]
 
 
 @pytest.mark.parametrize("owner", ["u", None])

@@ -1,5 +1,7 @@
 """Salience is a function of time: it fades by the sector's rate and grows by recall, whenever it is looked at."""
 
+import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from math import exp
 
@@ -11,7 +13,10 @@ from openmemory.core.memory import Asked, Change, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
 from openmemory.errors import MemoryNotFound
+from openmemory.postgres import memories as rows
 from openmemory.postgres.database import Database
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Statement
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import RECALL_BOOST, Recalls
 from tests.factories import NOON, a_scope
@@ -19,6 +24,19 @@ from tests.service import worlds
 from tests.service.conftest import HandClock, Rooms
 
 ABOUT = 1e-9
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    sessions: int
+
+
+_WAITING = Statement(
+    "presence.waiting",
+    "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    _Waiting,
+    rows_of(_Waiting),
+)
 
 
 async def _a_memory(memories: Memories, scope: Scope, **parts: object) -> Memory:
@@ -167,6 +185,46 @@ async def test_what_was_forgotten_meanwhile_is_no_trouble_to_a_flush(rooms: Room
     await rooms.memories.delete(scope, kept.id)
 
     assert await rooms.recalls.flush() == 0
+
+
+async def test_what_a_flush_that_is_cancelled_has_not_written_waits_for_the_next(
+    rooms: Rooms, database: Database, scope: Scope
+) -> None:
+    kept = await _a_memory(rooms.memories, scope)
+    await rooms.search.find(scope, Asked("mill wheel"))
+    async with database.tenant(scope) as holding:
+        assert await rows.get_for_update(holding, kept.id)
+        flushing = asyncio.create_task(rooms.recalls.flush())
+        await _somebody_waits(database)
+        flushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flushing
+
+    assert await rooms.recalls.flush() == 1
+    assert (await rooms.memories.get(scope, kept.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
+
+
+async def _somebody_waits(database: Database) -> None:
+    async with asyncio.timeout(10):
+        waits = False
+        while not waits:
+            async with database.registry() as tx:
+                found = await tx.one(_WAITING)
+            waits = found is not None and found.sessions > 0
+
+
+async def test_a_recall_that_the_database_refuses_does_not_end_the_others(
+    rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await _a_memory(rooms.memories, scope)
+    await rooms.search.find(scope, Asked("mill wheel"))
+    with monkeypatch.context() as patched:
+        patched.setattr(rooms.clock, "now", object())  # the driver refuses it
+        assert await rooms.recalls.flush() == 0
+
+    await rooms.search.find(scope, Asked("mill wheel"))
+    assert await rooms.recalls.flush() == 1
+    assert (await rooms.memories.get(scope, kept.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
 
 
 async def test_nothing_found_is_nothing_recalled(rooms: Rooms, database: Database, scope: Scope) -> None:

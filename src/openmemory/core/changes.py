@@ -39,6 +39,16 @@ def _in_sector(memory: Memory, sector: Sector) -> Memory:
     return replace(memory, primary_sector=sector.value, sectors=sector.bit, decay_rate=RATE_PER_DAY[sector])
 
 
+def in_its_sector(encoded: NewMemory, memory: Memory, change: Change) -> NewMemory:
+    """Return a new content in the sector that `memory` has by now: one may be chosen while the content is embedded."""
+    classified = classify(encoded.content, change.sector or _chosen(memory))
+    return encoded._replace(
+        primary_sector=classified.primary.value,
+        sectors=classified.mask,
+        decay_rate=RATE_PER_DAY[classified.primary],
+    )
+
+
 def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
     """Return whether `change`, its content aside, asks for what is there already."""
     return (

@@ -24,6 +24,9 @@ Result = TypeVar("Result")
 
 _CONNECTIONS_AT_LEAST = 4
 _GRACE_S = 5.0
+# A pool that has tried for so long gives up, and the next request that wants a connection tries at once. Left alone it
+# would wait twice as long after each failure, and a server be away for minutes after its PostgreSQL is back.
+_RECONNECT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class Database:
             max_size=limits.most,
             max_idle=limits.idle_s,
             timeout=limits.connect_timeout_s,
+            reconnect_timeout=_RECONNECT_S,
             configure=self._configure,
             open=False,
         )

@@ -90,9 +90,11 @@ SELECT DISTINCT id
    AND embedding IS NULL;
 
 -- name: repair
--- Only where there is none still: a memory that was changed meanwhile has a newer one.
+-- Only where there is none still: a memory that was changed meanwhile has a newer one. A server that knows the row by
+-- its number must see that it is another one: bit 62 says so.
 UPDATE {used_vectors} v
-   SET embedding = g.embedding
+   SET embedding = g.embedding,
+       seq = v.seq | 4611686018427387904
   FROM unnest(%(ids)s::uuid[], %(embeddings)s::vector[]) AS g (id, embedding)
  WHERE v.tenant_id = %(tenant)s
    AND v.id = g.id

@@ -1,7 +1,6 @@
 """How what a client tells becomes what is kept: sectors, terms, fingerprint, embedding."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +13,7 @@ from openmemory.core.ids import new_ids
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed
 from openmemory.postgres.vectors import term_cap
+from openmemory.service.latest import Latest
 
 # So many characters take some 10 ms, a memory as long as 100 of them beside its own. In a thread it takes longer,
 # since both threads want the interpreter; more than that would keep everybody else waiting.
@@ -28,7 +28,7 @@ class Encoder:
         self.embedder = embedder
         self.dimension = dimension
         self._term_cap = term_cap(dimension)
-        self._questions: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
+        self._questions: Latest[tuple[str, str], Embedding] = Latest(_QUESTIONS_KEPT)
 
     async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
         """Return a memory for each thing told, in order. Holds no connection while it embeds.
@@ -52,9 +52,7 @@ class Encoder:
         known = self._questions.get((tenant, question))
         if known is None:
             known = np.asarray((await self.embedder.embed([question], "query"))[0])
-            self._questions[tenant, question] = known
-            if len(self._questions) > _QUESTIONS_KEPT:
-                self._questions.popitem(last=False)
+            self._questions.put((tenant, question), known)
         return known
 
     def check_embedding(self, embedding: Embedding) -> None:

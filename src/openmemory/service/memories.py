@@ -124,6 +124,8 @@ class Memories:
             if encoded is None and changes.changes_nothing(current, change, now):
                 await _sealed(seal, tx, current)
                 return current
+            if encoded is not None:
+                encoded = changes.in_its_sector(encoded, current, change)
             changed = changes.changed(current, change, encoded, current.salience_now(now))
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
             if encoded is None and changes.sectors(changed) != changes.sectors(current):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -43,14 +42,19 @@ class Recalls:
 
     async def flush(self) -> int:
         """Reinforce what was recalled since the last time, and return how many memories that were."""
-        waiting, self._waiting, self._count = self._waiting, {}, 0
         done = 0
-        for tenant, ids in waiting.items():
+        for tenant in list(self._waiting):
+            scope, ids = Scope(tenant), sorted(self._waiting.pop(tenant))
+            self._count -= len(ids)
             try:
-                async with self._database.tenant(Scope(tenant)) as tx:
-                    done += await memories.reinforce(tx, sorted(ids), RECALL_BOOST, self._clock())
-            except OpenMemoryError as error:
-                log.warning("recalls.lost", tenant=tenant, memories=len(ids), reason=error.code)
+                async with self._database.tenant(scope) as tx:
+                    done += await memories.reinforce(tx, ids, RECALL_BOOST, self._clock())
+            except asyncio.CancelledError:
+                self.note(scope, ids)
+                raise
+            except Exception as error:  # the job must outlive one tenant's trouble
+                reason = error.code if isinstance(error, OpenMemoryError) else type(error).__name__
+                log.warning("recalls.lost", tenant=tenant, memories=len(ids), reason=reason)
         return done
 
     async def run(self) -> None:
@@ -60,5 +64,4 @@ class Recalls:
                 await asyncio.sleep(_EVERY_S)
                 await self.flush()
         finally:
-            with suppress(OpenMemoryError):
-                await self.flush()
+            await self.flush()

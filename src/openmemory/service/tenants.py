@@ -1,13 +1,13 @@
 """Which tenants there are, and whether one may work now."""
 
 import asyncio
-from collections import OrderedDict
 from time import monotonic
 
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, TenantForbidden
 from openmemory.postgres import registry
 from openmemory.postgres.database import Database
+from openmemory.service.latest import Latest
 
 _FRESH_S = 5.0
 _PING_S = 2.0
@@ -20,17 +20,15 @@ class Tenants:
     def __init__(self, database: Database, *, create_on_first_use: bool = True) -> None:
         self._database = database
         self._create = create_on_first_use
-        self._admitted_s: OrderedDict[str, float] = OrderedDict()
+        self._admitted_s: Latest[str, float] = Latest(_KEPT)
         self._given_up: set[asyncio.Task[None]] = set()
 
     async def admit(self, tenant: str) -> Scope:
         """Return the scope of a proved tenant, written down on its first use; raises TenantForbidden."""
-        if monotonic() - self._admitted_s.get(tenant, -_FRESH_S) >= _FRESH_S:
+        admitted_s = self._admitted_s.get(tenant)
+        if admitted_s is None or monotonic() - admitted_s >= _FRESH_S:
             await self._look_up(tenant)
-            self._admitted_s[tenant] = monotonic()
-            self._admitted_s.move_to_end(tenant)
-            if len(self._admitted_s) > _KEPT:
-                self._admitted_s.popitem(last=False)
+            self._admitted_s.put(tenant, monotonic())
         return Scope(tenant)
 
     async def ping(self) -> None:

@@ -18,11 +18,18 @@ async def keep_alive(tenants: Tenants, revive: Callable[[], None], every_s: floa
     while True:
         await asyncio.sleep(every_s)
         try:
-            await tenants.ping()
-        except DatabaseUnavailable as error:
-            log.error("database.away", reason=error.detail)
-            try:
-                await asyncio.to_thread(revive)
-                log.info("database.revived")
-            except ConfigurationError as refused:
-                log.error("database.not_revived", reason=refused.detail)
+            await _look(tenants, revive)
+        except Exception as error:  # what fails now may not the next time
+            log.error("database.not_looked_after", reason=type(error).__name__)
+
+
+async def _look(tenants: Tenants, revive: Callable[[], None]) -> None:
+    try:
+        await tenants.ping()
+    except DatabaseUnavailable as error:
+        log.error("database.away", reason=error.detail)
+        try:
+            await asyncio.to_thread(revive)
+            log.info("database.revived")
+        except ConfigurationError as refused:
+            log.error("database.not_revived", reason=refused.detail)

@@ -1,9 +1,7 @@
 """What the ranking must know of a corpus before it embeds a question, cached in the process."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
 
 import numpy as np
 
@@ -11,9 +9,7 @@ from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+from openmemory.service.latest import Latest
 
 _FRESH_S = 30.0
 _FRESH_AFTER_WRITE_S = 2.0
@@ -39,24 +35,24 @@ class Vocabularies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._entries: OrderedDict[Scope, _Entry] = OrderedDict()
-        self._written_s: OrderedDict[str, float] = OrderedDict()
+        self._entries: Latest[Scope, _Entry] = Latest(_KEPT)
+        self._written_s: Latest[str, float] = Latest(_KEPT)
 
     async def of(self, scope: Scope) -> Vocabulary:
         """Return the scope's vocabulary, from the cache if it is fresh."""
         entry = self._entries.get(scope)
         if entry is None or not self._is_fresh(scope, entry):
             entry = _Entry(await self._read(scope), monotonic())
-            _remember(self._entries, scope, entry)
+            self._entries.put(scope, entry)
         return entry.vocabulary
 
     def note_write(self, scope: Scope) -> None:
         """Say that the tenant's memories have changed."""
-        _remember(self._written_s, scope.tenant, monotonic())
+        self._written_s.put(scope.tenant, monotonic())
 
     def _is_fresh(self, scope: Scope, entry: _Entry) -> bool:
         age_s = monotonic() - entry.made_s
-        written = self._written_s.get(scope.tenant, 0.0) >= entry.made_s
+        written = (self._written_s.get(scope.tenant) or 0.0) >= entry.made_s
         return age_s < (_FRESH_AFTER_WRITE_S if written else _FRESH_S)
 
     async def _read(self, scope: Scope) -> Vocabulary:
@@ -68,10 +64,3 @@ class Vocabularies:
         keys, counts = np.unique(np.concatenate(sample), return_counts=True)
         common = keys[counts > _COMMON_SHARE * len(sample)]
         return Vocabulary(speakers=speakers, common=frozenset(common.tolist()))
-
-
-def _remember(cache: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    cache[key] = value
-    cache.move_to_end(key)
-    if len(cache) > _KEPT:
-        cache.popitem(last=False)
