@@ -107,6 +107,7 @@ async def test_the_best_are_read_by_their_keys(unanalysed: tuple[Database, Scope
             partials=ranked,
             weights=ranked,
             embedding=np.ones(64, np.float32),
+            squared_length=64.0,
             k=8,
             min_score=None,
             salience_share=0.03,

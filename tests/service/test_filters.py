@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmemory.core.memory import Asked, Filters, Told
@@ -65,7 +65,6 @@ async def test_k_and_min_score_cut_the_whole_ranking(
 ) -> None:
     scope = await _world(still_rooms, told)
     whole = [match.score for match in (await still_rooms.search.find(scope, asked)).matches]
-    assume(all(abs(score - min_score) > 1e-5 for score in whole))
 
     best = await still_rooms.search.find(scope, replace(asked, k=k))
     good = await still_rooms.search.find(scope, replace(asked, min_score=min_score))

@@ -45,9 +45,9 @@ def bring_your_own(database: Database, names: Names) -> Rooms:
 def _similarity(kept: Embedding, asked: Embedding, distance: Distance) -> float:
     one, two = kept.astype(np.float64), asked.astype(np.float64)
     if distance == "ip":
-        return float(one @ two)
+        return float(one @ two / (two @ two))
     if distance == "l2":
-        return 1 - float(np.sum((one - two) ** 2)) / 2
+        return 1 - float(np.sum((one - two) ** 2) / (two @ two)) / 2
     return float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
 
 
@@ -81,6 +81,36 @@ async def test_the_nearest_are_those_of_comparing_every_vector(
         assert match.score == pytest.approx(1 - exp(-max(similarity, 0) / 0.3), abs=1e-6)
     third = sorted(wanted.values(), reverse=True)[: len(few)]
     assert sorted((wanted[one.memory.content] for one in few), reverse=True) == pytest.approx(third, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+async def test_a_thousand_vectors_without_structure_and_of_any_length_come_in_the_order_of_their_distance(
+    by_distance: dict[str, Rooms], distance: Distance
+) -> None:
+    rooms, scope, numbers = by_distance[distance], a_scope(), np.random.default_rng(7)
+    vectors = numbers.normal(size=(1_000, 256)) * numbers.uniform(0.3, 3, size=(1_000, 1))
+    kept = {f"memory {place}": vector.astype(np.float32) for place, vector in enumerate(vectors)}
+    await rooms.memories.add_all(scope, [Told(text, embedding=one, salience=0.5) for text, one in kept.items()])
+    question = numbers.normal(size=256).astype(np.float32)
+
+    found = (await rooms.search.find(scope, Asked(None, question, k=20))).matches
+
+    nearest = sorted(kept, key=lambda text: -_similarity(kept[text], question, distance))
+    assert [match.memory.content for match in found] == nearest[:20]
+    assert 1 > found[0].score > found[19].score > 0
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+async def test_a_score_that_is_shown_passes_as_min_score(by_distance: dict[str, Rooms], distance: Distance) -> None:
+    rooms, scope = by_distance[distance], a_scope()
+    told = [Told(f"memory {seed}", embedding=worlds.embedding_of(seed)) for seed in range(40)]
+    await rooms.memories.add_all(scope, told)
+    question = worlds.embedding_of(3)
+    whole = [match.score for match in (await rooms.search.find(scope, Asked(None, question, k=40))).matches]
+
+    for score in whole:
+        passing = (await rooms.search.find(scope, Asked(None, question, k=40, min_score=score))).matches
+        assert [match.score for match in passing] == [one for one in whole if one >= score]
 
 
 async def test_memories_without_an_embedding_do_not_crowd_out_those_that_have_one(

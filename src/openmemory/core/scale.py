@@ -1,9 +1,13 @@
 """The scale on which scores are shown: 0 to 1, whatever the question."""
 
-from math import exp, inf, log
+from math import exp, log
 
 # A memory that has half the question's words and some of its sense has a relevance of about 0.3, and shows 0.63.
 _STEP = 0.3
+# PostgreSQL adds the same parts up in another order than `shown` is given them.
+_ROUNDING = 1e-6
+# The largest score below 1, as far as doubles go.
+_NEXT_TO_ONE = 1 - 2**-53
 
 
 def shown(relevance: float) -> float:
@@ -17,7 +21,7 @@ def shown(relevance: float) -> float:
 
 
 def least_relevance(min_score: float | None) -> float | None:
-    """Return the relevance that is shown as `min_score`; None where every score passes."""
+    """Return a relevance that all have whose score is `min_score` or more, and hardly any other; None: every one."""
     if min_score is None or min_score <= 0:
         return None
-    return inf if min_score >= 1 else -_STEP * log(1 - min_score)
+    return -_STEP * log(1 - min(min_score, _NEXT_TO_ONE)) - _ROUNDING

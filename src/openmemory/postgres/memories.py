@@ -141,6 +141,7 @@ def nearest_call(wanted: Wanted) -> Call[Near]:
         "partials": Floats(wanted.partials),
         "weights": Floats(wanted.weights),
         "embedding": wanted.embedding,
+        "squared_length": None if wanted.embedding is None else _squared_length(wanted.embedding),
         "k": wanted.k,
         "min_score": wanted.min_score,
         "salience_share": wanted.salience_share,
@@ -269,6 +270,11 @@ def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
         "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
         **search_columns(new),
     }
+
+
+def _squared_length(embedding: Embedding) -> float:
+    length = float(np.linalg.norm(embedding.astype(np.float64)))
+    return length * length
 
 
 def _raw(ids: Sequence[UUID]) -> npt.NDArray[np.void]:

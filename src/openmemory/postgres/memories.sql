@@ -53,9 +53,9 @@ SELECT id, fingerprint, primary_sector, sectors
 
 -- name: nearest
 -- The k best of the rows that ranked best by estimate, now with the exact similarity, best first. An old database has
--- a row for each sector of a memory: the nearest of them counts. A place is looked up in the array of ids, since a join
--- with the arrays would compare each row with each entry. Salience adds a share of a score that is above 0, so only those
--- that it could lift to the k-th are read for it.
+-- a row for each sector of a memory: the nearest of them counts. Each id brings its place along and is looked up by
+-- itself, which takes time in proportion to how many there are; a place found in the array would take their square.
+-- Salience adds a share of a score that is above 0, so only those that it could lift to the k-th are read for it.
 SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_id, m.project_id, m.session_id,
        m.speaker, m.salience, m.salience_at, m.decay_rate, m.occurred_at, m.created_at, m.updated_at, m.last_seen_at,
        m.version, best.similarity, best.place
@@ -65,10 +65,11 @@ SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_
           FROM (SELECT id, place, similarity,
                        (%(partials)s::float4[])[place] + (%(weights)s::float4[])[place] * coalesce(similarity, 0)
                        AS score
-                  FROM (SELECT v.id, array_position(%(ids)s::uuid[], v.id) AS place, max({similarity}) AS similarity
-                          FROM {vectors} v
-                         WHERE v.tenant_id = %(tenant)s
-                           AND v.id = ANY (%(ids)s)
+                  FROM (SELECT v.id, min(wanted.place)::int4 AS place, max({similarity}) AS similarity
+                          FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS wanted (id, place)
+                          JOIN {vectors} v
+                            ON v.tenant_id = %(tenant)s
+                           AND v.id = wanted.id
                          GROUP BY v.id) AS found) AS scored) AS best
   JOIN {memories} m
     ON m.tenant_id = %(tenant)s

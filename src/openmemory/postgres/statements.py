@@ -16,11 +16,12 @@ from openmemory.postgres.rows import rows_of
 Row = TypeVar("Row")
 Distance = Literal["cosine", "l2", "ip"]
 
+# In the question's own length, so that it does not matter what unit a model measures in. Of vectors of one length all
+# three are the cosine; of others each has the order of its own distance.
 SIMILARITY: Mapping[Distance, str] = {
     "cosine": "nullif(1 - (v.embedding <=> %(embedding)s::{type}), 'NaN')",
-    "ip": "-(v.embedding <#> %(embedding)s::{type})",
-    # Equal to the cosine for vectors of unit length, and falls as the distance grows for all.
-    "l2": "1 - power(v.embedding <-> %(embedding)s::{type}, 2) / 2",
+    "ip": "-(v.embedding <#> %(embedding)s::{type}) / %(squared_length)s::float8",
+    "l2": "1 - power(v.embedding <-> %(embedding)s::{type}, 2) / (2 * %(squared_length)s::float8)",
 }
 
 _BLOCK = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

@@ -25,9 +25,10 @@ from openmemory.service.shares import SearchTurns
 from openmemory.service.vocabularies import Vocabularies
 
 # Candidates scored again with the exact similarity. With words and context, 100 rank as well as 400 do on LoCoMo and in
-# a tenant of 30,000 (recall@10 within 0.1); an embedding alone needs more for the same recall.
+# a tenant of 30,000 (recall@10 within 0.1). An embedding alone has nothing but its code to be found by, which knows no
+# lengths (l2, ip) and tells vectors without structure apart poorly; so many make it exact in most tenants.
 RERANKED = 100
-RERANKED_WITHOUT_TEXT = 500
+RERANKED_WITHOUT_TEXT = 4_000
 _CORPORA_BYTES = 64 << 20
 _AT_ONCE, _WAIT_S = 8, 10.0
 
@@ -95,7 +96,7 @@ class Search:
             if ranked is None:
                 ranked = await self._step_by_step(scope, asked, question, embedding)
         self._recalls.note(scope, [found.id for found in ranked.near])
-        return Found(self._matches(ranked, explain=asked.explain), ranked.trace)
+        return Found(self._matches(ranked, asked), ranked.trace)
 
     async def _at_once(
         self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
@@ -145,12 +146,16 @@ class Search:
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
 
     @staticmethod
-    def _matches(ranked: "_Ranked", *, explain: bool) -> list[Match]:
+    def _matches(ranked: "_Ranked", asked: Asked) -> list[Match]:
+        """Return what was found, best first; where a score is asked for, exactly those that show it."""
         matches = []
+        least = asked.min_score or 0.0
         for found in ranked.near:
             salience = found.salience_now(ranked.now)
             parts = ranked.scored.explain(int(ranked.rows[found.place - 1]), found.similarity or 0.0, salience)
-            matches.append(Match(found, scale.shown(parts.relevance), salience, parts if explain else None))
+            score = scale.shown(parts.relevance)
+            if score >= least:
+                matches.append(Match(found, score, salience, parts if asked.explain else None))
         return sorted(matches, key=lambda match: -match.score)
 
 
