@@ -19,8 +19,9 @@ from openmemory import app
 from openmemory.adapters.embedders import StaticEmbedder
 from openmemory.core.scope import Scope
 from openmemory.postgres import memories, registry
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
 from openmemory.postgres.direct import connected
+from openmemory.postgres.pool import PoolLimits
 from openmemory.service.encoding import Encoder
 from openmemory.settings import load
 

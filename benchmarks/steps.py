@@ -21,7 +21,8 @@ from openmemory.core.memory import NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.text import spoken
 from openmemory.postgres import memories
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
+from openmemory.postgres.pool import PoolLimits
 from openmemory.server import encoding
 from openmemory.service.encoding import Encoder
 from openmemory.service.memories import Added

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, OpenAIEmbedder, StaticEmbedder
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import embedded, migrate, registry, roles
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
 from openmemory.postgres.direct import in_turn
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.look import elsewhere
 from openmemory.postgres.upgrade.standing import refuse_half_done

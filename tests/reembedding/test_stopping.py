@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -54,6 +55,22 @@ async def test_a_provider_that_refuses_in_the_middle_stops_it_and_the_next_run_a
     )
     lengths = "SELECT count(*) FROM openmemory_vectors WHERE embedding IS NOT NULL AND vector_dims(embedding) = 3"
     assert small.value(lengths) == TOTAL
+
+
+async def test_a_backup_that_is_brought_back_takes_an_unfinished_run_with_it(small: Filled, tmp_path: Path) -> None:
+    file, old = tmp_path / "before.dump", {"OM_EMBEDDINGS": "hash", "OM_VEC_DIM": "64"}
+    assert (await asyncio.to_thread(small.home(old).run, "backup", str(file))).status == 0
+    async with serving(well, status(401)) as refusing:
+        await asyncio.to_thread(to_provider(small, refusing).run, "reembed", "--yes", "--batch-size", "20")
+    assert small.is_begun()
+
+    ran = await asyncio.to_thread(small.home(old).run, "restore", str(file), "--yes")
+
+    assert ran.status == 0, ran.err
+    assert not small.is_begun()
+    async with serving(well) as provider:
+        again = await asyncio.to_thread(to_provider(small, provider).run, "reembed", "--yes", "--json")
+    assert (again.status, again.json["texts"]) == (0, TOTAL)
 
 
 async def test_killed_while_the_provider_is_asked_it_goes_on_with_the_rest(small: Filled) -> None:

@@ -65,6 +65,18 @@ async def test_without_a_key_a_write_is_done_again(me: httpx2.AsyncClient, write
     assert "idempotent-replayed" not in (await write(me, memory, {})).headers
 
 
+async def test_another_if_match_is_another_request(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "Old")
+
+    async def change(version: str) -> httpx2.Response:
+        return await me.patch(f"/memory/{memory}", json={"tags": ["new"]}, headers=KEY | {"if-match": version})
+
+    first, again, other = await change('"1"'), await change('"1"'), await change('"99"')
+
+    assert (first.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+    problem(other, 422, "idempotency-mismatch")
+
+
 async def test_each_tenant_has_its_own_keys(me: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
     mine = await me.post("/memory/add", json={"content": "New"}, headers=KEY)
 
@@ -127,7 +139,7 @@ async def test_a_key_has_1_to_255_bytes(me: httpx2.AsyncClient, key: str) -> Non
     assert fields(response) == ["Idempotency-Key"]
 
 
-@pytest.mark.parametrize("key", ["x" * 255, "a b", "ключ".encode(), b"\xff\x01"])
+@pytest.mark.parametrize("key", ["x" * 255, "a b", "ключ".encode(), "é".encode() * 127, b"\xff\x01"])
 async def test_any_other_key_will_do(me: httpx2.AsyncClient, key: str | bytes) -> None:
     headers = {b"idempotency-key": key if isinstance(key, bytes) else key.encode()}
 

@@ -14,7 +14,8 @@ from openmemory.app import Logins
 from openmemory.core.memory import Asked, Embedding, Told
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed, Unprocessable
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.statements import Distance, Names
 from tests.factories import a_scope
 from tests.service import worlds

@@ -11,7 +11,8 @@ import pytest
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, OpenMemoryError
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Call, Names, Statement
 from tests.factories import a_scope

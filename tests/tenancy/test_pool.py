@@ -15,9 +15,10 @@ from psycopg import AsyncConnection
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, OpenMemoryError
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.statements import Call, Names, Statement
 from tests.factories import a_scope, a_tenant
 from tests.tenancy.connections import assert_clean
 
@@ -81,7 +82,7 @@ def single(request: pytest.FixtureRequest, singles: dict[bool, Database]) -> Dat
 @pytest.fixture(scope="session")
 async def pair(logins: Logins, names: Names) -> AsyncIterator[Database]:
     """Yield a pool of two connections."""
-    async with Database(logins.server, names, PoolLimits(most=2, connect_timeout_s=30)) as opened:
+    async with Database(logins.server, names, PoolLimits(most=2, connect_timeout_s=10)) as opened:
         yield opened
 
 
@@ -213,6 +214,30 @@ async def test_cancelling_at_any_step_leaves_nothing_on_the_connection(single: D
             await task
 
         await assert_clean(single)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 60), min_size=4, max_size=12))
+async def test_cancelling_many_at_once_loses_no_connection(pair: Database, steps: list[int]) -> None:
+    async def work() -> None:
+        async with pair.tenant(a_scope(), read_only=True) as tx:
+            await tx.all(_ALL_USERS)
+
+    async def at_once() -> None:
+        who = Call(_WHO, {})
+        await pair.read_at_once(a_scope(), who, who)
+
+    tasks = [asyncio.create_task(at_once() if place % 2 else work()) for place in range(len(steps))]
+    for step in range(max(steps) + 1):
+        await asyncio.sleep(0)
+        for task, last in zip(tasks, steps, strict=True):
+            if step == last:
+                task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert not [one for one in outcomes if isinstance(one, Exception)]
+    async with pair.tenant(a_scope()), pair.tenant(a_scope()) as tx:
+        assert await tx.all(_ALL_USERS) == []
 
 
 @settings(deadline=None, max_examples=15)

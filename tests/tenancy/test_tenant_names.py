@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from openmemory.app import Logins
 from openmemory.core.scope import NAME_MAX_BYTES, Scope, name_problem
-from openmemory.postgres.database import Database, PoolLimits
+from openmemory.postgres.database import Database
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
 

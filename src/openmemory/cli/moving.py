@@ -122,7 +122,8 @@ def working(place: Place, names: "Names", wanted: Wanted) -> Iterator[Work]:
     """Yield the work over a pool of its own, as the owner, with its progress shown."""
     from openmemory.adapters.embedders import OpenAIEmbedder
     from openmemory.postgres.beside import OURS
-    from openmemory.postgres.database import Database, PoolLimits
+    from openmemory.postgres.database import Database
+    from openmemory.postgres.pool import PoolLimits
     from openmemory.service.reembedding import Reembedding
 
     conninfo = {**place.logins.owner, "application_name": OURS}

@@ -35,8 +35,9 @@ SELECT current_user::text AS login,
        ARRAY(SELECT rolname::text FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')) AS memberships;
 
 -- name: drop_beside
--- What an upgrade keeps beside the tables: the new ones while it runs, the old ones after it.
-DROP SCHEMA IF EXISTS {new_schema}, {old_schema} CASCADE;
+-- What stands beside the tables and is of their rows: the new ones while an upgrade runs, the old ones after it, and the
+-- vectors of a reembedding that is not over.
+DROP SCHEMA IF EXISTS {schemas} CASCADE;
 
 -- name: drop_helpers
 -- What the tables of a migrated database stand on; the dump brings its own, or an older one none.

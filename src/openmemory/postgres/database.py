@@ -7,35 +7,22 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg import AsyncCursor, errors
-from psycopg.pq import TransactionStatus
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg import AsyncCursor
+from psycopg_pool import PoolTimeout
 
 from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.failures import first_line, translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
+from openmemory.postgres.pool import Pool, PoolLimits
 from openmemory.postgres.statements import Call, Names, Statement
 
 Row = TypeVar("Row")
 OtherRow = TypeVar("OtherRow")
 Result = TypeVar("Result")
 
-_CONNECTIONS_AT_LEAST = 4
 _GRACE_S = 5.0
-# A pool that has tried for so long gives up, and the next request that wants a connection tries at once. Left alone it
-# would wait twice as long after each failure, and a server be away for minutes after its PostgreSQL is back.
-_RECONNECT_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """How many connections one process holds, and for how long it waits for one."""
-
-    most: int = 20
-    idle_s: float = 30
-    connect_timeout_s: float = 2
 
 
 class Transaction:
@@ -125,22 +112,8 @@ class Database:
         self._behind_pooler = behind_pooler
         self._openings = Openings.nothing()
         self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
-        self._pool = AsyncConnectionPool[Connection](
-            conninfo.get("conninfo", ""),
-            kwargs={
-                **{key: value for key, value in conninfo.items() if key != "conninfo"},
-                "autocommit": True,
-                # A transaction pooler hands each transaction another session, so nothing may be prepared there.
-                "prepare_threshold": None if behind_pooler else 0,
-            },
-            min_size=min(_CONNECTIONS_AT_LEAST, limits.most),
-            max_size=limits.most,
-            max_idle=limits.idle_s,
-            timeout=limits.connect_timeout_s,
-            reconnect_timeout=_RECONNECT_S,
-            configure=self._configure,
-            open=False,
-        )
+        # A transaction pooler hands each transaction another session, so nothing may be prepared there.
+        self._pool = Pool(conninfo, limits, prepare=not behind_pooler, configure=self._configure)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -216,8 +189,8 @@ class Database:
     async def _at_once(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
         with translated():
             async with asyncio.timeout(self._patience_s):
-                connection, result = await self._begun(ask)
-                await self._give_back(connection)
+                connection, result = await self._pool.begin(ask)
+                await self._pool.give_back(connection)
                 return result
 
     async def _sent(self, connection: Connection, scope: Scope, call: Call[Row]) -> AsyncCursor[Row]:
@@ -235,38 +208,14 @@ class Database:
         # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         with translated():
             async with asyncio.timeout(self._patience_s):
-                connection, _ = await self._begun(lambda one: one.execute(_begin(one, opening, tenant), prepare=False))
+                connection, _ = await self._pool.begin(
+                    lambda one: one.execute(_begin(one, opening, tenant), prepare=False)
+                )
                 try:
                     yield connection
                     await connection.execute("COMMIT", prepare=False)
                 finally:
-                    await self._give_back(connection)
-
-    async def _begun(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
-        """Return a connection on which the first work of a transaction is done, and its result.
-
-        After PostgreSQL was restarted those in the pool are dead, which shows then. Nothing was changed by that time,
-        so another connection is taken; a pool has no more dead ones than connections.
-        """
-        for dead in range(self._pool.max_size + 1):
-            connection = await self._pool.getconn()
-            try:
-                return connection, await work(connection)
-            except BaseException as error:
-                ended = isinstance(error, psycopg.OperationalError) and (connection.broken or _ends_session(error))
-                await self._give_back(connection, close=ended)
-                if not ended or dead == self._pool.max_size:
-                    raise
-        raise AssertionError("unreachable")
-
-    async def _give_back(self, connection: Connection, *, close: bool = False) -> None:
-        try:
-            if close:
-                await connection.close()
-            elif connection.pgconn.transaction_status != TransactionStatus.IDLE:
-                await _abandon(connection)
-        finally:
-            await self._pool.putconn(connection)
+                    await self._pool.give_back(connection)
 
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)
@@ -277,16 +226,3 @@ class Database:
 
 def _begin(connection: Connection, opening: bytes, tenant: str | None) -> bytes:
     return opening if tenant is None else opening + literal(connection, tenant)
-
-
-def _ends_session(error: psycopg.Error) -> bool:
-    """Return whether PostgreSQL said goodbye: it stops, or somebody ended the session."""
-    return isinstance(error, errors.AdminShutdown | errors.CrashShutdown)
-
-
-async def _abandon(connection: Connection) -> None:
-    """Roll back, or close a connection that cannot: the pool replaces it."""
-    try:
-        await connection.execute("ROLLBACK", prepare=False)
-    except psycopg.Error:
-        await connection.close()

@@ -97,6 +97,7 @@ _UPDATE = statement("memories.update", type(None))
 _REINFORCE = statement("memories.reinforce", type(None))
 _DELETE = statement("memories.delete", type(None))
 _DELETE_OF_USER = statement("memories.delete_of_user", type(None))
+_DELETE_FACTS_OF_USER = statement("memories.delete_facts_of_user", type(None))
 _FORGET_USER = statement("memories.forget_user", type(None))
 _TAKEN = statement("memories.taken", _Id)
 _SPEAKERS = statement("memories.speakers", _Speaker)
@@ -216,8 +217,9 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
 
 
 async def delete_of_user(tx: TenantTx, user: str) -> int:
-    """Delete a user and everything it has; return how many memories that were."""
+    """Delete a user and everything it has, facts too; return how many memories that were."""
     deleted = await tx.run(_DELETE_OF_USER, user=user)
+    await tx.run(_DELETE_FACTS_OF_USER, user=user)
     await tx.run(_FORGET_USER, user=user)
     return deleted
 

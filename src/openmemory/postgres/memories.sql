@@ -157,10 +157,20 @@ DELETE FROM {memories}
  WHERE tenant_id = %(tenant)s
    AND user_id = %(user)s;
 
--- name: forget_user
-DELETE FROM {users}
+-- name: delete_facts_of_user
+DELETE FROM {temporal_facts}
  WHERE tenant_id = %(tenant)s
    AND user_id = %(user)s;
+
+-- name: forget_user
+-- One that told something meanwhile is known still.
+DELETE FROM {users} u
+ WHERE u.tenant_id = %(tenant)s
+   AND u.user_id = %(user)s
+   AND NOT EXISTS (SELECT
+                     FROM {memories} m
+                    WHERE m.tenant_id = %(tenant)s
+                      AND m.user_id = %(user)s);
 
 -- name: taken
 -- Those of the given ids that the tenant has already.

@@ -11,7 +11,7 @@ from openmemory.core.memory import Embedding
 from openmemory.core.text import session_key, speaker_key
 from openmemory.postgres.adaptation import TermLists, Vectors
 from openmemory.postgres.database import RegistryTx, TenantTx
-from openmemory.postgres.statements import Names, schema_beside, statement
+from openmemory.postgres.statements import Names, schema_beside, schema_of_reembedding, statement
 from openmemory.postgres.vectors import term_cap, traits
 
 # User, project and session, of up to 128 bytes each, have their room in an index row; upstream let them grow longer.
@@ -30,7 +30,7 @@ class Beside(Names):
     @property
     def beside(self) -> str:
         """Return the schema in which the new vectors are filled."""
-        return schema_beside("openmemory_reembed", self.schema)
+        return schema_of_reembedding(self.schema)
 
     @property
     def before(self) -> str:

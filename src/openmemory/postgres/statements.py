@@ -154,6 +154,16 @@ def schema_beside(prefix: str, schema: str) -> str:
     return f"{prefix}_{blake2b(schema.replace('%%', '%').encode(), digest_size=8).hexdigest()}"
 
 
+def schemas_of_upgrade(schema: str) -> tuple[str, str]:
+    """Return the schemas in which an upgrade of `schema` fills its new tables and keeps the old ones."""
+    return schema_beside("openmemory_new", schema), schema_beside("openmemory_old", schema)
+
+
+def schema_of_reembedding(schema: str) -> str:
+    """Return the schema in which new vectors for `schema` are filled."""
+    return schema_beside("openmemory_reembed", schema)
+
+
 @cache
 def blocks(file: str) -> dict[str, str]:
     """Return the named blocks of a `.sql` file, in order."""

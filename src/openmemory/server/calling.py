@@ -109,8 +109,9 @@ async def write(
         return shown(encode(await action(None)))
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise Malformed.at("Idempotency-Key", "is given more than once")
-    if not key or len(key.encode()) > _KEY_MAX_BYTES:
-        raise Malformed.at("Idempotency-Key", f"has {len(key.encode())} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
+    sent = len(key.encode("latin-1"))  # as ASGI servers decode headers, a character a byte
+    if not 1 <= sent <= _KEY_MAX_BYTES:
+        raise Malformed.at("Idempotency-Key", f"has {sent} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
 
     def answered(result: Result) -> JsonValue:
         body: JsonValue = to_jsonable_python(encode(result))
@@ -144,7 +145,8 @@ def narrowed(who: Caller, user_id: str | None = None, project_id: str | None = N
 async def _digest(request: Request) -> bytes:
     scope = request.scope
     target = f"{scope['method']} {scope['path']}?".encode(errors="replace") + scope["query_string"] + b"\n"
-    return hashlib.sha256(target + await request.body()).digest()
+    versions = ", ".join(request.headers.getlist("if-match")).encode(errors="replace") + b"\n"
+    return hashlib.sha256(target + versions + await request.body()).digest()
 
 
 Called = Annotated[Caller, Depends(_called)]

@@ -10,10 +10,10 @@ import numpy as np
 from openmemory.adapters.embedders import Embedder
 from openmemory.core import salience, sectors, text
 from openmemory.core.ids import new_ids
+from openmemory.core.latest import Latest
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed
 from openmemory.postgres.vectors import term_cap
-from openmemory.service.latest import Latest
 
 # So many characters take some 10 ms, a memory as long as 100 of them beside its own. In a thread it takes longer,
 # since both threads want the interpreter; more than that would keep everybody else waiting.

@@ -154,7 +154,8 @@ class Memories:
         """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory."""
         async with self._database.tenant(scope) as tx:
             _belonging(scope, memory_id, await memories.get(tx, memory_id))
-            await memories.delete(tx, memory_id)
+            if not await memories.delete(tx, memory_id):
+                raise MemoryNotFound(f"memory {memory_id}")
             await _sealed(seal, tx, None)
         self._vocabularies.note_write(scope)
 

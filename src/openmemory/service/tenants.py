@@ -3,11 +3,11 @@
 import asyncio
 from time import monotonic
 
+from openmemory.core.latest import Latest
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, TenantForbidden
 from openmemory.postgres import registry
 from openmemory.postgres.database import Database
-from openmemory.service.latest import Latest
 
 _FRESH_S = 5.0
 _PING_S = 2.0

@@ -5,11 +5,11 @@ from time import monotonic
 
 import numpy as np
 
+from openmemory.core.latest import Latest
 from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database
-from openmemory.service.latest import Latest
 
 _FRESH_S = 30.0
 _FRESH_AFTER_WRITE_S = 2.0

@@ -80,7 +80,7 @@ def _metadata(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if _depth(value) > _METADATA_DEPTH:
         raise ValueError(f"is nested deeper than {_METADATA_DEPTH}")
     try:
-        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        encoded = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except ValueError as error:
         raise ValueError("has a number or a text that JSON cannot carry: infinite, or broken Unicode") from error
     if len(encoded) > _METADATA_BYTES:

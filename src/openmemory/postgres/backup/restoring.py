@@ -25,7 +25,7 @@ from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, tables_of
 from openmemory.postgres.direct import alone, connected
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, schema_of_reembedding, schemas_of_upgrade, statement
 
 _PATIENCE = "10s"
 _PIECE_BYTES = 1 << 20
@@ -120,8 +120,8 @@ def _make_room(connection: Connection, archive: Archive, names: Names, *, replac
     if going:
         connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'".encode())
         connection.execute(f"LOCK TABLE {', '.join(table.quoted for table in going)} IN ACCESS EXCLUSIVE MODE".encode())
-    new, old = (sql.Identifier(name).as_string() for name in _beside(names))
-    connection.execute(_DROP_BESIDE.template.format(new_schema=new, old_schema=old).encode())
+    dropped = ", ".join(sql.Identifier(name).as_string() for name in _beside(names))
+    connection.execute(_DROP_BESIDE.template.format(schemas=dropped).encode())
     if ours := [table for table in going if is_ours(table, names) and table.schema == names.schema]:
         # In one statement, for they refer to each other; without CASCADE, for a view may be somebody's.
         connection.execute(f"DROP TABLE {', '.join(table.quoted for table in ours)}".encode())
@@ -227,8 +227,8 @@ def _counted(connection: Connection, table: Table) -> int | None:
     return None if table.is_hidden or not table.may_read else count(connection, table)
 
 
-def _beside(names: Names) -> tuple[str, str]:
-    return f"openmemory_new_{names.schema}", f"openmemory_old_{names.schema}"
+def _beside(names: Names) -> tuple[str, ...]:
+    return (*schemas_of_upgrade(names.schema), schema_of_reembedding(names.schema))
 
 
 def _here(connection: Connection) -> _Here:

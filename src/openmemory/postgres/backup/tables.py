@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, schemas_of_upgrade, statement
 
 # What a migration or an upgrade makes beside the tenants' tables.
 _OURS = re.compile(r"openmemory_(?:meta|tenants|migrations|upgrade|\w*quarantine)")
@@ -51,8 +51,7 @@ def tables_of(connection: Connection) -> list[Table]:
 
 def is_ours(table: Table, names: Names) -> bool:
     """Return whether a table is one that OpenMemory made, in whichever version."""
-    beside = (f"openmemory_new_{names.schema}", f"openmemory_old_{names.schema}")
-    return table.schema in beside or (
+    return table.schema in schemas_of_upgrade(names.schema) or (
         table.schema == names.schema and (table.name in names.tenant_tables or _OURS.fullmatch(table.name) is not None)
     )
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from psycopg import sql
 
-from openmemory.postgres.statements import Names, blocks, schema_beside
+from openmemory.postgres.statements import Names, blocks, schemas_of_upgrade
 from openmemory.postgres.upgrade.plan import Plan
 
 LOCK_TIMEOUT = "10s"
@@ -23,12 +23,12 @@ class Layout:
     @property
     def filled(self) -> str:
         """Return the schema in which the new tables are filled."""
-        return schema_beside("openmemory_new", self.names.schema)
+        return schemas_of_upgrade(self.names.schema)[0]
 
     @property
     def kept(self) -> str:
         """Return the schema that keeps the old tables after the exchange."""
-        return schema_beside("openmemory_old", self.names.schema)
+        return schemas_of_upgrade(self.names.schema)[1]
 
     @property
     def staging(self) -> Names:

@@ -1,0 +1,111 @@
+"""Connections that are lent for one transaction each, and come back clean or not at all."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import PipelineStatus, TransactionStatus
+from psycopg_pool import AsyncConnectionPool
+
+from openmemory.postgres.openings import Connection
+
+Result = TypeVar("Result")
+
+_CONNECTIONS_AT_LEAST = 4
+# A pool that has tried for so long gives up, and the next request that wants a connection tries at once. Left alone it
+# would wait twice as long after each failure, and a server be away for minutes after its PostgreSQL is back.
+_RECONNECT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections one process holds, and for how long it waits for one."""
+
+    most: int = 20
+    idle_s: float = 30
+    connect_timeout_s: float = 2
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool that looks at each connection as it comes back, and takes it back whatever becomes of its borrower."""
+
+    def __init__(
+        self,
+        conninfo: Mapping[str, str],
+        limits: PoolLimits,
+        *,
+        prepare: bool,
+        configure: Callable[[Connection], Awaitable[None]],
+    ) -> None:
+        self._returning: set[asyncio.Task[None]] = set()
+        super().__init__(
+            conninfo.get("conninfo", ""),
+            kwargs={
+                **{key: value for key, value in conninfo.items() if key != "conninfo"},
+                "autocommit": True,
+                "prepare_threshold": 0 if prepare else None,
+            },
+            min_size=min(_CONNECTIONS_AT_LEAST, limits.most),
+            max_size=limits.most,
+            max_idle=limits.idle_s,
+            timeout=limits.connect_timeout_s,
+            reconnect_timeout=_RECONNECT_S,
+            configure=configure,
+            open=False,
+        )
+
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 -- as psycopg has it
+        """Close every connection, those that are on their way back too."""
+        if self._returning:
+            await asyncio.wait(self._returning, timeout=timeout)
+        await super().close(timeout)
+
+    async def begin(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
+        """Do the first work of a transaction, and return its connection and the result.
+
+        After PostgreSQL was restarted those in the pool are dead, which shows then. Nothing was changed by that time,
+        so another connection is taken; a pool has no more dead ones than connections.
+        """
+        for dead in range(self.max_size + 1):
+            connection = await self.getconn()
+            try:
+                return connection, await work(connection)
+            except BaseException as error:
+                ended = isinstance(error, psycopg.OperationalError) and (connection.broken or _ends_session(error))
+                await self.give_back(connection, close=ended)
+                if not ended or dead == self.max_size:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def give_back(self, connection: Connection, *, close: bool = False) -> None:
+        """Give a connection back in a task of its own: cancelled while the pool takes it, it would be lost to both."""
+        returning = asyncio.create_task(self._returned(connection, close=close))
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
+        await asyncio.shield(returning)
+
+    async def _returned(self, connection: Connection, *, close: bool) -> None:
+        try:
+            # A pipeline that was cut off may leave its mode behind, in which no transaction opens.
+            if close or connection.pgconn.pipeline_status != PipelineStatus.OFF:
+                await connection.close()
+            elif connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                await _abandon(connection)
+        finally:
+            await self.putconn(connection)
+
+
+def _ends_session(error: psycopg.Error) -> bool:
+    """Return whether PostgreSQL said goodbye: it stops, or somebody ended the session."""
+    return isinstance(error, errors.AdminShutdown | errors.CrashShutdown)
+
+
+async def _abandon(connection: Connection) -> None:
+    """Roll back, or close a connection that cannot: the pool replaces it."""
+    try:
+        await connection.execute("ROLLBACK", prepare=False)
+    except psycopg.Error:
+        await connection.close()
