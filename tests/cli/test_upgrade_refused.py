@@ -6,7 +6,10 @@ from threading import Event
 import psycopg
 import pytest
 
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade import refusals
 from openmemory.postgres.upgrade.locks import the_only_one
+from openmemory.postgres.upgrade.look import look
 from tests.cli.homes import Home
 from tests.cli.old_owners import words
 from tests.postgres.databases import Place
@@ -121,6 +124,20 @@ def test_a_pool_whose_last_word_was_commit_is_named_and_can_be_passed_over(owner
         live.execute("SELECT pg_stat_force_next_flush()")
         live.execute("COMMIT")
         assert owner.run("migrate", "--yes", "--ignore-sessions").status == 0
+
+
+def test_who_holds_a_table_that_must_be_read_is_named_instead_of_waited_for(
+    old: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "LOCK_TIMEOUT", "100ms")
+    with old.owner() as holder, holder.transaction():
+        holder.execute("LOCK TABLE openmemory_memories IN ACCESS EXCLUSIVE MODE")
+        pid = holder.info.backend_pid
+
+        with pytest.raises(
+            ConfigurationError, match=rf"holds a lock on the old tables: pid {pid} .*Nothing was changed"
+        ):
+            look(old.logins.owner, old.names)
 
 
 def test_another_migrator_at_work_is_told_before_anything_is_looked_at(owner: Home, old: Place) -> None:

@@ -160,6 +160,21 @@ def test_an_owner_without_rights_upgrades_after_what_the_message_asks_for(poor: 
     poor.assert_whole(shared)
 
 
+def test_a_dry_run_tells_the_rights_that_lack_for_certain(poor: Old, old: Old, tmp_path: Path) -> None:
+    login = poor.owner.logins.owner["conninfo"].partition("user=")[2].split()[0]
+    settings = {"OM_PG_DSN": poor.owner.logins.owner["conninfo"], "OM_PG_APP_ROLE": poor.owner.names.app_role}
+    poor.run(f"REVOKE CREATE ON DATABASE {poor.database} FROM {login}")
+
+    ran = Home(tmp_path, settings).run("migrate", "--dry-run")
+
+    said = " ".join(ran.err.split())
+    assert ran.status == 1
+    assert f'for: GRANT CREATE ON DATABASE "{poor.database}" TO "{login}"; CREATE EXTENSION vector. Not' in said
+    assert said.endswith("Nothing was changed")
+    old.run(f"GRANT CREATE ON DATABASE {poor.database} TO {login}")
+    assert Home(tmp_path, settings).run("migrate", "--dry-run").status == 0
+
+
 @pytest.mark.parametrize("lacking", ["DATABASE", "SCHEMA"])
 def test_of_the_rights_only_the_one_that_lacks_is_asked_for(ready: Old, shared: Path, lacking: str) -> None:
     name = "public" if lacking == "SCHEMA" else ready.database

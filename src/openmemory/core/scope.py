@@ -12,8 +12,8 @@ _UNSEEN = frozenset({"Cf", "Zs", "Zl", "Zp"})
 class Scope:
     """A proved tenant, and the user and project inside it that the work is narrowed to.
 
-    Made in three places only: by authentication, by the job runner from the tenant registry, and for the owner of
-    the process. `user=None` and `project=None` mean all of the tenant.
+    Made in three places only: by authentication, by jobs for a tenant that was proved before, and for the owner of the
+    process. `user=None` and `project=None` mean all of the tenant.
     """
 
     tenant: str

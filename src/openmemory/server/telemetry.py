@@ -29,7 +29,7 @@ class Metrics:
         )
         self._refused = Counter(
             "openmemory_requests_refused_total",
-            "Requests that were refused, by kind of problem.",
+            "Requests that were refused, by status.",
             ("status",),
             registry=self._registry,
         )

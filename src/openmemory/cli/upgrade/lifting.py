@@ -36,6 +36,7 @@ def run(old: Old, wanted: Wanted) -> None:
     obstacles.refuse_other_names(old, found)
     obstacles.refuse_doubles(found)
     obstacles.refuse_taken(found)
+    obstacles.refuse_without_rights(old, found)
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})

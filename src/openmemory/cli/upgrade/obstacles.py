@@ -31,6 +31,14 @@ def refuse_taken(found: "Found") -> None:
         raise ConfigurationError(f"{TAKEN.format(found.schema, ', '.join(found.taken))}. Nothing was changed")
 
 
+def refuse_without_rights(old: "Old", found: "Found") -> None:
+    """Raise ConfigurationError where an upgrade that is not begun lacks rights, with the statements that give them."""
+    from openmemory.postgres.upgrade.refusals import LACKING, lacking_rights
+
+    if not found.upgrade and (asked := lacking_rights(old.logins.owner, old.names)):
+        raise ConfigurationError(LACKING.format("; ".join(asked)))
+
+
 def refuse_doubles(found: "Found") -> None:
     """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
     for what, (count, example) in found.twice.items():

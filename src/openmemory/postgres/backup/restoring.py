@@ -271,6 +271,11 @@ def _explained() -> Iterator[None]:
             f"nothing was restored: {first_line(error)}. {(error.diag.message_detail or '').partition(chr(10))[0]};"
             " drop what depends on it first"
         ) from error
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(
+            f"nothing was restored: {first_line(error)}. Ask an administrator to do that, or to run this; where it is"
+            " the extension, CREATE EXTENSION vector in this database is enough"
+        ) from error
     except errors.DiskFull as error:
         raise ConfigurationError(f"nothing was restored: the server's disk is full: {first_line(error)}") from error
     except errors.Error as error:

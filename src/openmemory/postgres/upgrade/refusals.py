@@ -15,8 +15,12 @@ from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade.foretold import taken_names
-from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.layout import LOCK_TIMEOUT, Layout
 
+LACKING = (
+    "the login lacks rights that the upgrade needs. Ask an administrator, in this database, for: {}. Not SUPERUSER,"
+    " which would switch row-level security off. Nothing was changed"
+)
 TAKEN = (
     "schema {} has something else under a name of the new tables: {}. Rename it (ALTER TABLE or ALTER INDEX … RENAME TO"
     " another name), and run this again"
@@ -122,7 +126,28 @@ def _rights(step: str, error: psycopg.Error, conninfo: Mapping[str, str], names:
     return f"{step}: {first_line(error)}. Ask an administrator, in this database, for: {ask}. {_NEVER}. {after}"
 
 
-def _lacking(connection: Connection, names: Names) -> list[str]:
+def lacking_rights(conninfo: Mapping[str, str], names: Names) -> list[str]:
+    """Return the statements that give the login what an upgrade cannot do without, and it has not."""
+    with connected(conninfo) as connection:
+        return _lacking(connection, names, beforehand=True)
+
+
+@contextmanager
+def not_kept_waiting(connection: Connection, conninfo: Mapping[str, str], names: Names) -> Iterator[None]:
+    """Wait for no lock longer than the steps do; raise ConfigurationError that names the session which holds it."""
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'".encode())
+    try:
+        yield
+    except errors.LockNotAvailable as error:
+        raise ConfigurationError(f"the look: {_remedy(error, conninfo, names)}. {_UNCHANGED}") from error
+
+
+def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) -> list[str]:
+    """Return the statements that give the login what it lacks; `beforehand` only what is certain to be needed.
+
+    Who may create in the database may install an extension that is trusted, as pgvector mostly is; whether a role is
+    wanted shows when it is.
+    """
     params = {"schema": names.schema, "role": names.app_role, "oids": _old_tables(connection, names)}
     row = connection.execute(_LACKS, params).fetchone()
     if row is None:
@@ -135,11 +160,13 @@ def _lacking(connection: Connection, names: Names) -> list[str]:
         *(sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in owners),
         *([] if in_database else [sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), to)]),
         *([] if in_schema else [sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to)]),
-        *([] if extension else [sql.SQL("CREATE EXTENSION vector")]),
+        *([] if extension or (beforehand and in_database) else [sql.SQL("CREATE EXTENSION vector")]),
+    ]
+    roles_asked = [
         *([] if role or may_make_roles else [sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role)]),
         *([] if may_become else [sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to)]),
     ]
-    return [statement.as_string() for statement in asked]
+    return [statement.as_string() for statement in (asked if beforehand else [*asked, *roles_asked])]
 
 
 def _old_tables(connection: Connection, names: Names) -> list[int]:
