@@ -132,11 +132,9 @@ def test_who_holds_a_table_that_must_be_read_is_named_instead_of_waited_for(
     monkeypatch.setattr(refusals, "LOCK_TIMEOUT", "100ms")
     with old.owner() as holder, holder.transaction():
         holder.execute("LOCK TABLE openmemory_memories IN ACCESS EXCLUSIVE MODE")
-        pid = holder.info.backend_pid
+        named = rf"holds a lock on the old tables: .*pid {holder.info.backend_pid} .*Nothing was changed"
 
-        with pytest.raises(
-            ConfigurationError, match=rf"holds a lock on the old tables: pid {pid} .*Nothing was changed"
-        ):
+        with pytest.raises(ConfigurationError, match=named):
             look(old.logins.owner, old.names)
 
 
