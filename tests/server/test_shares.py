@@ -1,6 +1,6 @@
 """What one tenant may take at once, and that it is given back."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import anyio
@@ -190,11 +190,21 @@ async def test_half_of_the_searches_at_most_are_one_tenants() -> None:
 
 
 @contextmanager
-def locked(logins: Logins, names: Names) -> Iterator[None]:
-    """Keep every search waiting in PostgreSQL inside the block."""
+def locked(logins: Logins, names: Names) -> Iterator[Callable[[], int]]:
+    """Keep every search waiting in PostgreSQL inside the block; yield what tells how many wait there."""
+    table = names.table(names.vectors)
+
+    def waiting() -> int:
+        asked = (
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE d.datname = current_database() AND l.relation = %s::regclass AND NOT l.granted"
+        )
+        found = connection.execute(asked, [table]).fetchone()
+        return int(found[0]) if found else 0
+
     with connected(logins.owner) as connection, connection.transaction():
-        connection.execute(f"LOCK TABLE {names.table(names.vectors)} IN ACCESS EXCLUSIVE MODE".encode())
-        yield
+        connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        yield waiting
 
 
 async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_place(
@@ -214,14 +224,15 @@ async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_pl
                 assert await asked(client, **QUESTION) == []
                 answers[tenant].clear()
         async with anyio.create_task_group() as tasks:
-            with locked(logins, names):
+            with locked(logins, names) as waiting:
                 for _ in range(10):
                     tasks.start_soon(ask, flooding)
                 while len(answers[flooding]) < 8:
                     await anyio.lowlevel.checkpoint()
                 for _ in range(2):
                     tasks.start_soon(ask, other)
-                await anyio.wait_all_tasks_blocked()
+                while waiting() < 4:
+                    await anyio.lowlevel.checkpoint()
 
     refused = [answer for answer in answers[flooding] if answer.status_code != 200]
     assert [answer.status_code for answer in refused] == [429] * 8, refused[-1].text
