@@ -95,8 +95,9 @@ class Search:
             ranked = await self._at_once(scope, asked, question, embedding)
             if ranked is None:
                 ranked = await self._step_by_step(scope, asked, question, embedding)
-        self._recalls.note(scope, [found.id for found in ranked.near])
-        return Found(self._matches(ranked, asked), ranked.trace)
+        matches = self._matches(ranked, asked)
+        self._recalls.note(scope, [match.memory.id for match in matches])
+        return Found(matches, ranked.trace)
 
     async def _at_once(
         self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
