@@ -26,8 +26,6 @@ Rows = npt.NDArray[np.intp]
 LEXICAL_WEIGHT = 0.6
 DENSE_WEIGHT = 0.4
 
-_K1 = 0.9
-_B = 0.4
 _SPEAKER_BOOST = 0.06
 _WHEN_BOOST = 0.06
 _ASKING_MALUS = -0.05

@@ -2,20 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from openmemory.postgres.database import RegistryTx
 from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names, statement
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant as the registry knows it: active, suspended or deleted."""
-
-    name: str
-    status: str
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +26,6 @@ class _One:
 
 _TENANT_STATUS = statement("registry.tenant_status", _Status)
 _CREATE_TENANT = statement("registry.create_tenant", type(None))
-_TENANTS = statement("registry.tenants", Tenant)
 _META = statement("registry.meta", _Fact)
 _RECORD_META = statement("registry.record_meta", type(None))
 _PING = statement("registry.ping", _One)
@@ -51,11 +40,6 @@ async def tenant_status(tx: RegistryTx, name: str) -> str | None:
 async def create_tenant(tx: RegistryTx, name: str) -> None:
     """Write a tenant down as active, unless it is there."""
     await tx.run(_CREATE_TENANT, name=name)
-
-
-async def tenants(tx: RegistryTx) -> list[Tenant]:
-    """Return every tenant, by name."""
-    return await tx.all(_TENANTS)
 
 
 async def ping(tx: RegistryTx) -> None:

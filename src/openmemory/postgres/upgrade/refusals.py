@@ -17,10 +17,6 @@ from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade.foretold import taken_names
 from openmemory.postgres.upgrade.layout import LOCK_TIMEOUT, Layout
 
-LACKING = (
-    "the login lacks rights that the upgrade needs. Ask an administrator, in this database, for: {}. Not SUPERUSER,"
-    " which would switch row-level security off. Nothing was changed"
-)
 TAKEN = (
     "schema {} has something else under a name of the new tables: {}. Rename it (ALTER TABLE or ALTER INDEX … RENAME TO"
     " another name), and run this again"
@@ -28,6 +24,10 @@ TAKEN = (
 KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
 _UNCHANGED = "Nothing was changed"
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
+LACKING = (
+    "the login lacks rights that the upgrade needs. Ask an administrator, in this database, for: {}."
+    f" {_NEVER}. {_UNCHANGED}"
+)
 _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.DiskFull: "Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`",
     errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
