@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from openmemory import app as application
 from openmemory.adapters.embedders import Embedder, HashEmbedder
@@ -23,6 +23,7 @@ from openmemory.server.calling import Services
 from openmemory.settings import Settings, load
 
 TEST_ROLE = "openmemory_app"
+_OUTSIDE_LOGIN = "openmemory_test_login"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Server:
 
     owner: dict[str, str]
     login: dict[str, str]
-    login_user: str | None
+    login_user: str
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +52,10 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(run_folder: Path) -> Iterator[Server]:
+def postgres(run_folder: Path, testrun_uid: str) -> Iterator[Server]:
     """Yield the server that OM_TEST_DSN names, or the embedded one, which the workers of a run share."""
     if dsn := os.environ.get("OM_TEST_DSN"):
-        yield Server({"conninfo": dsn}, {"conninfo": dsn}, None)
+        yield _outside(dsn, testrun_uid)
         return
     with embedded.start(run_folder / "postgres") as server:
         yield Server({"conninfo": server.owner_dsn()}, {"conninfo": server.server_dsn()}, embedded.SERVER)
@@ -138,6 +139,18 @@ def a_database(server: Server, name: str, template: str = "template1") -> Logins
             connection.execute(sql.SQL(command).format(**of))
     owner, login = (_on(parts["conninfo"], name) for parts in (server.owner, server.login))
     return Logins(owner, login, server.login_user, behind_pooler=False)
+
+
+def _outside(dsn: str, password: str) -> Server:
+    role = sql.Identifier(_OUTSIDE_LOGIN)
+    with connected({"conninfo": dsn}) as connection, connection.transaction():
+        # The workers of a run come here at once.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_OUTSIDE_LOGIN])
+        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [_OUTSIDE_LOGIN]).rowcount:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        connection.execute(sql.SQL("ALTER ROLE {} LOGIN NOINHERIT PASSWORD {}").format(role, sql.Literal(password)))
+    login = make_conninfo(dsn, user=_OUTSIDE_LOGIN, password=password)
+    return Server({"conninfo": dsn}, {"conninfo": login}, _OUTSIDE_LOGIN)
 
 
 def _on(dsn: str, database: str) -> dict[str, str]:

@@ -183,6 +183,22 @@ def test_a_login_that_may_not_become_the_role_is_refused(ready_place: Place) -> 
     assert f'GRANT "{ready_place.names.app_role}" TO "{login}"' in message
 
 
+def test_a_login_that_has_the_roles_rights_unasked_is_warned_of(ready_place: Place, owner: Connection) -> None:
+    login = ready_place.with_role("LOGIN INHERIT")
+    role, its = (sql.Identifier(name) for name in (ready_place.names.app_role, login))
+    owner.execute(sql.SQL("GRANT {} TO {}").format(role, its))
+
+    (warning,) = _warnings_of_rights(ready_place, login)
+    owner.execute(warning.partition("Run: ")[2].encode())
+
+    assert f"the login {login} has the rights of the role" in warning
+    assert _warnings_of_rights(ready_place, login) == []
+
+
+def _warnings_of_rights(place: Place, login: str) -> list[str]:
+    return [one for one in roles.check(place.as_role(login), place.names) if "rights" in one]
+
+
 def test_an_owner_who_may_not_create_the_role_is_told_what_to_ask_for(ready_place: Place) -> None:
     login, role = ready_place.with_role(), a_name("om_absent")
 

@@ -42,6 +42,7 @@ class _Role:
     is_superuser: bool
     bypasses_rls: bool
     may_become: bool
+    is_inherited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,10 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
         _check_policies(connection, names)
         _refuse_without_extension(connection, names.app_role)
         login = versions.login if versions else ""
-        return [*warnings, *_check_login(connection, names, login, owner_serves=owner_serves)]
+        warnings += _check_login(connection, names, login, owner_serves=owner_serves)
+        if role.is_inherited and not owner_serves:
+            warnings.append(_ask_for_noinherit(connection, names, login))
+        return warnings
 
 
 def _let_use_extension(connection: Connection, to: Sequence[str]) -> None:
@@ -248,6 +252,14 @@ def _ask_for_role(connection: Connection, names: Names) -> str:
         f" Ask an administrator to run: CREATE ROLE {role} NOLOGIN NOINHERIT; GRANT {role} TO {login}"
         " WITH ADMIN OPTION;"
     )
+
+
+def _ask_for_noinherit(connection: Connection, names: Names, login: str) -> str:
+    role, its = (sql.Identifier(name).as_string() for name in (names.app_role, login))
+    remedy = f"GRANT {role} TO {its} WITH INHERIT FALSE"
+    if connection.info.server_version < _MEMBERSHIPS_HAVE_OPTIONS:
+        remedy = f"ALTER ROLE {its} NOINHERIT"
+    return f"the login {login} has the rights of the role {names.app_role} before a tenant is named. Run: {remedy}"
 
 
 def _run(connection: Connection, names: Names, block: str, role: sql.Composable | None = None) -> None:

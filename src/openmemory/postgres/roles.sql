@@ -3,7 +3,8 @@
 SELECT rolname AS name, rolsuper AS is_superuser, rolbypassrls AS bypasses_rls,
        pg_has_role(current_user, oid,
                    CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
-       AS may_become
+       AS may_become,
+       pg_has_role(current_user, oid, 'USAGE') AS is_inherited
   FROM pg_roles
  WHERE rolname = %(role)s;
 

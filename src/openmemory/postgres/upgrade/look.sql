@@ -1,8 +1,9 @@
 -- What `openmemory migrate` reads before it asks. Nothing is changed here.
 
 -- name: server
--- The versions that an owner is asked for first. pg_available_extensions says what the server's disk holds.
-SELECT current_setting('server_version'),
+-- The versions that an owner is asked for first, without the mark that packagers put behind a blank.
+-- pg_available_extensions says what the disk of the server holds.
+SELECT split_part(current_setting('server_version'), ' ', 1),
        (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector');
 
