@@ -1,15 +1,17 @@
 """`backup` and `restore` as an operator runs them: asked first, counted, and served afterwards."""
 
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from openmemory.postgres import roles
-from tests.cli.homes import Home, a_home, a_port
+from tests.cli.homes import PATIENCE_S, Home, a_home, a_port
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.postgres.outside import Outside, Site, a_site, an_outside_server
@@ -149,6 +151,45 @@ def test_a_full_disk_is_reported_and_leaves_no_file(place: Place, shared_home: H
         assert ran.status == 1
         assert "No space left on device" in ran.err
         assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "standing"),
+    [
+        (["backup", "{folder}/other.dump"], "stopped: {folder}/other.dump was not written"),
+        (["restore", "{folder}/b.dump", "--yes"], "stopped: nothing was restored; what was there is there"),
+    ],
+)
+def test_a_command_stopped_by_ctrl_c_says_how_things_stand(
+    command: list[str], standing: str, place: Place, shared_home: Home, tmp_path: Path
+) -> None:
+    there = at(place, shared_home)
+    there.run("add", "the spare key lies under the stone")
+    assert there.run("backup", str(tmp_path / "b.dump")).status == 0
+
+    with place.owner() as session, session.transaction():
+        session.execute("LOCK TABLE openmemory_memories")
+        with there.started(*(word.format(folder=tmp_path) for word in command)) as process:
+            wait_until_it_waits(place)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 130
+    assert standing.format(folder=tmp_path) in said.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["b.dump"]
+    assert there.run("query", "spare key", "--json").json["matches"]
+
+
+def wait_until_it_waits(place: Place) -> None:
+    """Return once a session waits for a lock on a table of the database."""
+    with place.owner() as watching:
+        waits = (
+            "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE d.datname = current_database() AND NOT l.granted"
+        )
+        deadline_s = monotonic() + PATIENCE_S
+        while not watching.execute(waits.encode()).rowcount:
+            assert monotonic() < deadline_s
 
 
 def test_passwords_are_in_no_argument(outside: Outside, shared_home: Home, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def backup(
 ) -> None:
     """Write the database to FILE with pg_dump, and count what is in it."""
     from openmemory import app
-    from openmemory.cli.printing import console, count_of, print_facts, print_json, progress, size
+    from openmemory.cli.printing import console, count_of, print_facts, print_json, progress, size, when_stopped
     from openmemory.errors import ConfigurationError
     from openmemory.postgres.backup import dump, our_tables
 
@@ -32,7 +32,8 @@ def backup(
         only = our_tables(logins.owner, names_of(settings)) if tables else None
         if only == []:
             raise ConfigurationError(f"schema {settings.database.schema_name} holds no table of OpenMemory")
-        rows = dump(logins.owner, file, settings.database.pg_dump, only, on_event)
+        with when_stopped(f"{file} was not written"):
+            rows = dump(logins.owner, file, settings.database.pg_dump, only, on_event)
     if as_json:
         print_json({"file": str(file), "bytes": file.stat().st_size, "rows": dict(rows)})
         return

@@ -47,7 +47,7 @@ def import_sqlite(
     """Bring memories, users, waypoints and facts of FILE to a tenant; what it has already stays as it is."""
     from openmemory import app
     from openmemory.adapters.sqlite import open_file
-    from openmemory.cli.printing import agree, print_facts, print_json, progress
+    from openmemory.cli.printing import agree, print_facts, print_json, progress, when_stopped
 
     old = open_file(file)
     settings = read_settings(context, config)
@@ -66,7 +66,8 @@ def import_sqlite(
             return
         agree(f"Bring {sum(old.rows.values()):,} rows to tenant {tenant}?", yes=yes)
         replaced: Counter[str] = Counter()
-        done = _bring(old, ready, tenant, embedder, replaced, keep=keep)
+        with when_stopped("what was brought stays, and the same command goes on from there"):
+            done = _bring(old, ready, tenant, embedder, replaced, keep=keep)
     print_json({**asdict(done), "replaced": replaced}) if as_json else _print(done, embedder, replaced)
 
 

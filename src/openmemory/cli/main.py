@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Return `command` with its errors as one line on standard error, and exit status 1; 130 when interrupted."""
+    """Return `command` with its errors as one line on standard error, and exit status 1; 130 when stopped by Ctrl-C."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -69,6 +69,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             complain(f"{error.title}: {error.detail}" if isinstance(error, MemoryNotFound) else error.detail)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
+            for standing in error.args:
+                complain(f"stopped: {standing}")
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
             _silence()

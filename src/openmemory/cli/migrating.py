@@ -6,6 +6,7 @@ import typer
 
 from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
+from openmemory.cli.printing import when_stopped
 from openmemory.cli.reaching import ASKED, Asked, Reached, reached
 from openmemory.cli.upgrade import finishing, lifting
 from openmemory.cli.upgrade.options import (
@@ -63,7 +64,8 @@ def migrate(
         drop_bytea, down, ignore_sessions,
     )  # fmt: skip
     wanted.check()
-    with reached(read_settings(context, config)) as found:
+    standing = "what is done is recorded, and the same command goes on from there"
+    with when_stopped(standing), reached(read_settings(context, config)) as found:
         _go(found, wanted)
 
 

@@ -80,6 +80,15 @@ def progress(first: str) -> "Iterator[Callable[[str], None]]":
         yield partial(status.update)
 
 
+@contextmanager
+def when_stopped(standing: str) -> Iterator[None]:
+    """Have `reported` say how things stand where Ctrl-C ends what is inside; the innermost knows best."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise (error if error.args else KeyboardInterrupt(standing)) from None
+
+
 def safe(text: str) -> str:
     """Return `text` without what would steer a terminal: it may be anybody's."""
     return _STEERING.sub("\ufffd", text)

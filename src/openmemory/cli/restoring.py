@@ -24,12 +24,12 @@ def restore(
 ) -> None:
     """Bring a backup back; asks first where it would replace tables. A failure leaves what was there."""
     from openmemory import app
-    from openmemory.cli.printing import agree, console, count_of, note, print_facts, print_json, progress
+    from openmemory.cli.printing import agree, console, count_of, note, print_facts, print_json, progress, when_stopped
     from openmemory.postgres import backup
 
     settings = read_settings(context, config)
     program, names = settings.database.pg_dump, names_of(settings)
-    with app.reached(settings) as logins:
+    with when_stopped("nothing was restored; what was there is there"), app.reached(settings) as logins:
         with progress(f"reading {file}") as on_event:
             archive = backup.read(file, program, on_event)
             going = backup.replaced(logins.owner, archive, names)
@@ -39,7 +39,9 @@ def restore(
         with progress("bringing the backup back") as on_event:
             _prepare_roles(logins, names, archive.rows)
             rows = backup.restore(logins.owner, file, program, on_event, names=names, replace=True, archive=archive)
-            state = _grant(logins, names)
+            with when_stopped("the rows are back; `openmemory migrate` sees to the rest"):
+                backup.gather_statistics(logins.owner, rows, on_event)
+                state = _grant(logins, names)
     if as_json:
         print_json({"file": str(file), "rows": dict(rows), "next": state})
         return

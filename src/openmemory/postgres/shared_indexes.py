@@ -17,6 +17,8 @@ from openmemory.postgres.statements import Names
 SECTORS = ("episodic", "semantic", "procedural", "emotional", "reflective")
 
 _DIMENSIONS_AT_MOST = {"vector": 2000, "halfvec": 4000}
+_LEAST_KB, _MOST_KB = 256 * 1024, 1024 * 1024
+_SAMPLES_A_LIST, _FEWEST_SAMPLES = 50, 10_000
 _OPERATORS = {"cosine": "cosine_ops", "l2": "l2_ops", "ip": "ip_ops"}
 
 
@@ -59,12 +61,27 @@ def check(names: Names, choice: IndexChoice) -> None:
         )
 
 
-def give_memory(connection: Connection) -> None:
-    """Let the session build with at least 256 MB: ivfflat's 1,000 lists of 1536 dimensions need 90 MB."""
+def give_memory(connection: Connection, names: Names, choice: IndexChoice) -> None:
+    """Let the session build with what the index needs, of 256 MB to 1 GB, or with what the server gives if more."""
+    wanted = min(max(_LEAST_KB, _needed_kb(names, choice)), _MOST_KB)
     connection.execute(
-        "SELECT set_config('maintenance_work_mem', greatest(setting::bigint, 262144)::text, false) FROM pg_settings"
-        " WHERE name = 'maintenance_work_mem'"
+        "SELECT set_config('maintenance_work_mem', greatest(setting::bigint, %s)::text, false) FROM pg_settings"
+        " WHERE name = 'maintenance_work_mem'",
+        [wanted],
     )
+
+
+def _needed_kb(names: Names, choice: IndexChoice) -> int:
+    """Return what ivfflat's k-means allocates where there are rows to sample (pgvector's ivfkmeans.c); hnsw may wait.
+
+    50 samples a list with their distances to every centre, three arrays of centres, and the centres' distances.
+    """
+    if choice.type != "ivfflat":
+        return 0
+    samples = max(choice.lists * _SAMPLES_A_LIST, _FEWEST_SAMPLES)
+    vector_bytes = 4 * names.dimension + 16
+    distances = 4 * choice.lists * (samples + choice.lists)
+    return (vector_bytes * (samples + 3 * choice.lists) + distances + 8 * samples) // 1024 + 1024
 
 
 def too_large(error: errors.ProgramLimitExceeded) -> str:
@@ -84,7 +101,7 @@ def ensure(
         return
     check(names, choice)
     with connected(conninfo) as connection, _explained():
-        give_memory(connection)
+        give_memory(connection, names, choice)
         schemas = [names.schema, *filter(None, [extension_schema(connection)])]
         path = sql.SQL(", ").join(map(sql.Identifier, schemas))
         connection.execute(sql.SQL("SET search_path TO {}").format(path))

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from openmemory.cli.naming import index_choice
-from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, warn
+from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, when_stopped
 from openmemory.cli.upgrade import backups, models, obstacles, sessions
 from openmemory.cli.upgrade.wanted import Old, Wanted
 from openmemory.errors import ConfigurationError
@@ -26,7 +26,7 @@ def run(old: Old, wanted: Wanted) -> None:
     from openmemory.postgres.upgrade.standing import refuse_beside
 
     refuse_beside(old.logins.owner, old.names)
-    with progress("looking at the database"):
+    with when_stopped("nothing was changed"), progress("looking at the database"):
         begun_s = monotonic()
         found = look(old.logins.owner, old.names, _decided(old, wanted))
     plan = _plan(old, found, wanted)
@@ -45,7 +45,8 @@ def run(old: Old, wanted: Wanted) -> None:
     _agree(old, found, wanted)
     made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
-    backups.back_up(old, wanted)
+    with when_stopped("there is no backup, and nothing was changed"):
+        backups.back_up(old, wanted)
     with progress("looking whether anybody writes"):
         sessions.refuse_writes(old.logins.owner, old.names, found, begun_s)
         sessions.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
@@ -189,12 +190,8 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
 
     names = replace(old.names, dimension=plan.dimension)
     index, login = index_choice(old.settings), old.logins.server_user
-    try:
-        with bar(stderr=wanted.as_json) as show:
-            report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
-    except KeyboardInterrupt:
-        warn("stopped; what was done is recorded, and `openmemory migrate` goes on from there")
-        raise
+    with bar(stderr=wanted.as_json) as show:
+        report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
     if wanted.as_json:
         document = _document(found, plan, names.vector_type) if found else None
         print_json({"found": document, "report": asdict(report)})

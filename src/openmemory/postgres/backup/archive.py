@@ -71,7 +71,7 @@ def rows_in(file: Path, program: Program, on_progress: Callable[[str], None] = l
         for line in process.stdout:
             if table := table_of(line):
                 on_progress(f"counting what is in the file: {label(*table)}")
-                counts[table] = counts.get(table, 0) + sum(1 for _ in rows_of_copy(process.stdout))
+                counts[table] = counts.get(table, 0) + sum(1 for _ in rows_of_copy(process.stdout, file))
         ensure_whole(process, file)
     return counts
 
@@ -84,7 +84,7 @@ def digests_in(file: Path, program: Program) -> dict[Named, str]:
         for line in process.stdout:
             if table := table_of(line):
                 rows, digest = 0, hashlib.sha256()
-                for row in rows_of_copy(process.stdout):
+                for row in rows_of_copy(process.stdout, file):
                     rows += 1
                     digest.update(row)
                 if rows:
@@ -99,13 +99,13 @@ def table_of(line: bytes) -> Named | None:
     return (_plain(found[1]), _plain(found[2])) if found else None
 
 
-def rows_of_copy(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the rows of a COPY, each one line, up to its end; raises ConfigurationError if there is none."""
+def rows_of_copy(stream: IO[bytes], file: Path) -> Iterator[bytes]:
+    """Yield the rows of a COPY in a dump, each one line, up to its end; raises ConfigurationError if there is none."""
     for line in stream:
         if line == _END:
             return
         yield line
-    raise ConfigurationError("the file ends in the middle of a table: it is damaged, or was cut off")
+    raise ConfigurationError(f"{file} ends in the middle of a table: it is damaged, or was cut off")
 
 
 def ensure_whole(process: "subprocess.Popen[bytes]", file: Path) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,18 +87,23 @@ def restore(
     own = names or Names()
     archive = archive or read(file, program, on_progress)
     _ensure_ours(archive, own)
-    with connected(conninfo) as connection, alone(connection), _explained():
-        with connection.transaction():
-            _make_room(connection, archive, own, replace=replace)
-            loaded = _load(connection, archive, file, on_progress)
-            _compare(connection, archive.rows, loaded)
-            on_progress("committing")
-        connection.execute("RESET ALL")
+    with connected(conninfo) as connection, alone(connection), _explained(), connection.transaction():
+        _make_room(connection, archive, own, replace=replace)
+        loaded = _load(connection, archive, file, on_progress)
+        _compare(connection, archive.rows, loaded)
+        on_progress("committing")
+    return loaded
+
+
+def gather_statistics(
+    conninfo: Mapping[str, str], restored: Collection[str], on_progress: Callable[[str], None] = lambda _: None
+) -> None:
+    """Tell PostgreSQL's planner what is in the tables that `restore` returned."""
+    with connected(conninfo) as connection:
         for table in tables_of(connection):
-            if table.label in loaded:
+            if table.label in restored:
                 on_progress(f"gathering statistics of {table.label}")
                 connection.execute(f"ANALYZE {table.quoted}".encode())
-    return loaded
 
 
 def _ensure_ours(archive: Archive, names: Names) -> None:
@@ -150,13 +155,13 @@ def _load(connection: Connection, archive: Archive, file: Path, on_progress: Cal
         _create_schemas(connection, archive, contents, here)
         with running([archive.program.restore, *options, file]) as process:
             assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
-            _play(connection, process.stdout, loaded, on_progress)
+            _play(connection, process.stdout, file, loaded, on_progress)
             ensure_whole(process, file)
     return loaded
 
 
 def _play(
-    connection: Connection, script: IO[bytes], loaded: dict[str, int], on_progress: Callable[[str], None]
+    connection: Connection, script: IO[bytes], file: Path, loaded: dict[str, int], on_progress: Callable[[str], None]
 ) -> None:
     pending: list[bytes] = []
     size = 0
@@ -174,7 +179,7 @@ def _play(
             table = label(*named)
             flush()
             on_progress(f"filling {table}")
-            loaded[table] = loaded.get(table, 0) + _copy(connection, line, script)
+            loaded[table] = loaded.get(table, 0) + _copy(connection, line, rows_of_copy(script, file))
             on_progress("making indexes and keys")
             continue
         if line.startswith(_META_COMMANDS) or _is_of_newer_server(line, connection):
@@ -186,11 +191,11 @@ def _play(
     flush()
 
 
-def _copy(connection: Connection, command: bytes, script: IO[bytes]) -> int:
+def _copy(connection: Connection, command: bytes, rows: Iterator[bytes]) -> int:
     """Send the rows of a table and return how many PostgreSQL took."""
     cursor = connection.cursor()
     with cursor.copy(command.rstrip().rstrip(b";")) as copy:
-        for piece in _pieces(rows_of_copy(script)):
+        for piece in _pieces(rows):
             copy.write(piece)
     return cursor.rowcount
 

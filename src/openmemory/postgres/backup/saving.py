@@ -57,7 +57,7 @@ def dump(
                 on_progress(f"counting {table.label}")
                 there[table.label] = count(connection, table)
             on_progress(f"writing {file}")
-            _run(chosen, way, partial, snapshot, tables)
+            _run(chosen, way, file, snapshot, tables)
         written = rows_in(partial, chosen, on_progress)
         _compare(there, {label(*table): number for table, number in written.items()})
         if keep_same and file.exists():
@@ -91,14 +91,15 @@ def _explained() -> Iterator[None]:
 @contextmanager
 def _partial(file: Path) -> Iterator[Path]:
     """Yield a place beside `file` that only we can read; what is still there at the end goes."""
-    partial = file.with_name(f"{file.name}.partial")
+    partial = _partial_of(file)
     try:
         _remove_left(partial)
         own = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError as error:
         raise _at_work(partial) from error
     except OSError as error:
-        raise ConfigurationError(f"{partial} cannot be written: {error.strerror}") from error
+        why = error.strerror if file.parent.is_dir() else f"there is no folder {file.parent}"
+        raise ConfigurationError(f"{file} cannot be written: {why}") from error
     try:
         _hold(own, partial)
         try:
@@ -107,6 +108,10 @@ def _partial(file: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
     finally:
         os.close(own)
+
+
+def _partial_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.partial")
 
 
 def _remove_left(partial: Path) -> None:
@@ -164,13 +169,21 @@ def _wanted(connection: Connection, tables: Sequence[str] | None) -> list[Table]
     return there
 
 
-def _run(program: Program, way: Way, partial: Path, snapshot: str, tables: Sequence[str] | None) -> None:
-    options = ["--format=custom", "--compress=1", "--no-password", f"--snapshot={snapshot}", f"--file={partial}"]
+def _run(program: Program, way: Way, file: Path, snapshot: str, tables: Sequence[str] | None) -> None:
+    options = [
+        "--format=custom",
+        "--compress=1",
+        "--no-password",
+        f"--snapshot={snapshot}",
+        f"--file={_partial_of(file)}",
+    ]
     only = [f"--table={table}" for table in tables or ()]
     with running([program.dump, *options, *only, f"--dbname={way.dsn}"], way.environment) as process:
         _, stderr = process.communicate()
     if process.returncode != 0:
-        raise ConfigurationError(f"pg_dump gave up, and no file was written: {complaint(stderr, process.returncode)}")
+        raise ConfigurationError(
+            f"{file} was not written, for pg_dump gave up: {complaint(stderr, process.returncode)}"
+        )
 
 
 def _compare(there: Mapping[str, int], written: Mapping[str, int]) -> None:

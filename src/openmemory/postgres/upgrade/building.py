@@ -72,7 +72,7 @@ def _build_shared(
 ) -> None:
     shared = statements(layout.staging, index)
     if shared:
-        give_memory(connection)
+        give_memory(connection, layout.staging, index)
     for name, text in shared.items():
         with _watched(conninfo, connection, Progress(step, name, 0, 0), on_progress):
             connection.execute(text.encode())
