@@ -47,29 +47,34 @@ ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
 -- name: newer
 -- What the old tables do not have, so that going back would lose it. Each new row is compared with the old row it was made
 -- of, and the new rows with how many there were at the exchange; a date proves nothing, for an old one may lie ahead.
-SELECT what, count
+SELECT what, count, one_of_them
   FROM (SELECT unnest(ARRAY['memories added', 'memories deleted', 'memories changed']) AS what,
                unnest(ARRAY[
-                   count(*) FILTER (WHERE o.id IS NULL),
-                   {rows_memories} - count(o.id),
-                   count(*) FILTER (
-                       WHERE o.id IS NOT NULL
-                         AND (m.content <> o.content
-                              OR m.version <> o.version
-                              OR m.updated_at <> o.updated_at
-                              OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
-                              OR m.metadata - 'openmemory_old'
-                                 <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
-                                         THEN {staging}.as_json(o.meta) - 'openmemory_old'
-                                         ELSE '{}' END))]) AS count
-          FROM {memories} m
-          LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, content, tags,
-                            meta, greatest(1, coalesce(version, 1)) AS version,
-                            coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at),
-                                     {staging}.as_instant(last_seen_at), 'epoch') AS updated_at
-                       FROM {old_memories}) AS o
-            ON o.tenant_id = m.tenant_id
-           AND o.id = m.id
+                   count(*) FILTER (WHERE is_added),
+                   {rows_memories} - count(*) FILTER (WHERE NOT is_added),
+                   count(*) FILTER (WHERE is_changed)]) AS count,
+               unnest(ARRAY[
+                   min(id::text) FILTER (WHERE is_added),
+                   NULL,
+                   min(id::text) FILTER (WHERE is_changed)]) AS one_of_them
+          FROM (SELECT m.id, o.id IS NULL AS is_added,
+                       o.id IS NOT NULL
+                       AND (m.content <> o.content
+                            OR m.version <> o.version
+                            OR m.updated_at <> o.updated_at
+                            OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
+                            OR m.metadata - 'openmemory_old'
+                               <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
+                                       THEN {staging}.as_json(o.meta) - 'openmemory_old'
+                                       ELSE '{}' END) AS is_changed
+                  FROM {memories} m
+                  LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id,
+                                    content, tags, meta, greatest(1, coalesce(version, 1)) AS version,
+                                    coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at),
+                                             {staging}.as_instant(last_seen_at), 'epoch') AS updated_at
+                               FROM {old_memories}) AS o
+                    ON o.tenant_id = m.tenant_id
+                   AND o.id = m.id) AS compared
         UNION ALL
         -- A user that only memories name got a row as well.
         SELECT unnest(ARRAY['users added', 'users deleted', 'users changed']),
@@ -79,7 +84,8 @@ SELECT what, count
                    count(*) FILTER (
                        WHERE o.user_id IS NOT NULL
                          AND (n.summary IS DISTINCT FROM o.summary
-                              OR n.reflection_count <> o.reflection_count))])
+                              OR n.reflection_count <> o.reflection_count))]),
+               NULL
           FROM {users} n
           LEFT JOIN (SELECT tenant_id, user_id, max(summary) AS summary, max(reflection_count) AS reflection_count
                        FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_name(user_id) AS user_id, summary,
@@ -100,7 +106,8 @@ SELECT what, count
                          AND (EXISTS (SELECT FROM {memories} m WHERE m.tenant_id = t.tenant_id)
                               OR EXISTS (SELECT FROM {users} u WHERE u.tenant_id = t.tenant_id)
                               OR EXISTS (SELECT FROM {temporal_facts} f WHERE f.tenant_id = t.tenant_id))),
-                   count(*) FILTER (WHERE t.status <> 'active')])
+                   count(*) FILTER (WHERE t.status <> 'active')]),
+               NULL
           FROM {tenants} t
           LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id
                        FROM {old_memories}
@@ -119,7 +126,8 @@ SELECT what, count
                unnest(ARRAY[
                    count(*) FILTER (WHERE o.src_id IS NULL),
                    {rows_waypoints} - count(o.src_id),
-                   count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights) AND n.updated_at = ANY (o.times)))])
+                   count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights) AND n.updated_at = ANY (o.times)))]),
+               NULL
           FROM {waypoints} n
           LEFT JOIN (SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
                             {staging}.as_id(w.dst_id) AS dst_id,
@@ -142,7 +150,8 @@ SELECT what, count
                        WHERE o.id IS NOT NULL
                          AND ((n.subject, n.predicate, n.object) <> (o.subject, o.predicate, o.object)
                               OR n.confidence <> {staging}.as_share(o.confidence, 1)
-                              OR n.last_updated <> {staging}.as_instant(o.last_updated)))])
+                              OR n.last_updated <> {staging}.as_instant(o.last_updated)))]),
+               NULL
           FROM {temporal_facts} n
           LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, subject,
                             predicate, object, confidence, last_updated

@@ -110,10 +110,11 @@ def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str
     sources.create_views(connection, layout)
     newer = connection.execute(_text(layout, "newer", recorded)).fetchall()
     if newer:
-        listed = ", ".join(f"{count} {what}" for what, count in newer)
+        told = ", ".join(f"{count} {what}{f' (such as {one})' if one else ''}" for what, count, one in newer)
         raise ConfigurationError(
-            f"going back would lose what is newer than the upgrade: {listed}. Nothing was changed. Delete it if it may"
-            " be lost, or stay"
+            f"going back would lose what is newer than the upgrade: {told}. Nothing was changed. What was added can be"
+            " deleted if it may be lost; where anything was changed or deleted, only a backup brings the old tables"
+            " back (openmemory restore FILE)"
         )
     if sources.columns(connection, layout, layout.names.memories).get("last_seen_at") == "bigint":
         _run(connection, layout, "write_back", recorded)
