@@ -25,9 +25,9 @@ from openmemory.server.calling import Services
 from openmemory.server.status_calls import About
 from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock
+from openmemory.service.compatibility import check_facts, facts_of
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
-from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls

@@ -3,7 +3,7 @@
 import pytest
 
 from openmemory.app import Logins
-from openmemory.cli.staging import Read, proves, reads_of
+from openmemory.cli.demo.performance import Read, proves, reads_of
 from openmemory.postgres import census
 from openmemory.postgres.statements import Names
 from tests.cli.homes import Home

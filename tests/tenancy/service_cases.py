@@ -15,8 +15,8 @@ from openmemory.errors import OpenMemoryError
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
 from openmemory.service.clock import system_clock
+from openmemory.service.compatibility import check_facts, facts_of
 from openmemory.service.corpora import Corpora
-from openmemory.service.facts import check_facts, facts_of
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.upkeep import keep_alive

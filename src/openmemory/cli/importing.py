@@ -75,7 +75,7 @@ def _bring(
     old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", replaced: Counter[str], *, keep: bool
 ) -> "Imported":
     from openmemory.adapters.sqlite import TABLES
-    from openmemory.cli.finding import bar
+    from openmemory.cli.upgrade.report import bar
     from openmemory.postgres.imports import Source, import_rows
 
     source = Source({table: TABLES[table] for table in old.rows}, partial(old.read, replaced=replaced))
@@ -91,8 +91,8 @@ def _bring(
 
 
 def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> None:
-    from openmemory.cli.finding import is_kept
     from openmemory.cli.printing import console, count_of, print_facts
+    from openmemory.cli.upgrade.report import is_kept
 
     print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
     for reason, count in done.set_aside.items():

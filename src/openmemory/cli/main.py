@@ -16,18 +16,18 @@ import typer
 from openmemory.cli.adding import add
 from openmemory.cli.asking import query
 from openmemory.cli.backing import backup
-from openmemory.cli.demo import demo
+from openmemory.cli.demo.command import demo
 from openmemory.cli.importing import import_sqlite, imports
-from openmemory.cli.migrating import migrate
+from openmemory.cli.migrate.command import migrate
+from openmemory.cli.migrate.script import sql
+from openmemory.cli.migrate.status import status
 from openmemory.cli.options import ConfigOption, Given
 from openmemory.cli.printing import complain
 from openmemory.cli.reading import delete, get, listing
-from openmemory.cli.reembedding import reembed
+from openmemory.cli.reembed.command import reembed
 from openmemory.cli.restoring import restore
-from openmemory.cli.scripting import sql
 from openmemory.cli.serving import serve
 from openmemory.cli.settings import settings
-from openmemory.cli.standing import status
 from openmemory.cli.stats import stats
 from openmemory.errors import MemoryNotFound, OpenMemoryError
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(old: Old, wanted: Wanted) -> None:
     """Look at an old database, print that, ask, and lift it."""
-    from openmemory.cli.finding import print_found
+    from openmemory.cli.upgrade.report import print_found
     from openmemory.postgres import shared_indexes
     from openmemory.postgres.upgrade.look import look
     from openmemory.postgres.upgrade.standing import refuse_beside
@@ -182,7 +182,7 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
 
 def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
     """Run the steps that are left, and print what came of them."""
-    from openmemory.cli.finding import bar, print_report
+    from openmemory.cli.upgrade.report import bar, print_report
     from openmemory.postgres.upgrade.layout import Layout
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
     from openmemory.postgres.upgrade.standing import kept_bytes

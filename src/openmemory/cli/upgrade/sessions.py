@@ -17,7 +17,7 @@ _WATCHED_S = 1.5
 
 def refuse_writers(found: "Found", ignore_sessions: bool) -> None:
     """Raise ConfigurationError where sessions of others look like an old server's."""
-    from openmemory.cli.finding import told
+    from openmemory.cli.upgrade.report import told
 
     if found.writers and not ignore_sessions:
         raise ConfigurationError(
@@ -28,7 +28,7 @@ def refuse_writers(found: "Found", ignore_sessions: bool) -> None:
 
 def refuse_servers(old: "Old", ignore_sessions: bool) -> None:
     """Raise ConfigurationError where a server is connected that would find its tables gone."""
-    from openmemory.cli.finding import told
+    from openmemory.cli.upgrade.report import told
     from openmemory.postgres.upgrade.standing import serving
 
     sessions = serving(old.logins.owner, old.names, old.logins.server_user)
@@ -44,7 +44,7 @@ def refuse_writes(owner: Mapping[str, str], names: "Names", found: "Found", begu
 
     Waits for what sessions of others may still have to tell.
     """
-    from openmemory.cli.finding import told
+    from openmemory.cli.upgrade.report import told
     from openmemory.postgres.upgrade.look import written
     from openmemory.postgres.upgrade.standing import refuse_beside
 

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from openmemory.cli.migrate.database import ASKED, Asked, Reached, reached
 from openmemory.cli.naming import index_choice
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.printing import when_stopped
-from openmemory.cli.reaching import ASKED, Asked, Reached, reached
 from openmemory.cli.upgrade import finishing, lifting
 from openmemory.cli.upgrade.options import (
     BackupOption,

@@ -7,7 +7,7 @@ import typer
 from openmemory.cli.options import ConfigOption, JsonOption, read_settings, scope_of
 
 if TYPE_CHECKING:
-    from openmemory.cli.staging import Answer, Report
+    from openmemory.cli.demo.performance import Answer, Report
 
 
 def demo(
@@ -23,9 +23,9 @@ def demo(
     settings = read_settings(context, config)
     if keep:
         scope_of(settings, "demo-kestrel")
+    from openmemory.cli.demo.performance import perform
     from openmemory.cli.printing import print_json
     from openmemory.cli.session import session
-    from openmemory.cli.staging import perform
 
     with session(settings) as opened:
         report = perform(opened, keep=keep)
@@ -83,8 +83,8 @@ def _show_proof(report: "Report", table: str) -> None:
 
 
 def _show_answer(answer: "Answer", own_rows: int, rows_in_all: int | None) -> None:
+    from openmemory.cli.demo.performance import proves
     from openmemory.cli.printing import bar, console, print_indented
-    from openmemory.cli.staging import proves
 
     shown = console()
     shown.print(f"  {answer.tenant:<9} {bar(answer.score)} {answer.score:.2f}  {answer.ms:.1f} ms")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import typer
 
+from openmemory.cli.migrate.database import ASKED, Reached, reached
 from openmemory.cli.options import ConfigOption, JsonOption, read_settings
-from openmemory.cli.reaching import ASKED, Reached, reached
 
 
 def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -49,8 +49,8 @@ def _upgrade_status(found: Reached) -> dict[str, object]:
 
 
 def _print_upgrade(found: Reached, said: Mapping[str, object]) -> None:
-    from openmemory.cli.finding import print_aside
     from openmemory.cli.printing import print_facts, size
+    from openmemory.cli.upgrade.report import print_aside
     from openmemory.postgres.upgrade import standing
 
     recorded, kept, parts = found.old.recorded, said["kept_bytes"], said["parts"]

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
+from openmemory.cli.demo.talks import KESTREL, LARKSPUR, QUESTIONS, Company
 from openmemory.cli.session import Session
-from openmemory.cli.talks import KESTREL, LARKSPUR, QUESTIONS, Company
 from openmemory.core.memory import Asked, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.errors import MemoryNotFound

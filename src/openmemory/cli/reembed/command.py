@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openmemory.cli.moved import bar, print_count, say, sessions_told, told
-from openmemory.cli.moving import KEPT, Place, Wanted, Work, place_of, working
 from openmemory.cli.naming import index_choice, names_of
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.printing import agree, count_of, note
+from openmemory.cli.reembed.report import bar, print_count, say, sessions_told, told
+from openmemory.cli.reembed.work import KEPT, Place, Wanted, Work, place_of, working
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""`openmemory demo`: two companies' talks, stored, asked and proved apart."""

@@ -1,0 +1,1 @@
+"""`openmemory reembed`: every vector to the model of the settings."""
