@@ -2,7 +2,7 @@
 
 import pytest
 
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.direct import connected
 from tests.postgres.databases import Place
 
@@ -10,6 +10,21 @@ from tests.postgres.databases import Place
 def test_a_connection_that_is_cut_is_told_as_what_it_is(place: Place) -> None:
     with pytest.raises(DatabaseUnavailable, match="the connection was lost: terminating connection"):
         be_cut_off(place)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("hst=db password=hush", 'knows no "hst"'),
+        ("postgresql://om:hush@db/x?sslmod=require", 'knows no "sslmod"'),
+        ("postgresql://om:hush@[::1/x", "cannot read it"),
+    ],
+)
+def test_a_connection_string_that_is_wrong_is_told_without_its_password(dsn: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"OM_PG_DSN.*{said}") as refused, connected({"conninfo": dsn}):
+        pass
+
+    assert "hush" not in str(refused.value)
 
 
 def be_cut_off(place: Place) -> None:

@@ -1,5 +1,6 @@
 """A connection past any pooler, for work that belongs to a session: migrations, locks, checks at start."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import LiteralString
@@ -13,6 +14,7 @@ from openmemory.postgres.failures import first_line, is_cut
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
 )
+_UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _LOCK = 7_234_190_855_120_551_001
 _TURN = 7_234_190_855_120_551_002
 
@@ -21,12 +23,18 @@ _TURN = 7_234_190_855_120_551_002
 def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     """Open one connection in autocommit mode.
 
-    Raises DatabaseUnavailable, without the password, where there is none to be had and where it is lost.
+    Raises DatabaseUnavailable where there is none to be had and where it is lost, and ConfigurationError where a
+    connection string cannot be read; neither shows the password.
     """
     try:
         connection = psycopg.connect(autocommit=True, **conninfo)  # type: ignore[arg-type]  # libpq's keywords are text
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
+    except psycopg.ProgrammingError as error:
+        # Other messages quote the string itself, and a password with it.
+        keyword = _UNKNOWN_KEYWORD.match(str(error))
+        said = f'libpq knows no "{keyword[1]}"' if keyword else "libpq cannot read it"
+        raise ConfigurationError(f"the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong: {said}") from None
     try:
         with connection:
             yield connection

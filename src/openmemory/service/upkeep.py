@@ -15,21 +15,26 @@ _LOOK_EVERY_S = 2.0
 
 async def keep_alive(tenants: Tenants, revive: Callable[[], None], every_s: float = _LOOK_EVERY_S) -> None:
     """Look every few seconds whether the embedded server answers, and start it again if it has died."""
+    was_there = True
     while True:
         await asyncio.sleep(every_s)
         try:
-            await _look(tenants, revive)
+            is_there = await _is_there(tenants, revive)
+            if is_there and not was_there:
+                log.info("database.back")
+            was_there = is_there
         except Exception as error:  # what fails now may not the next time
             log.error("database.not_looked_after", reason=type(error).__name__)
 
 
-async def _look(tenants: Tenants, revive: Callable[[], None]) -> None:
+async def _is_there(tenants: Tenants, revive: Callable[[], None]) -> bool:
     try:
         await tenants.ping()
     except DatabaseUnavailable as error:
         log.error("database.away", reason=error.detail)
         try:
             await asyncio.to_thread(revive)
-            log.info("database.revived")
         except ConfigurationError as refused:
             log.error("database.not_revived", reason=refused.detail)
+        return False
+    return True
