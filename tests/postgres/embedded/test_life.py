@@ -12,9 +12,8 @@ import pytest
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded import start
-from openmemory.postgres.embedded.account import Account
 from openmemory.postgres.embedded.engine import find_engine
-from openmemory.postgres.embedded.folder import DataFolder
+from openmemory.postgres.embedded.folder import open_folder
 from openmemory.postgres.embedded.locks import Patience
 from tests.postgres.embedded.processes import (
     NOBODY,
@@ -22,6 +21,7 @@ from tests.postgres.embedded.processes import (
     ask,
     dismiss,
     is_stopped,
+    needs_other_user,
     needs_root,
     postmaster,
     remember,
@@ -166,7 +166,7 @@ def test_a_first_start_that_was_killed_half_way_is_begun_anew(place: Path) -> No
         assert not (data / "postgres.partial").exists()
 
 
-@needs_root
+@needs_other_user
 def test_a_pid_that_was_given_to_another_program_does_not_stop_the_start(place: Path) -> None:
     os.chown(place, NOBODY, NOBODY)
     with another_process(place / "data", uid=NOBODY) as process:
@@ -205,7 +205,7 @@ def a_program(place: Path, script: str) -> Path:
 
 
 def test_a_slow_server_is_waited_for(data: Path, place: Path) -> None:
-    engine = find_engine(DataFolder(data, Account(os.geteuid(), os.getegid())))
+    engine = find_engine(open_folder(data))
     slow = a_program(place, f'sleep 2\nexec {engine.postgres} "$@"')
 
     with start(data, start_timeout_s=30, engine=replace(engine, postgres=slow)) as server:
@@ -215,7 +215,7 @@ def test_a_slow_server_is_waited_for(data: Path, place: Path) -> None:
 
 
 def test_a_silent_server_is_given_up_with_its_last_words(data: Path, place: Path) -> None:
-    engine = find_engine(DataFolder(data, Account(os.geteuid(), os.getegid())))
+    engine = find_engine(open_folder(data))
     hung = a_program(place, "echo so tired\nsleep 600")
 
     with pytest.raises(ConfigurationError, match=r"(?s)silent for 0\.5 s.*so tired.*OM_PG_DSN"):

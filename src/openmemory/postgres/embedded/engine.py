@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,10 @@ def _engine(packages: Path) -> Engine:
     return Engine(programs / "initdb", programs / "postgres")
 
 
+class _NotCopied(Exception):
+    """A file could not be copied: `copytree` goes on after an OSError, and forgets which it was."""
+
+
 def _copied(packages: Path, place: Path) -> Path:
     """Return a copy that everybody may run, one a version of the wheel; copies of other versions go."""
     copy = place / importlib.metadata.version(_WHEEL)
@@ -52,10 +57,23 @@ def _copied(packages: Path, place: Path) -> Path:
         for part in _PARTS:
             if (packages / part).exists():
                 unused = shutil.ignore_patterns("*.a", "include", "pkgconfig")
-                shutil.copytree(packages / part, partial / part, symlinks=True, ignore=unused)
+                _copy_folder(packages / part, partial / part, unused)
         for parent, _, files in os.walk(place):
             os.chmod(parent, 0o755)  # noqa: S103 (programs without secrets, inside a folder of mode 0700)
             for file in files:
                 os.chmod(Path(parent, file), 0o755)  # noqa: S103 (the same)
         partial.rename(copy)
     return copy
+
+
+def _copy_folder(source: Path, target: Path, unused: Callable[[str, list[str]], set[str]]) -> None:
+    def copy(file: str, to: str) -> str:
+        try:
+            return shutil.copy2(file, to)
+        except OSError as error:
+            raise _NotCopied from error
+
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=unused, copy_function=copy)
+    except _NotCopied as error:
+        raise error.__cause__ or error from None
