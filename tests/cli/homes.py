@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -124,6 +125,16 @@ def a_home() -> Iterator[Home]:
         yield Home(parent / "data")
     finally:
         shutil.rmtree(parent)
+
+
+def interrupt(process: "subprocess.Popen[bytes]", kind: signal.Signals) -> None:
+    """Send a signal until the command ends: one that comes right before it waits for input is not looked at."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while process.poll() is None:
+        assert time.monotonic() < deadline_s
+        process.send_signal(kind)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S / 6)
 
 
 def a_port() -> int:

@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from openmemory.postgres import roles
-from tests.cli.homes import PATIENCE_S, Home, a_home, a_port
+from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, interrupt
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.postgres.outside import Outside, Site, a_site, an_outside_server
@@ -171,7 +171,7 @@ def test_a_command_stopped_by_ctrl_c_says_how_things_stand(
         session.execute("LOCK TABLE openmemory_memories")
         with there.started(*(word.format(folder=tmp_path) for word in command)) as process:
             wait_until_it_waits(place)
-            process.send_signal(signal.SIGINT)
+            interrupt(process, signal.SIGINT)
             _, said = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 130

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, call
+from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, call, interrupt
 from tests.factories import a_tenant
 
 
@@ -134,7 +134,7 @@ def test_a_command_interrupted_at_its_question_stops_the_postgresql_it_started(o
             more = process.stderr.read(1000)
             assert more, seen
             seen += more
-        process.send_signal(signal.SIGINT)
+        interrupt(process, signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
 
     assert (process.returncode, out) == (130, b"")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from openmemory.cli.main import INTERRUPTED, cli, reported
 from openmemory.errors import ConfigurationError
-from tests.cli.homes import COMMAND, Home
+from tests.cli.homes import COMMAND, Home, interrupt
 
 COMMANDS = ("serve", "migrate", "add", "query", "list", "get", "delete", "stats", "settings", "demo")
 
@@ -218,5 +218,5 @@ def test_a_signal_to_end_ends_a_command_also_where_a_shell_had_it_ignore_sigint(
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         assert command.stdout is not None
         assert command.stdout.readline() == b"waiting\n"
-        command.send_signal(kind)
-        assert command.wait(30) == INTERRUPTED
+        interrupt(command, kind)
+    assert command.returncode == INTERRUPTED
