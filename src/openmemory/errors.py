@@ -150,6 +150,10 @@ class EmbedderUnavailable(OpenMemoryError):
     code = "embedder-unavailable"
     title = "The embedding provider is unavailable"
 
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
 
 class DatabaseUnavailable(OpenMemoryError):
     """PostgreSQL cannot be reached, or gave up on the statement."""

@@ -10,6 +10,7 @@ import pytest
 
 from openmemory.adapters.embedders import OpenAIEmbedder
 from openmemory.errors import ConfigurationError, EmbedderUnavailable
+from openmemory.server.problems import answer
 from tests.adapters.provider import Answer, Provider, backwards, rows, serving, status, vectors_of, well
 
 KEY = "sk-very-secret"
@@ -157,6 +158,15 @@ async def test_the_wait_that_a_server_asks_for_is_bounded(retry_after: str, wait
         await embedder.embed(["word"], "query")
 
         assert naps.seconds == [waits]
+
+
+@pytest.mark.parametrize(("asked", "told"), [("30", 30), ("2.5", 3), ("inf", 3600), ("soon", 1), (None, 1)], ids=str)
+async def test_the_wait_that_a_server_asks_for_is_passed_on(asked: str | None, told: int) -> None:
+    async with embedding(status(429, asked)) as (embedder, _, _naps):
+        with pytest.raises(EmbedderUnavailable) as refused:
+            await embedder.embed(["word"], "query")
+
+        assert answer(refused.value, "/memory/query").headers["retry-after"] == str(told)
 
 
 async def test_it_gives_up_after_four_attempts_each_later_than_the_one_before() -> None:

@@ -91,7 +91,7 @@ def answer(error: errors.OpenMemoryError, instance: str) -> Response:
     """Return the answer to an expected error."""
     status = STATUS[type(error)]
     headers = {}
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, errors.RateLimited | errors.EmbedderUnavailable):
         headers["retry-after"] = str(error.retry_after_s)
     elif status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(_RETRY_AFTER_S)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import ceil
 
 import httpx2
 import numpy as np
@@ -19,6 +20,7 @@ _BATCH_CHARACTERS = 200_000
 _TEXT_CHARACTERS = 24_000
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 20.0
+_LONGEST_TOLD_S = 3600.0
 
 _REMEDIES = {
     401: "check OM_OPENAI_API_KEY",
@@ -118,7 +120,8 @@ class OpenAIEmbedder:
             else:
                 if response.status_code == httpx2.codes.OK:
                     return response
-                wait, problem = _retry_after(response), self._refused(response.status_code)
+                wait = _retry_after(response)
+                problem = self._refused(response.status_code, wait)
                 if response.status_code != httpx2.codes.TOO_MANY_REQUESTS and not response.is_server_error:
                     raise problem
             if attempt >= self._attempts:
@@ -132,12 +135,15 @@ class OpenAIEmbedder:
         how = "did not answer in time" if isinstance(error, httpx2.TimeoutException) else "cannot be reached"
         return self._unavailable(f"{how} ({type(error).__name__})", "start it, or check OM_OPENAI_BASE_URL")
 
-    def _refused(self, status: int) -> EmbedderUnavailable:
+    def _refused(self, status: int, wait_s: float) -> EmbedderUnavailable:
         default = "try again later" if status >= 500 else f"check OM_EMBED_MODEL, which is {self._model}"
-        return self._unavailable(f"answered {status}", _REMEDIES.get(status, default))
+        again_s = max(1, ceil(min(wait_s, _LONGEST_TOLD_S)))
+        return self._unavailable(f"answered {status}", _REMEDIES.get(status, default), again_s)
 
-    def _unavailable(self, problem: str, remedy: str = "check OM_EMBED_MODEL and the server") -> EmbedderUnavailable:
-        return EmbedderUnavailable(f"the embedding server {self._shown} {problem}: {remedy}")
+    def _unavailable(
+        self, problem: str, remedy: str = "check OM_EMBED_MODEL and the server", retry_after_s: int = 1
+    ) -> EmbedderUnavailable:
+        return EmbedderUnavailable(f"the embedding server {self._shown} {problem}: {remedy}", retry_after_s)
 
 
 def _addresses(base_url: str) -> tuple[httpx2.URL, str]:
