@@ -280,3 +280,19 @@ async def test_no_question_finds_another_tenants_memories(me: httpx2.AsyncClient
 
 async def test_a_list_is_no_question(me: httpx2.AsyncClient) -> None:
     problem(await me.post("/memory/query", json=[]), 400, "malformed")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "said"),
+    [
+        ({"userId": "mara"}, "userId", "is no field of this request; the nearest is user_id"),
+        ({"filters": {"tag": ["sea"]}}, "filters.tag", "is no field of this request; the nearest is tags"),
+        ({"filter": {"zzz": 1}}, "filter.zzz", "is no field of this request"),
+    ],
+)
+async def test_a_filter_that_is_not_known_is_refused_and_never_widens_the_answer(
+    me: httpx2.AsyncClient, body: dict[str, object], field: str, said: str
+) -> None:
+    response = await me.post("/memory/query", json={"query": "ferry", **body})
+
+    assert problem(response, 400, "malformed")["errors"] == [{"field": field, "message": said}]

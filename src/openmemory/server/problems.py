@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
-from openmemory.wire import FieldProblem, Problem
+from openmemory.wire import FieldProblem, Problem, QueryRequest
 
 log = structlog.get_logger()
 
@@ -215,5 +216,8 @@ def _field(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose
 def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
     if error["type"] == "json_invalid":
         return "is not valid JSON"
+    if error["type"] == "extra_forbidden":
+        nearest = get_close_matches(str(error["loc"][-1]), QueryRequest.model_fields, n=1)
+        return "is no field of this request" + "".join(f"; the nearest is {name}" for name in nearest)
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:300].encode(errors="replace").decode()

@@ -50,7 +50,9 @@ class AddBatchRequest(_Request):
 
 
 class QueryFilters(_Request):
-    """What narrows a question; each may also stand at the top level."""
+    """What narrows a question; may stand at the top level too. Another name is refused: it would widen the answer."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="forbid")
 
     user_id: Name | None = None
     project_id: Name | None = None
