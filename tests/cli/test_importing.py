@@ -146,6 +146,29 @@ def test_values_that_are_not_of_their_columns_type_are_kept_in_the_metadata(
     assert "now" in [metadata["openmemory_old"].get("last_updated") for (metadata,) in facts]
 
 
+def test_rows_without_a_key_and_numbers_that_are_too_large_stop_nothing(bare: Home, place: Place, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as upstreams, upstreams:
+        upstreams.execute("UPDATE memories SET version = 9000000000 WHERE id = (SELECT min(id) FROM memories)")
+        upstreams.execute("UPDATE users SET reflection_count = 9000000000")
+        upstreams.execute("UPDATE vectors SET dim = 9000000000 WHERE id = (SELECT min(id) FROM vectors)")
+        upstreams.execute("UPDATE waypoints SET src_id = NULL WHERE src_id = (SELECT min(src_id) FROM waypoints)")
+        upstreams.execute("UPDATE temporal_facts SET id = NULL WHERE id = (SELECT min(id) FROM temporal_facts)")
+        upstreams.execute("INSERT INTO memories (id, content, primary_sector) VALUES (NULL, 'nobody', 'semantic')")
+    held = counted(file)
+
+    looked = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--dry-run")
+    ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
+
+    assert "1 rows of memories without an id" in " ".join(looked.out.split())
+    assert ran.status == 0, ran.err
+    assert ran.json["added"]["memories"] == held["memories"] - 1
+    assert ran.json["without_key"] == {"memories": 1, "temporal_facts": 1}
+    with place.owner() as connection:
+        noted = "SELECT metadata -> 'openmemory_old' -> 'version' AS version FROM openmemory_memories"
+        query = f"SELECT version FROM ({noted}) AS n WHERE version IS NOT NULL"
+        assert connection.execute(query.encode()).fetchall() == [(9_000_000_000,)]
+
+
 def test_ids_that_are_one_here_are_named_before_anything_is_done(bare: Home, place: Place, file: Path) -> None:
     with closing(sqlite3.connect(file)) as upstreams, upstreams:
         upstreams.execute("UPDATE memories SET id = upper((SELECT max(id) FROM memories)) WHERE id = (SELECT min(id)"

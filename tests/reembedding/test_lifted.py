@@ -9,7 +9,9 @@ import pytest
 
 from openmemory.adapters.embedders import HashEmbedder, StaticEmbedder
 from openmemory.core.scope import Scope
+from openmemory.postgres.beside import new_vectors
 from openmemory.postgres.database import Database
+from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from openmemory.service.corpora import Corpora
@@ -66,6 +68,30 @@ def test_the_way_back_to_the_old_tables_stays_open(lifted: Filled) -> None:
     assert back.status == 0, back.err
     assert lifted.value("SELECT count(v) FROM openmemory_vectors") == 715
     assert "openmemory migrate" in words(owner.run("reembed", "--yes"))
+
+
+def test_the_way_back_names_an_unfinished_run_that_would_go_on_with_other_memories(lifted: Filled) -> None:
+    owner = lifted.home(TO_STATIC)
+    with new_vectors(lifted.place.logins.owner, Beside.of(replace(lifted.place.names, dimension=256))) as new:
+        new.begin({"embedding_model": "static-v1", "embedding_dimension": "256", "embedding_type": "vector"})
+
+    refused = owner.run("migrate", "--down", "--yes")
+
+    assert refused.status == 1
+    assert "openmemory reembed --abandon" in words(refused)
+    assert owner.run("reembed", "--abandon", "--yes").status == 0
+    assert owner.run("migrate", "--down", "--yes").status == 0
+
+
+def test_after_it_the_model_of_the_vectors_is_not_to_be_renamed(lifted: Filled) -> None:
+    owner = lifted.home(TO_STATIC)
+    assert owner.run("reembed", "--yes").status == 0
+
+    refused = owner.run("migrate", "--embedding-model", "openai:text-embedding-3-small", "--yes")
+
+    assert refused.status == 1
+    assert "made the vectors anew since, with static" in words(refused)
+    assert owner.run("list", "--json").status == 0
 
 
 def test_an_upgrade_that_is_not_over_comes_first(postgres: Server, shared: Path, tmp_path: Path) -> None:

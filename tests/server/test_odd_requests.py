@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import cast
 from urllib.parse import unquote
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from openmemory.wire import AddRequest, PatchRequest, QueryRequest, ReinforceRequest
 from tests.factories import a_tenant
-from tests.server.asking import HERE, a_client, told
+from tests.server.asking import HERE, a_client, problem, told
 
 TENANT = a_tenant()
 MEMORY = "00000000-0000-4000-8000-00000000000a"
@@ -198,3 +199,30 @@ async def test_no_request_is_answered_5xx(
 )
 async def test_no_body_is_answered_5xx(known: FastAPI, method: str, path: str, body: bytes) -> None:
     assert 200 <= await status_of(known, method, path, b"", [], body) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "said"),
+    [
+        ("/users/%fe/memories", "url", "holds bytes that are no UTF-8"),
+        ("/memory/all?user_id=%ff", "url", "holds bytes that are no UTF-8"),
+        ("/memory/all?user_id=ada&user_id=ben", "user_id", "is given more than once"),
+        ("/memory/all?limit=1&limit=1", "limit", "is given more than once"),
+    ],
+)
+async def test_a_target_that_can_be_read_two_ways_is_refused(
+    me: httpx2.AsyncClient, path: str, field: str, said: str
+) -> None:
+    response = await me.get(path)
+
+    assert problem(response, 400, "malformed")["errors"] == [{"field": field, "message": said}]
+
+
+async def test_a_user_with_a_slash_in_its_name_is_listed_and_forgotten(me: httpx2.AsyncClient) -> None:
+    await told(me, "The ferry leaves at nine", user_id="team/ada")
+
+    listed = (await me.get("/users/team%2Fada/memories")).json()
+    forgotten = (await me.delete("/users/team%2Fada/memories")).json()
+
+    assert [item["user_id"] for item in listed["items"]] == ["team/ada"]
+    assert forgotten["deleted"] == 1

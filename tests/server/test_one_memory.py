@@ -263,3 +263,13 @@ async def test_a_patch_for_two_users_is_refused(me: httpx2.AsyncClient) -> None:
     assert fields(response) == ["user_id", "query.user_id"]
     same = await me.patch(f"/memory/{memory}?user_id=ada", json={"tags": ["x"], "user_id": "ada"})
     assert same.json()["version"] == 2
+
+
+async def test_a_memory_of_another_version_is_not_deleted(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine")
+
+    refused = await me.delete(f"/memory/{memory}", headers={"if-match": '"7"'})
+    deleted = await me.delete(f"/memory/{memory}", headers={"if-match": '"1"'})
+
+    problem(refused, 412, "version-changed")
+    assert deleted.status_code == 200

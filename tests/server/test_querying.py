@@ -285,14 +285,22 @@ async def test_a_list_is_no_question(me: httpx2.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("body", "field", "said"),
     [
-        ({"userId": "mara"}, "userId", "is no field of this request; the nearest is user_id"),
-        ({"filters": {"tag": ["sea"]}}, "filters.tag", "is no field of this request; the nearest is tags"),
-        ({"filter": {"zzz": 1}}, "filter.zzz", "is no field of this request"),
+        ({"userId": "mara"}, "userId", "is no filter; the nearest is user_id"),
+        ({"filters": {"tag": ["sea"]}}, "filters.tag", "is no filter; the nearest is tags"),
+        ({"filter": {"session": "one"}}, "filter.session", "is no filter; the nearest is session_id"),
     ],
 )
-async def test_a_filter_that_is_not_known_is_refused_and_never_widens_the_answer(
+async def test_a_filter_that_is_misspelt_is_refused_and_never_widens_the_answer(
     me: httpx2.AsyncClient, body: dict[str, object], field: str, said: str
 ) -> None:
     response = await me.post("/memory/query", json={"query": "ferry", **body})
 
     assert problem(response, 400, "malformed")["errors"] == [{"field": field, "message": said}]
+
+
+async def test_a_field_that_is_like_no_filter_is_ignored(me: httpx2.AsyncClient) -> None:
+    await told(me, "The ferry leaves at nine")
+
+    response = await me.post("/memory/query", json={"query": "ferry", "namespace": "x", "filters": {"graph_id": 1}})
+
+    assert len(response.json()["matches"]) == 1

@@ -20,6 +20,7 @@ __all__ = ["odd"]
 
 GONE = "dddddddd-0000-4000-8000-000000000000"
 LONG = "n" * 129
+NO_YEAR = 2**63 - 1
 
 
 def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd: Place) -> None:
@@ -32,9 +33,11 @@ def test_rows_that_have_no_place_are_counted_beforehand_by_the_same_reasons(odd:
     assert foretold == lift(odd)
     assert foretold == {
         "facts: its subject and predicate are longer than 3,000 bytes": 1,
+        "users: a time of it is in no year of the calendar; kept with another of its times": 1,
         "users: has no name": 1,
         "users: its name is longer than 128 bytes or has control characters; kept with a digest of it": 1,
         "vectors: no value": 3,
+        "waypoints: a time of it is in no year of the calendar; kept with another of its times": 1,
         "waypoints: its project is not that of its source; kept without one": 1,
         "waypoints: its source is no memory": 1,
         "waypoints: its target is no memory": 1,
@@ -124,7 +127,9 @@ def fill(connection: Connection) -> None:
     ]
     query = "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight, project_id) VALUES (%s, %s, %s, %s, %s)"
     connection.cursor().executemany(query, links)
-    connection.cursor().executemany("INSERT INTO openmemory_users (user_id) VALUES (%s)", [("ada",), ("",), (LONG,)])
+    connection.execute("INSERT INTO openmemory_waypoints VALUES (%s, %s, 'ada', 1, 1, %s)", [B, B, NO_YEAR])
+    users = [("ada", 1), ("", NO_YEAR), (LONG, None), ("fay", NO_YEAR)]
+    connection.cursor().executemany("INSERT INTO openmemory_users (user_id, updated_at) VALUES (%s, %s)", users)
     facts = [("one", "likes"), ("two", "p" * 3_001)]
     query = "INSERT INTO temporal_facts VALUES (%s, 'ada', %s, 'tea', 1, NULL, 1, 1, NULL)"
     connection.cursor().executemany(query, facts)

@@ -216,6 +216,19 @@ def test_each_user_becomes_a_tenant_where_the_owner_says_so(odd: Place) -> None:
     assert aside == {"waypoints: it leads to another tenant": 1, "vectors: no value": 3}
 
 
+def test_a_fact_with_a_time_that_is_none_keeps_it_in_the_metadata(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute(FACTS.encode())
+        connection.execute(
+            "INSERT INTO temporal_facts VALUES (%s, 'Ada', 'is', 'kind', 1000, NULL, 1, %s, '{}')", [A, 2**62]
+        )
+        lift(odd)
+        found = connection.execute(
+            "SELECT extract(epoch FROM last_updated)::int, metadata FROM temporal_facts"
+        ).fetchall()
+    assert found == [(1, {"openmemory_old": {"last_updated": 2**62}})]
+
+
 def test_facts_keep_their_times_and_the_newer_closes_the_older(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute(FACTS.encode())

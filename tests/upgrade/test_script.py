@@ -86,6 +86,16 @@ def test_the_last_step_by_psql_wants_what_no_sql_can_make(old: Place) -> None:
     assert "Run openmemory migrate, which fills them" in refused.stderr
 
 
+def test_a_step_in_another_database_makes_nothing(old: Place, place: Place) -> None:
+    refused = psql(place, script(old.logins.owner, old.names, Plan(1536), STEPS[0]))
+
+    assert "has no table" in refused.stderr
+    assert "psql --dbname=NAME" in refused.stderr
+    with place.owner() as connection:
+        made = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        assert made.fetchall() == []
+
+
 @pytest.mark.parametrize("kind", ["hnsw", "ivfflat"])
 def test_the_guides_index_is_built_and_its_query_uses_it(old: Place, kind: str) -> None:
     upgrade(old.logins.owner, old.names, Plan(1536), index=IndexChoice(kind, lists=4))

@@ -44,6 +44,14 @@ def test_the_old_database_comes_back_as_it_was_from_every_step(old: Place, step:
     assert state(old.logins.owner, old.names) == {}
 
 
+def test_an_odd_count_of_a_user_is_no_change(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_users SET reflection_count = -7 WHERE user_id = 'bob'")
+    upgrade(old.logins.owner, old.names, Plan(1536))
+
+    down(old.logins.owner, old.names)
+
+
 def test_after_going_back_the_upgrade_can_be_done_again(old: Place, shared: Path) -> None:
     for _ in range(2):
         upgrade(old.logins.owner, old.names, Plan(1536))

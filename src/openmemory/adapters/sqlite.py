@@ -25,6 +25,9 @@ TABLES = {
 }
 """The tables that come across, with their columns; a file of an older version may lack some of either."""
 
+_KEYS = {"memories": ("id",), "vectors": ("id", "sector"), "temporal_facts": ("id",)}
+"""What no row here can do without; SQLite lets null into a key."""
+
 # What upstream's older and newer versions call the table of vectors.
 _VECTORS = ("vectors", "openmemory_vectors")
 # Upstream's ids are UUIDs, which may be written in upper case and without hyphens; any other text is an id as it is.
@@ -47,6 +50,8 @@ class OldFile:
     """Vectors by their dimensions, the most frequent first."""
     vectors: str
     """What the table of vectors is called."""
+    without_key: dict[str, int]
+    """Rows of each table that lack a part of their key, and are not read."""
 
     def read(self, table: str, replaced: Counter[str] | None = None) -> Iterator[tuple[Value, ...]]:
         """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks.
@@ -58,7 +63,7 @@ class OldFile:
             called = self.vectors if table == "vectors" else table
             there = _columns(connection, called)
             named = ", ".join(name if name in there else f"NULL AS {name}" for name in TABLES[table])
-            for row in connection.execute(f"SELECT {named} FROM {called}"):
+            for row in connection.execute(f"SELECT {named} FROM {called} WHERE NOT ({_without_key(table)})"):
                 old = dict(zip(TABLES[table], row, strict=True))
                 new = {name: in_type(name, value) for name, value in old.items()}
                 lost = {name: value for name, value in old.items() if is_replaced(value, new[name])}
@@ -84,13 +89,23 @@ def open_file(path: Path) -> OldFile:
                 for table, name in called.items()
                 if name in tables
             }
+            without_key = {
+                table: int(connection.execute(f"SELECT count(*) FROM {name} WHERE {_without_key(table)}").fetchone()[0])
+                for table, name in called.items()
+                if name in tables
+            }
             _refuse_doubles(path, connection, {"memories": ("memories", "''"), "vectors": (vectors, "sector")})
             lengths: Sequence[tuple[int | None]] = connection.execute(f"SELECT length(v) FROM {vectors}").fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path} cannot be read as a SQLite database: {error}") from error
     sizes = Counter(length // 4 for (length,) in lengths if length and length % 4 == 0)
     left_out = tuple(sorted(set(tables) - set(called.values()) - {"sqlite_sequence"}))
-    return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors)
+    lacking = {table: count for table, count in without_key.items() if count}
+    return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors, lacking)
+
+
+def _without_key(table: str) -> str:
+    return " OR ".join(f"{name} IS NULL" for name in _KEYS.get(table, ())) or "false"
 
 
 def _refuse_doubles(path: Path, connection: sqlite3.Connection, keys: Mapping[str, tuple[str, str]]) -> None:

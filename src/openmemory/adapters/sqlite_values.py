@@ -14,6 +14,8 @@ _WHOLE = {"segment", "created_at", "updated_at", "last_seen_at", "version", "ref
 _WHOLE |= {"valid_to", "last_updated"}
 _REAL = {"salience", "decay_lambda", "feedback_score", "weight", "confidence"}
 _LARGEST = 2**63 - 1
+_SMALL = {"version", "reflection_count", "dim"}
+_LARGEST_SMALL = 2**31 - 1
 _NOTE = "openmemory_old"
 # PostgreSQL stores no NUL; a lone surrogate stands for a byte that is no UTF-8.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -27,7 +29,9 @@ def in_type(name: str, value: Value) -> Value:
         return value if isinstance(value, bytes) else None
     if name in _WHOLE or name in _REAL:
         try:
-            return _whole(value) if name in _WHOLE else float(value)
+            if name in _WHOLE:
+                return _whole(value, _LARGEST_SMALL if name in _SMALL else _LARGEST)
+            return float(value)
         except (ValueError, OverflowError):
             return None
     text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
@@ -75,11 +79,11 @@ def _shown(value: Value) -> Value:
     return f"x'{raw.hex()}'" if isinstance(raw, bytes) else raw
 
 
-def _whole(value: int | float | str | bytes) -> int:
+def _whole(value: int | float | str | bytes, largest: int) -> int:
     try:
         whole = value if isinstance(value, float) else int(value)
     except ValueError:
         whole = float(value)
-    if abs(whole) > _LARGEST:
+    if abs(whole) > largest:
         raise OverflowError
     return int(whole)

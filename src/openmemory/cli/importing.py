@@ -47,7 +47,7 @@ def import_sqlite(
     """Bring memories, users, waypoints and facts of FILE to a tenant; what it has already stays as it is."""
     from openmemory import app
     from openmemory.adapters.sqlite import open_file
-    from openmemory.cli.printing import agree, print_facts, print_json, progress, when_stopped
+    from openmemory.cli.printing import agree, console, print_facts, print_json, progress, when_stopped
 
     old = open_file(file)
     settings = read_settings(context, config)
@@ -68,7 +68,12 @@ def import_sqlite(
         replaced: Counter[str] = Counter()
         with when_stopped("what was brought stays, and the same command goes on from there"):
             done = _bring(old, ready, tenant, embedder, replaced, keep=keep)
-    print_json({**asdict(done), "replaced": replaced}) if as_json else _print(done, embedder, replaced)
+    if as_json:
+        print_json({**asdict(done), "replaced": replaced, "without_key": old.without_key})
+    else:
+        _print(done, embedder, replaced)
+        for line in _without_key(old):
+            console().print(f"left out: {line}", soft_wrap=True)
 
 
 def _bring(
@@ -111,8 +116,12 @@ def _said(old: "OldFile") -> dict[str, str]:
     return {
         **{table: f"{count:,} rows" for table, count in old.rows.items()},
         "dimensions": sizes,
-        "stays in the file": ", ".join(old.left_out),
+        "stays in the file": ", ".join([*old.left_out, *_without_key(old)]),
     }
+
+
+def _without_key(old: "OldFile") -> list[str]:
+    return [f"{count:,} rows of {table} without an id" for table, count in old.without_key.items()]
 
 
 def _vectors(old: "OldFile", embedder: "Embedder", *, keep: bool) -> str:

@@ -37,11 +37,22 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
         raise ConfigurationError(f"the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong: {said}") from None
     try:
         with connection:
+            _refuse_without_encoding(connection)
             yield connection
     except psycopg.Error as error:
         if not is_cut(error):
             raise
         raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}") from error
+
+
+def _refuse_without_encoding(connection: Connection) -> None:
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        name = connection.info.dbname
+        raise ConfigurationError(
+            f"the database {name} has the encoding SQL_ASCII, which is none: nobody knows what its texts say. Bring it"
+            " into one of UTF8: createdb --encoding=UTF8 --template=template0 NEW;"
+            f" PGCLIENTENCODING=UTF8 pg_dump {name} | psql NEW"
+        )
 
 
 @contextmanager

@@ -1,20 +1,22 @@
 """What one request may bring."""
 
 import re
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmemory.errors import MediaTypeUnsupported, OpenMemoryError, TooLarge
+from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, TooLarge
 from openmemory.server.problems import answer
 
 _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15
+_NAME_MAX_CHARS = 80
 _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 
-class BodyLimit:
-    """Refuses bodies that are too large, while they arrive, and bodies that are not plain JSON."""
+class RequestLimit:
+    """Refuses bodies that are too large, while they arrive, or no plain JSON; and targets that can be read two ways."""
 
     def __init__(self, app: ASGIApp, most_bytes: int, batch_bytes: int) -> None:
         self._app = app
@@ -28,11 +30,25 @@ class BodyLimit:
             return
         most = self._batch if scope["path"] in _BATCH_PATHS else self._most
         headers = Headers(scope=scope)
-        refusal = _refusal(headers, most)
+        refusal = _unclear(scope) or _refusal(headers, most)
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
         await self._app(scope, _counted(receive, most), send)
+
+
+def _unclear(scope: Scope) -> OpenMemoryError | None:
+    """Return what is wrong with a path or a query string: bytes that are no UTF-8, or a parameter twice."""
+    try:
+        unquote_to_bytes(scope.get("raw_path") or b"").decode()
+        query = scope["query_string"].decode("ascii")
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True, errors="strict")]
+    except UnicodeDecodeError:
+        return Malformed.at("url", "holds bytes that are no UTF-8")
+    except ValueError:
+        return Malformed.at("url", "has too many parameters")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return Malformed.at(twice[:_NAME_MAX_CHARS], "is given more than once") if twice is not None else None
 
 
 def _refusal(headers: Headers, most: int) -> OpenMemoryError | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request, Response
 from pydantic import PlainValidator
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from openmemory import wire
 from openmemory.core.memory import Filters, Memory, Told
@@ -36,9 +37,19 @@ _ENTITY_TAG = re.compile(_TAG)
 _IF_MATCH = re.compile(rf"(?:{_TAG})(?:[ \t]*,[ \t]*(?:{_TAG}))*")
 _VERSION = re.compile("0|[1-9][0-9]{0,8}")
 
+
+class _NameInPath(PathConvertor):
+    """Any name, slashes and all: they come decoded."""
+
+    regex = r"[\s\S]+"
+
+
+register_url_convertor("name", _NameInPath())
+
 UserId = Annotated[wire.Name | None, Query()]
 ProjectId = Annotated[wire.Name | None, Query()]
 MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)]
+IfMatch = Annotated[str | None, Header(description='Only these versions, as in "3".')]
 # Read in the call, since with `partial` each memory is refused by itself.
 UnreadBatch = Annotated[Any, Body(), PlainValidator(lambda value: value, json_schema_input_type=wire.AddBatchRequest)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000)]
@@ -131,7 +142,7 @@ async def patch(
     who: Called,
     parts: Parts,
     user_id: UserId = None,
-    if_match: Annotated[str | None, Header(description='Change only these versions, as in "3".')] = None,
+    if_match: IfMatch = None,
     key: IdempotencyKey = None,
 ) -> Response:
     """Change a memory; a new content is classified and embedded again."""
@@ -156,12 +167,14 @@ async def delete(
     who: Called,
     parts: Parts,
     user_id: UserId = None,
+    if_match: IfMatch = None,
     key: IdempotencyKey = None,
 ) -> Response:
     """Forget a memory with its vectors and links."""
+    versions = _versions(request.headers.getlist("if-match"))
 
     async def action(seal: Seal[None] | None) -> None:
-        await parts.memories.delete(narrowed(who, user_id), memory_id(id), seal)
+        await parts.memories.delete(narrowed(who, user_id), memory_id(id), seal, versions=versions)
 
     return await write(request, who, key, action, lambda _: wire.OkAnswer())
 
@@ -180,7 +193,7 @@ async def reinforce(
     return await write(request, who, key, action, lambda _: wire.OkAnswer())
 
 
-@memory_calls.get("/users/{user_id}/memories", response_model=wire.UserPageAnswer, tags=["users"])
+@memory_calls.get("/users/{user_id:name}/memories", response_model=wire.UserPageAnswer, tags=["users"])
 async def of_user(
     user_id: wire.Name,
     who: Called,
@@ -204,7 +217,7 @@ async def of_user(
     return shown(wire.UserPageAnswer(answer.items, answer.next_cursor, user_id))
 
 
-@memory_calls.delete("/users/{user_id}/memories", response_model=wire.DeletedAnswer, tags=["users"])
+@memory_calls.delete("/users/{user_id:name}/memories", response_model=wire.DeletedAnswer, tags=["users"])
 async def delete_of_user(
     request: Request, user_id: wire.Name, who: Called, parts: Parts, key: IdempotencyKey = None
 ) -> Response:

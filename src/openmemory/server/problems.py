@@ -2,7 +2,6 @@
 
 import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
-from openmemory.wire import FieldProblem, Problem, QueryRequest
+from openmemory.wire import FieldProblem, Problem, nearest_filter
 
 log = structlog.get_logger()
 
@@ -217,7 +216,6 @@ def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, who
     if error["type"] == "json_invalid":
         return "is not valid JSON"
     if error["type"] == "extra_forbidden":
-        nearest = get_close_matches(str(error["loc"][-1]), QueryRequest.model_fields, n=1)
-        return "is no field of this request" + "".join(f"; the nearest is {name}" for name in nearest)
+        return f"is no filter; the nearest is {nearest_filter(str(error['loc'][-1]))}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:300].encode(errors="replace").decode()

@@ -119,8 +119,7 @@ class Memories:
             (encoded,) = await self._encoder.encode([changes.retold(memory, change, change.content)], now)
         async with self._database.tenant(scope) as tx:
             current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
-            if versions is not None and current.version not in versions:
-                raise VersionChanged(f"the memory is at version {current.version} now, and not at what was asked for")
+            _ensure_version(current, versions)
             if encoded is None and changes.changes_nothing(current, change, now):
                 await _sealed(seal, tx, current)
                 return current
@@ -150,10 +149,18 @@ class Memories:
             await memories.reinforce(tx, [memory_id], boost, self._clock())
             await _sealed(seal, tx, None)
 
-    async def delete(self, scope: Scope, memory_id: UUID, seal: Seal[None] | None = None) -> None:
-        """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory."""
+    async def delete(
+        self,
+        scope: Scope,
+        memory_id: UUID,
+        seal: Seal[None] | None = None,
+        *,
+        versions: Collection[int] | None = None,
+    ) -> None:
+        """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory, VersionChanged."""
         async with self._database.tenant(scope) as tx:
-            _belonging(scope, memory_id, await memories.get(tx, memory_id))
+            current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
+            _ensure_version(current, versions)
             if not await memories.delete(tx, memory_id):
                 raise MemoryNotFound(f"memory {memory_id}")
             await _sealed(seal, tx, None)
@@ -284,6 +291,11 @@ def _within(scope: Scope, told: Told) -> Told:
         return told
     inside = scope.narrowed(told.user_id, told.project_id)
     return replace(told, user_id=inside.user, project_id=inside.project)
+
+
+def _ensure_version(memory: Memory, versions: Collection[int] | None) -> None:
+    if versions is not None and memory.version not in versions:
+        raise VersionChanged(f"the memory is at version {memory.version} now, and not at what was asked for")
 
 
 def _belonging(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:

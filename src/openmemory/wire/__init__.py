@@ -45,6 +45,7 @@ from openmemory.wire.requests import (
     QueryFilters,
     QueryRequest,
     ReinforceRequest,
+    nearest_filter,
 )
 
 __all__ = [
@@ -88,4 +89,5 @@ __all__ = [
     "TraceAnswer",
     "UserPageAnswer",
     "Vector",
+    "nearest_filter",
 ]

@@ -1,9 +1,10 @@
 """What is asked of the server."""
 
+from difflib import get_close_matches
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from openmemory.core.sectors import Sector
 from openmemory.wire.fields import (
@@ -19,6 +20,12 @@ from openmemory.wire.fields import (
     Tags,
     Vector,
 )
+
+_LIKENESS = 0.7
+
+
+def _let_others_in(schema: dict[str, Any]) -> None:
+    schema.pop("additionalProperties", None)
 
 
 class _Request(BaseModel):
@@ -50,9 +57,14 @@ class AddBatchRequest(_Request):
 
 
 class QueryFilters(_Request):
-    """What narrows a question; may stand at the top level too. Another name is refused: it would widen the answer."""
+    """What narrows a question; may stand at the top level too. A misspelt one is refused: it would widen the answer."""
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        allow_inf_nan=False,
+        extra="forbid",
+        json_schema_extra=_let_others_in,
+    )
 
     user_id: Name | None = None
     project_id: Name | None = None
@@ -72,6 +84,18 @@ class QueryFilters(_Request):
     limit: Count | None = Field(None, description="Another name of `k`.")
     explain: StrictBool | None = Field(None, description="Tell how each score came about, and PostgreSQL's plan.")
     include_shared: StrictBool | None = Field(None, description="With `user_id`: memories of no user too.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_what_is_like_no_filter(cls, given: Any) -> Any:  # noqa: ANN401 -- whatever was sent
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name in cls.model_fields or nearest_filter(str(name))}
+
+
+def nearest_filter(name: str) -> str | None:
+    """Return the filter that a field was meant to be, or None for one that is like none."""
+    return next(iter(get_close_matches(name, QueryFilters.model_fields, n=1, cutoff=_LIKENESS)), None)
 
 
 class QueryRequest(QueryFilters):

@@ -104,6 +104,12 @@ def name_model(old: Old, wanted: Wanted) -> None:
             f"{others[0]}: the database is lifted, and only the model of its vectors can be named; leave"
             f" {others[0]} out"
         )
+    from openmemory.postgres.upgrade.way_back import embedded_since
+
+    if since := embedded_since(old.logins.owner, _own_names(old)):
+        raise ConfigurationError(
+            f"--embedding-model: `openmemory reembed` made the vectors anew since, with {safe(since)}; leave it out"
+        )
     model = wanted.embedding_model or ""
     models.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")

@@ -48,11 +48,16 @@ CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) R
                 ELSE {tenant}
            END;
 
+-- Whether a time is in no year of our calendar; none at all is not.
+CREATE OR REPLACE FUNCTION {staging}.is_no_instant(ms bigint) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(ms NOT BETWEEN -62135596800000 AND 253402300799999, false);
+
 -- Milliseconds since 1970, exactly: whole seconds and the rest apart, since a float8 of microseconds would round.
 -- Null where no calendar of ours has the year.
 CREATE OR REPLACE FUNCTION {staging}.as_instant(ms bigint) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ms BETWEEN -62135596800000 AND 253402300799999
+    RETURN CASE WHEN NOT {staging}.is_no_instant(ms)
                 THEN to_timestamp(floor(ms / 1000.0)) + (ms - 1000 * floor(ms / 1000.0)) * interval '1 millisecond'
            END;
 
@@ -208,7 +213,13 @@ BEGIN
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
            'its name is longer than 128 bytes or has control characters; kept with a digest of it', to_jsonb(u) - 'place'
       FROM {old_users} u
-     WHERE {staging}.as_name(u.user_id) <> u.user_id;
+     WHERE {staging}.as_name(u.user_id) <> u.user_id
+     UNION ALL
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
+           'a time of it is in no year of the calendar; kept with another of its times', to_jsonb(u) - 'place'
+      FROM {old_users} u
+     WHERE u.user_id <> ''
+       AND ({staging}.is_no_instant(u.created_at) OR {staging}.is_no_instant(u.updated_at));
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
     SELECT {tenant}, 'users', n.user_id, 'its name may not be a tenant''s; kept with the rows of no user',
            jsonb_build_object('user_id', n.user_id)
@@ -259,7 +270,8 @@ $body$;
 -- name: waypoints
 -- The old waypoints of a range of heap blocks; returns how many were read. A link whose memory is gone or of another
 -- tenant, and one that is there already, is set aside. What a link that comes across cannot keep is noted there as well:
--- a weight outside [0, 1], and a project, for which waypoints have no column, where it is not that of the source.
+-- a weight outside [0, 1], a project, for which waypoints have no column, where it is not that of the source, a long
+-- name and a time that is none.
 CREATE OR REPLACE FUNCTION {staging}.lift_waypoints(first_block bigint, end_block bigint) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -283,6 +295,8 @@ BEGIN
                     THEN 'its project is not that of its source; kept without one'
                     WHEN {staging}.as_name(w.user_id) <> w.user_id
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
+                    WHEN {staging}.is_no_instant(w.created_at) OR {staging}.is_no_instant(w.updated_at)
+                    THEN 'a time of it is in no year of the calendar; kept with another of its times'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
@@ -303,7 +317,7 @@ BEGIN
         RETURNING src_id, dst_id
     ), aside AS (
         INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-        SELECT coalesce(g.tenant_id, {tenant}), 'waypoints', g.old_src_id,
+        SELECT coalesce(g.tenant_id, {tenant}), 'waypoints', coalesce(g.old_src_id, ''),
                CASE WHEN g.problem IS NOT NULL THEN g.problem
                     WHEN g.turn > 1 OR k.src_id IS NULL THEN 'the same link is there already'
                     ELSE g.note
@@ -353,6 +367,7 @@ BEGIN
                    'valid_from', CASE WHEN n.begins IS DISTINCT FROM {staging}.as_instant(n.valid_from)
                                       THEN n.valid_from END,
                    'valid_to', CASE WHEN n.valid IS DISTINCT FROM n.told THEN n.valid_to END,
+                   'last_updated', CASE WHEN {staging}.is_no_instant(n.last_updated) THEN n.last_updated END,
                    'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
                    'metadata', CASE WHEN n.metadata <> ''
                                          AND (jsonb_typeof(n.meta) IS DISTINCT FROM 'object'

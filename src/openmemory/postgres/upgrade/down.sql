@@ -87,14 +87,15 @@ SELECT what, count, one_of_them
                               OR n.reflection_count <> o.reflection_count))]),
                NULL
           FROM {users} n
-          LEFT JOIN (SELECT tenant_id, user_id, max(summary) AS summary, max(reflection_count) AS reflection_count
-                       FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_name(user_id) AS user_id, summary,
-                                    coalesce(reflection_count, 0) AS reflection_count
+          LEFT JOIN (SELECT DISTINCT ON (tenant_id, user_id) tenant_id, user_id, summary, reflection_count
+                       FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id,
+                                    {staging}.as_name(user_id) AS user_id, summary,
+                                    coalesce(reflection_count, 0) AS reflection_count, place
                                FROM {old_users}
-                             UNION ALL
-                             SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_name(user_id), NULL, 0
+                              UNION ALL
+                             SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_name(user_id), NULL, 0, NULL
                                FROM {old_memories}) AS named
-                      GROUP BY tenant_id, user_id) AS o
+                      ORDER BY tenant_id, user_id, place NULLS LAST) AS o
             ON o.tenant_id = n.tenant_id
            AND o.user_id = n.user_id
         UNION ALL

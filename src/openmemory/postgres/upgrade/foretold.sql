@@ -56,6 +56,9 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
                     THEN 'its project is not that of its source; kept without one'
                     WHEN octet_length(w.user_id) > 128 OR w.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
+                    WHEN w.created_at NOT BETWEEN -62135596800000 AND 253402300799999
+                         OR w.updated_at NOT BETWEEN -62135596800000 AND 253402300799999
+                    THEN 'a time of it is in no year of the calendar; kept with another of its times'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM ({waypoints_rows}) AS w
@@ -77,6 +80,14 @@ SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
     OR octet_length(u.user_id) > 128
     OR u.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
  GROUP BY 1
+ UNION ALL
+SELECT 'a time of it is in no year of the calendar; kept with another of its times',
+       count(*)
+  FROM ({users_rows}) AS u
+ WHERE u.user_id <> ''
+   AND (u.created_at NOT BETWEEN -62135596800000 AND 253402300799999
+        OR u.updated_at NOT BETWEEN -62135596800000 AND 253402300799999)
+HAVING count(*) > 0
  UNION ALL
 SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint
   FROM (SELECT count(*) AS count

@@ -42,6 +42,11 @@ DECLARE
     old record;
     begun boolean := false;
 BEGIN
+    IF to_regclass({old_memories_text}) IS NULL THEN
+        RAISE EXCEPTION 'the database % has no table %', current_database(), {old_memories_text}
+            USING HINT = 'Name the database of the old tables: psql --dbname=NAME.',
+                  ERRCODE = 'undefined_table';
+    END IF;
     IF to_regclass({upgrade_text}) IS NOT NULL THEN
         begun := EXISTS (SELECT FROM {upgrade} WHERE name = 'step' AND value <> 'done');
     END IF;

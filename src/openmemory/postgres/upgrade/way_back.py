@@ -6,13 +6,13 @@ from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected
-from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
-from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
+from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.refusals import explained
 
 _CONVERSIONS = "002_add_tenant_id"
@@ -27,6 +27,7 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
     """
     with connected(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
+        _refuse_reembedding(connection, names)
         if "bytea_dropped_at" in recorded:
             raise ConfigurationError(
                 "the old tables were dropped by `openmemory migrate --drop-bytea`, so there is no way back but a"
@@ -57,10 +58,14 @@ def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
         if "exchanged_at" not in recorded:
             return None
         now = {str(name): str(value) for name, value in connection.execute(_text(layout, "model", recorded))}
-    moved = now.get("embedding_dimension") != recorded["dimension"] or (
-        recorded["embedding_model"] not in {UNKNOWN_MODEL, now.get("embedding_model")}
+    was, is_now = (
+        (recorded["embedding_model"], recorded["dimension"]),
+        (
+            now.get("embedding_model"),
+            now.get("embedding_dimension"),
+        ),
     )
-    return now.get("embedding_model") if moved else None
+    return None if is_now == was else now.get("embedding_model")
 
 
 def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
@@ -91,6 +96,15 @@ def _begun(connection: Connection, names: Names) -> tuple[dict[str, str], Layout
         raise ConfigurationError(f"no upgrade was begun in schema {names.schema}; there is nothing to do")
     plan = record.begun_with(recorded, Plan(names.dimension))
     return recorded, Layout(names, plan)
+
+
+def _refuse_reembedding(connection: Connection, names: Names) -> None:
+    beside = schema_of_reembedding(names.schema)
+    if connection.execute("SELECT FROM pg_namespace WHERE nspname = %s", [beside]).rowcount:
+        raise ConfigurationError(
+            f"an unfinished `openmemory reembed` keeps its vectors in schema {beside}, and would go on with them when"
+            " the memories are others. Drop them first: openmemory reembed --abandon"
+        )
 
 
 def _refuse_to_drop(connection: Connection, layout: Layout, schema: str, but: str = "") -> None:
