@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmemory.core.salience import faded, initial, reinforced
+from openmemory.core.salience import faded, initial
 from openmemory.core.sectors import RATE_PER_DAY
 
 saliences = st.floats(0, 1)
@@ -29,15 +29,6 @@ def test_days_before_the_value_was_true_count_as_none(s: float, rate: float, bef
 
 def test_an_episode_loses_half_in_46_days() -> None:
     assert faded(1.0, 0.015, 46.2) == pytest.approx(0.5, abs=1e-3)
-
-
-@given(saliences, st.floats(0, 1))
-def test_reinforcement_adds_and_never_passes_1(s: float, boost: float) -> None:
-    assert s <= reinforced(s, boost) <= 1
-
-
-def test_reinforcement_adds_a_tenth() -> None:
-    assert reinforced(0.5) == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(("sectors", "salience"), [(1, 0.4), (2, 0.5), (5, 0.8), (9, 1.0)])

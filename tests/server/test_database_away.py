@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import anyio
 import httpx2
@@ -13,7 +15,9 @@ from fastapi import FastAPI
 from openmemory import app as application
 from openmemory.adapters.embedders import Embedder
 from openmemory.app import Readied
+from openmemory.core.scope import Scope
 from openmemory.postgres.statements import Names
+from openmemory.service.recalls import Recalls
 from openmemory.service.tenants import Tenants
 from openmemory.settings import load
 from tests.conftest import Server, a_database
@@ -153,3 +157,22 @@ async def test_a_restart_costs_no_request(api: FastAPI, breakable: Breakable) ->
         assert statuses <= {200, 404}
     async with a_client(api, a_tenant()) as client:
         assert await told(client, "The ferry leaves at nine")
+
+
+async def test_what_was_recalled_meanwhile_waits_for_the_database_and_holds_up_nothing(
+    api: FastAPI, breakable: Breakable
+) -> None:
+    database = api.state.services.tenants._database
+    recalls = Recalls(database, lambda: datetime.now(UTC))
+    scopes = [Scope(a_tenant()) for _ in range(3)]
+    for scope in scopes:
+        recalls.note(scope, [uuid4()])
+
+    async with breakable.away():
+        assert await recalls.flush() == 0
+        assert sorted(recalls._waiting) == sorted(scope.tenant for scope in scopes)
+
+    async with a_client(api, a_tenant()) as client:
+        await back(client)
+    await recalls.flush()
+    assert recalls._waiting == {}

@@ -6,6 +6,7 @@ re-bases the pair never changes an answer: `faded(faded(s, r, a), r, b) == faded
 
 from math import exp
 
+# What a memory gains when it is said again or reinforced.
 REINFORCEMENT = 0.1
 
 _INITIAL = 0.4
@@ -18,11 +19,6 @@ def faded(salience: float, rate_per_day: float, days: float) -> float:
     Days before the instant of the value count as none, so that a clock running behind adds nothing.
     """
     return salience * exp(-rate_per_day * max(days, 0.0))
-
-
-def reinforced(salience_now: float, boost: float = REINFORCEMENT) -> float:
-    """Return the salience of a memory just recalled, at most 1."""
-    return min(1.0, salience_now + boost)
 
 
 def initial(sectors: int) -> float:

@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
 
 from openmemory.core.scope import Scope
-from openmemory.errors import OpenMemoryError
+from openmemory.errors import DatabaseUnavailable, OpenMemoryError
 from openmemory.postgres import memories
 from openmemory.postgres.database import Database
 from openmemory.service.clock import Clock
 
 RECALL_BOOST = 0.01
 _EVERY_S = 5.0
+_AT_THE_END_S = 10.0
 _WAITING_AT_MOST = 100_000
 
 log = structlog.get_logger()
@@ -22,8 +24,8 @@ log = structlog.get_logger()
 class Recalls:
     """Remembers which memories were recalled and reinforces each once every few seconds, however often it came up.
 
-    Reading thus never waits for a write. What is not yet written when the process is killed is lost, which costs a
-    little salience and no memory.
+    Reading thus never waits for a write. What is not yet written when the process ends, and what comes beyond 100,000
+    that wait, is lost, which costs a little salience and no memory.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -41,7 +43,10 @@ class Recalls:
             self._count += len(waiting) - before
 
     async def flush(self) -> int:
-        """Reinforce what was recalled since the last time, and return how many memories that were."""
+        """Reinforce what was recalled since the last time, and return how many memories that were.
+
+        Where PostgreSQL is away the rest waits for the next time: each tenant would wait for a connection in turn.
+        """
         done = 0
         for tenant in list(self._waiting):
             scope, ids = Scope(tenant), sorted(self._waiting.pop(tenant))
@@ -52,16 +57,22 @@ class Recalls:
             except asyncio.CancelledError:
                 self.note(scope, ids)
                 raise
+            except DatabaseUnavailable as error:
+                self.note(scope, ids)
+                log.warning("recalls.wait", memories=self._count, reason=error.code)
+                return done
             except Exception as error:  # the job must outlive one tenant's trouble
                 reason = error.code if isinstance(error, OpenMemoryError) else type(error).__name__
                 log.warning("recalls.lost", tenant=tenant, memories=len(ids), reason=reason)
         return done
 
     async def run(self) -> None:
-        """Flush every few seconds until cancelled, and once more then."""
+        """Flush every few seconds until cancelled, and once more then, for as long as a stop may take."""
         try:
             while True:
                 await asyncio.sleep(_EVERY_S)
                 await self.flush()
         finally:
-            await self.flush()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AT_THE_END_S):
+                    await self.flush()

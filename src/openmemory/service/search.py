@@ -86,7 +86,7 @@ class Search:
     async def find(self, scope: Scope, asked: Asked) -> Found:
         """Return the `asked.k` memories that answer best.
 
-        Every visible row is scored by its terms, its context and an estimate of its similarity; the best few hundred
+        Every visible row is scored by its terms, its context and an estimate of its similarity; the best of them
         are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit,
         RateLimited or DatabaseUnavailable if too much is searched at once.
         """
