@@ -280,10 +280,10 @@ def _database(settings: Settings, ready: Readied) -> Database:
 
 
 def _searches_at_once(settings: Settings) -> int:
-    """Return four more than the processors where PostgreSQL runs on this machine, else what the pool allows."""
-    if settings.database.embedded:
-        return min(settings.database.pool_max, (os.cpu_count() or 1) + 4)
-    return settings.database.pool_max
+    """Return four more than the processors where PostgreSQL runs on this machine; a fifth of the pool is for writes."""
+    most = settings.database.pool_max
+    for_reading = max(1, most - max(1, most // 5))
+    return min(for_reading, (os.cpu_count() or 1) + 4) if settings.database.embedded else for_reading
 
 
 def _conninfo(login: Login) -> Conninfo:

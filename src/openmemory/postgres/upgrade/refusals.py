@@ -96,7 +96,9 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
     except psycopg.Error as error:
         if is_cut(error):
             raise DatabaseUnavailable(f"{step}: the connection was lost: {first_line(error)}. {after}") from error
-        raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {after}") from error
+        # Rows that do not add up have a way out of their own, which is to begin again.
+        more = "" if isinstance(error, errors.DataCorrupted) else f". {after}"
+        raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}{more}") from error
 
 
 def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> str:

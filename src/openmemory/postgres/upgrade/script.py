@@ -38,6 +38,7 @@ def _before(layout: Layout, step: str) -> Iterator[str]:
     yield _session(layout, "turn").replace("STEP", str(STEPS.index(step) + 1))
     yield "SELECT current_setting('openmemory.pending') AS pending \\gset\n\\if :pending"
     if step in STEPS[:3]:
+        yield _session(layout, "here")
         yield _session(layout, "readable")
     yield _session(layout, "broken")
 

@@ -35,6 +35,17 @@ BEGIN
 END
 $turn$;
 
+-- name: here
+-- psql connects to the login's own database where none is named, and that may be another.
+DO $here$
+BEGIN
+    IF to_regclass({old_memories_text}) IS NULL THEN
+        RAISE EXCEPTION 'the database % has no table %', current_database(), {old_memories_text}
+            USING HINT = 'Name the database of the old tables: psql --dbname=NAME.', ERRCODE = 'undefined_table';
+    END IF;
+END
+$here$;
+
 -- name: readable
 -- Rows are read by their place in one table's file, and all of them: where that cannot be, nothing is begun.
 DO $readable$
@@ -42,11 +53,6 @@ DECLARE
     old record;
     begun boolean := false;
 BEGIN
-    IF to_regclass({old_memories_text}) IS NULL THEN
-        RAISE EXCEPTION 'the database % has no table %', current_database(), {old_memories_text}
-            USING HINT = 'Name the database of the old tables: psql --dbname=NAME.',
-                  ERRCODE = 'undefined_table';
-    END IF;
     IF to_regclass({upgrade_text}) IS NOT NULL THEN
         begun := EXISTS (SELECT FROM {upgrade} WHERE name = 'step' AND value <> 'done');
     END IF;
