@@ -208,6 +208,7 @@ async def test_no_body_is_answered_5xx(known: FastAPI, method: str, path: str, b
         ("/memory/all?user_id=%ff", "url", "holds bytes that are no UTF-8"),
         ("/memory/all?user_id=ada&user_id=ben", "user_id", "is given more than once"),
         ("/memory/all?limit=1&limit=1", "limit", "is given more than once"),
+        ("/memory/all?" + "&".join(f"p{n}=" for n in range(101)), "url", "has too many parameters"),
     ],
 )
 async def test_a_target_that_can_be_read_two_ways_is_refused(

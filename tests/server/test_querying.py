@@ -304,3 +304,9 @@ async def test_a_field_that_is_like_no_filter_is_ignored(me: httpx2.AsyncClient)
     response = await me.post("/memory/query", json={"query": "ferry", "namespace": "x", "filters": {"graph_id": 1}})
 
     assert len(response.json()["matches"]) == 1
+
+
+async def test_of_many_misspelt_names_the_first_are_told(me: httpx2.AsyncClient) -> None:
+    body = {"query": "ferry", **{f"usex_id{n}": n for n in range(1_000)}}
+
+    assert len(problem(await me.post("/memory/query", json=body), 400, "malformed")["errors"]) == 20

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from openmemory.core.memory import Change, JsonObject, Memory, NewMemory, Told
+from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
 
 
@@ -81,3 +82,12 @@ def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_
         sectors=encoded.sectors,
         decay_rate=encoded.decay_rate,
     )
+
+
+def within(scope: Scope, told: Told) -> Told:
+    """Return `told` as said inside `scope`, which may be narrowed to a user and a project."""
+    if scope.user is None and scope.project is None:
+        # The names were checked where they came in; nothing narrows them further.
+        return told
+    inside = scope.narrowed(told.user_id, told.project_id)
+    return replace(told, user_id=inside.user, project_id=inside.project)

@@ -1,6 +1,7 @@
 """What one request may bring."""
 
 import re
+from collections import Counter
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
@@ -12,6 +13,7 @@ from openmemory.server.problems import answer
 _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15
 _NAME_MAX_CHARS = 80
+_PARAMETERS_MOST = 100
 _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 
@@ -42,12 +44,12 @@ def _unclear(scope: Scope) -> OpenMemoryError | None:
     try:
         unquote_to_bytes(scope.get("raw_path") or b"").decode()
         query = scope["query_string"].decode("ascii")
-        names = [name for name, _ in parse_qsl(query, keep_blank_values=True, errors="strict")]
+        names = [name for name, _ in parse_qsl(query, True, errors="strict", max_num_fields=_PARAMETERS_MOST)]
     except UnicodeDecodeError:
         return Malformed.at("url", "holds bytes that are no UTF-8")
     except ValueError:
         return Malformed.at("url", "has too many parameters")
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
     return Malformed.at(twice[:_NAME_MAX_CHARS], "is given more than once") if twice is not None else None
 
 

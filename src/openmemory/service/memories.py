@@ -76,7 +76,7 @@ class Memories:
         """
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
-        good = [_within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
+        good = [changes.within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
         outcomes = iter(await self._keep_each(scope, await self._encoder.encode(good, now), now) if good else ())
         return [next(outcomes) if refusal is None else refusal for refusal in refusals]
 
@@ -190,7 +190,7 @@ class Memories:
         self, scope: Scope, told: Sequence[Told], seal: Seal[list[Added]] | None, *, in_batch: bool = False
     ) -> list[Added]:
         now = self._clock()
-        new = await self._encoder.encode([_within(scope, one) for one in told], now, in_batch=in_batch)
+        new = await self._encoder.encode([changes.within(scope, one) for one in told], now, in_batch=in_batch)
         try:
             return await self._kept(scope, new, now, seal)
         except MemoryExists as error:
@@ -282,15 +282,6 @@ def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Add
         deduplicated = first is not memory or memory.fingerprint in known
         answers.append(Added(row.id, row.primary_sector, row.sectors, deduplicated))
     return answers
-
-
-def _within(scope: Scope, told: Told) -> Told:
-    """Return `told` as said inside `scope`, which may be narrowed to a user and a project."""
-    if scope.user is None and scope.project is None:
-        # The names were checked where they came in; nothing narrows them further.
-        return told
-    inside = scope.narrowed(told.user_id, told.project_id)
-    return replace(told, user_id=inside.user, project_id=inside.project)
 
 
 def _ensure_version(memory: Memory, versions: Collection[int] | None) -> None:

@@ -1,6 +1,7 @@
 """What is asked of the server."""
 
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from openmemory.wire.fields import (
 )
 
 _LIKENESS = 0.7
+# Likeness takes time, and a body may have a hundred thousand names.
+_LOOKED_AT_MOST, _LONGEST_NAME = 20, 32
 
 
 def _let_others_in(schema: dict[str, Any]) -> None:
@@ -90,7 +93,9 @@ class QueryFilters(_Request):
     def _ignore_what_is_like_no_filter(cls, given: Any) -> Any:  # noqa: ANN401 -- whatever was sent
         if not isinstance(given, dict):
             return given
-        return {name: value for name, value in given.items() if name in cls.model_fields or nearest_filter(str(name))}
+        others = (name for name in given if name not in cls.model_fields and len(name) <= _LONGEST_NAME)
+        misspelt = {name for name in islice(others, _LOOKED_AT_MOST) if nearest_filter(name)}
+        return {name: value for name, value in given.items() if name in cls.model_fields or name in misspelt}
 
 
 def nearest_filter(name: str) -> str | None:

@@ -98,14 +98,14 @@ def drop_old(old: Old, wanted: Wanted) -> None:
 
 def name_model(old: Old, wanted: Wanted) -> None:
     """Record which model made the vectors of a database that is lifted."""
+    from openmemory.postgres.upgrade.way_back import embedded_since
+
     others = [flag for flag in wanted.of_an_upgrade if flag != "--embedding-model"]
     if others:
         raise ConfigurationError(
             f"{others[0]}: the database is lifted, and only the model of its vectors can be named; leave"
             f" {others[0]} out"
         )
-    from openmemory.postgres.upgrade.way_back import embedded_since
-
     if since := embedded_since(old.logins.owner, _own_names(old)):
         raise ConfigurationError(
             f"--embedding-model: `openmemory reembed` made the vectors anew since, with {safe(since)}; leave it out"

@@ -58,13 +58,8 @@ def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
         if "exchanged_at" not in recorded:
             return None
         now = {str(name): str(value) for name, value in connection.execute(_text(layout, "model", recorded))}
-    was, is_now = (
-        (recorded["embedding_model"], recorded["dimension"]),
-        (
-            now.get("embedding_model"),
-            now.get("embedding_dimension"),
-        ),
-    )
+    was = (recorded["embedding_model"], recorded["dimension"])
+    is_now = (now.get("embedding_model"), now.get("embedding_dimension"))
     return None if is_now == was else now.get("embedding_model")
 
 
