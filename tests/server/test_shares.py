@@ -20,6 +20,7 @@ from openmemory.service.shares import SearchTurns, Shares
 from tests.factories import a_tenant
 from tests.server.asking import a_client, asked, problem
 from tests.server.conftest import Started
+from tests.server.serving import PATIENCE_S
 
 QUESTION = {"query": "ferry"}
 
@@ -213,7 +214,7 @@ async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_pl
     flooding, other = a_tenant(), a_tenant()
     answers: dict[str, list[httpx2.Response]] = {flooding: [], other: []}
     limits = {"OM_TENANT_CONCURRENCY": "20", "OM_TENANT_WAIT_MS": "300", "OM_STATEMENT_TIMEOUT_MS": "20000"}
-    async with started(**limits, OM_PG_DSN="postgresql://", OM_PG_POOL_MAX="4") as api:
+    async with started(**limits, OM_PG_DSN="postgresql://", OM_PG_POOL_MAX="5") as api:  # four to search
 
         async def ask(tenant: str) -> None:
             async with a_client(api, tenant) as client:
@@ -224,7 +225,7 @@ async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_pl
                 assert await asked(client, **QUESTION) == []
                 answers[tenant].clear()
         async with anyio.create_task_group() as tasks:
-            with locked(logins, names) as waiting:
+            with locked(logins, names) as waiting, anyio.fail_after(PATIENCE_S):
                 for _ in range(10):
                     tasks.start_soon(ask, flooding)
                 while len(answers[flooding]) < 8:

@@ -1,11 +1,12 @@
 """Second processes, and what is asked of them, for the tests of the embedded server."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import openmemory
 from openmemory.postgres.embedded import EmbeddedServer
 
+PATIENCE_S = 60
 NOBODY = 65534
 NAMELESS = 71234
 
@@ -80,8 +82,18 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 
 def dismiss(process: "subprocess.Popen[str]") -> int:
-    process.communicate("stop\n")
+    process.communicate("stop\n", timeout=PATIENCE_S)
     return process.returncode
+
+
+def press_ctrl_c(process: "subprocess.Popen[str]") -> None:
+    """Send SIGINT to the terminal's whole group until the program ends: one right before a read is not looked at."""
+    for _ in range(PATIENCE_S):
+        os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            return
+    raise AssertionError("it does not end")
 
 
 def postmaster(folder: Path) -> int:
