@@ -1,14 +1,20 @@
 """A write and the answer written down for its key are one transaction: after a crash both are there, or neither."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import pytest
 
 from openmemory.core.memory import Change, Filters, JsonValue, Memory, Told
 from openmemory.core.scope import Scope
-from openmemory.errors import IdempotencyConflict
+from openmemory.errors import DatabaseUnavailable, IdempotencyConflict
 from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.rows import rows_of
+from openmemory.postgres.statements import Statement
 from openmemory.service.idempotency import Idempotency, Outcome
 from openmemory.service.memories import Memories
 from tests.service.conftest import HandClock, Rooms
@@ -37,6 +43,14 @@ def idempotency(database: Database, clock: HandClock) -> Idempotency:
 @pytest.fixture
 async def old(memories: Memories, scope: Scope) -> UUID:
     return (await memories.add(scope, Told("Old", user_id="ada", salience=0.5))).id
+
+
+@dataclass(frozen=True)
+class _Said:
+    at: datetime
+
+
+_SAID = Statement("idempotency.said", "SELECT created_at AS at FROM {idempotency}", _Said, rows_of(_Said))
 
 
 class _DiesError(Exception):
@@ -116,3 +130,41 @@ async def test_a_write_whose_key_was_taken_over_undoes_itself(
         await idempotency.once(scope, "c", "k", b"d", slow, lambda _: "first")
 
     assert await _all(rooms, scope) == before
+
+
+async def test_a_write_that_takes_long_keeps_its_key(database: Database, scope: Scope, clock: HandClock) -> None:
+    idempotency = Idempotency(database, clock, say_so_every_s=0)
+
+    async def slow(_: Seal) -> None:
+        for _turn in range(3):
+            clock.advance(seconds=19)
+            async with asyncio.timeout(30):
+                await _until_said(database, scope, clock.now)
+            with pytest.raises(IdempotencyConflict, match="still running"):
+                await idempotency.once(scope, "c", "k", b"d", _nothing, lambda _: "second")
+
+    assert await idempotency.once(scope, "c", "k", b"d", slow, lambda _: "first") == Outcome("first", replayed=False)
+
+
+async def _until_said(database: Database, scope: Scope, at: datetime) -> None:
+    said: _Said | None = None
+    while said is None or said.at != at:
+        async with database.tenant(scope) as tx:
+            said = await tx.one(_SAID)
+
+
+async def test_a_write_that_fails_while_the_database_is_away_says_why_it_failed(
+    database: Database, scope: Scope, idempotency: Idempotency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Seal) -> None:
+        monkeypatch.setattr(database, "tenant", _away)
+        raise _DiesError
+
+    with pytest.raises(_DiesError):
+        await idempotency.once(scope, "c", "k", b"d", broken, str)
+
+
+@asynccontextmanager
+async def _away(_: Scope) -> AsyncIterator[TenantTx]:
+    raise DatabaseUnavailable("away")
+    yield

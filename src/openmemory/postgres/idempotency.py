@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -19,40 +20,48 @@ class FirstAnswer:
     answer: JsonValue
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key that a credential sent, and which of the requests with it this is."""
+
+    credential: str
+    key: str
+    token: UUID
+
+
 _CLAIM = statement("idempotency.claim", FirstAnswer)
 _FIRST = statement("idempotency.first", FirstAnswer)
+_PROLONG = statement("idempotency.prolong", type(None))
 _FINISH = statement("idempotency.finish", type(None))
 _RELEASE = statement("idempotency.release", type(None))
 _EXPIRE = statement("idempotency.expire", type(None))
 
 
 async def claim(
-    tx: TenantTx,
-    credential: str,
-    key: str,
-    digest: bytes,
-    *,
-    now: datetime,
-    expired: datetime,
-    abandoned: datetime,
+    tx: TenantTx, request: Claim, digest: bytes, *, now: datetime, expired: datetime, abandoned: datetime
 ) -> FirstAnswer | None:
-    """Take `key` for a request; return None if it was free, else what is known of the request that has it."""
+    """Take the key for `request`; return None if it was free, else what is known of the request that has it."""
     await tx.run(_EXPIRE, expired=expired)
-    params = {"credential": credential, "key": key}
-    claimed = await tx.one(_CLAIM, **params, digest=digest, now=now, expired=expired, abandoned=abandoned)
+    claimed = await tx.one(_CLAIM, **_named(request), digest=digest, now=now, expired=expired, abandoned=abandoned)
     if claimed is not None:
         return None
-    return await tx.one(_FIRST, **params)
+    return await tx.one(_FIRST, credential=request.credential, key=request.key)
 
 
-async def finish(
-    tx: TenantTx, credential: str, key: str, claimed_at: datetime, *, status: int, answer: JsonValue
-) -> bool:
-    """Write down the answer to the request that took `key` at `claimed_at`, unless another has it since."""
-    params = {"credential": credential, "key": key, "claimed_at": claimed_at}
-    return await tx.run(_FINISH, **params, status=status, answer=Jsonb(answer)) > 0
+async def prolong(tx: TenantTx, request: Claim, now: datetime) -> None:
+    """Say that `request` is still running."""
+    await tx.run(_PROLONG, **_named(request), now=now)
 
 
-async def release(tx: TenantTx, credential: str, key: str, claimed_at: datetime) -> None:
-    """Free a key whose request failed; what was finished, or taken over since, stays."""
-    await tx.run(_RELEASE, credential=credential, key=key, claimed_at=claimed_at)
+async def finish(tx: TenantTx, request: Claim, *, status: int, answer: JsonValue) -> bool:
+    """Write down the answer to `request`; return False where another has taken the key over since."""
+    return await tx.run(_FINISH, **_named(request), status=status, answer=Jsonb(answer)) > 0
+
+
+async def release(tx: TenantTx, request: Claim) -> None:
+    """Free the key of a request that failed; what was finished, or taken over since, stays."""
+    await tx.run(_RELEASE, **_named(request))
+
+
+def _named(request: Claim) -> dict[str, object]:
+    return {"credential": request.credential, "key": request.key, "token": Jsonb(str(request.token))}

@@ -1,15 +1,19 @@
 """The same write sent twice is done once."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from openmemory.core.memory import JsonValue
 from openmemory.core.scope import Scope
-from openmemory.errors import IdempotencyConflict, IdempotencyMismatch
+from openmemory.errors import IdempotencyConflict, IdempotencyMismatch, OpenMemoryError
 from openmemory.postgres import idempotency
 from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.idempotency import Claim, FirstAnswer
 from openmemory.service.clock import Clock
 
 Result = TypeVar("Result")
@@ -17,9 +21,10 @@ Result = TypeVar("Result")
 Seal = Callable[[TenantTx, Result], Awaitable[None]]
 
 KEPT = timedelta(hours=24)
-# A request that runs longer than this may have been left by a process that died: the next one takes its key over. If
-# it still runs, its own transaction finds the key gone and undoes itself, so this may be short.
+# A request that has not said for so long that it runs was left by a process that died: the next one takes its key over.
+# If it runs all the same, its own transaction finds the key gone and undoes itself, so this may be short.
 _ABANDONED = timedelta(seconds=20)
+_SAY_SO_EVERY_S = 5.0
 _DONE = 200
 
 
@@ -31,21 +36,13 @@ class Outcome:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A key that one request has, and since when."""
-
-    credential: str
-    key: str
-    at: datetime
-
-
 class Idempotency:
     """Runs a write once for each key of a tenant's credential."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, say_so_every_s: float = _SAY_SO_EVERY_S) -> None:
         self._database = database
         self._clock = clock
+        self._say_so_every_s = say_so_every_s
 
     async def once(
         self,
@@ -63,7 +60,7 @@ class Idempotency:
         Raises IdempotencyMismatch if the key came with another `digest`, IdempotencyConflict while the first
         request is still running. A write that fails leaves the key free.
         """
-        claim = _Claim(credential, key, self._clock())
+        claim = Claim(credential, key, uuid4())
         first = await self._claimed(scope, claim, digest)
         if first is not None:
             return _replayed(first, digest)
@@ -74,36 +71,48 @@ class Idempotency:
             await _write_down(tx, claim, answered(result))
             sealed = True
 
-        try:
+        async with self._held(scope, claim):
             result = await write(seal)
             if not sealed:
                 async with self._database.tenant(scope) as tx:
                     await _write_down(tx, claim, answered(result))
-        except BaseException:
-            async with self._database.tenant(scope) as tx:
-                await idempotency.release(tx, claim.credential, claim.key, claim.at)
-            raise
         return Outcome(answered(result), replayed=False)
 
-    async def _claimed(self, scope: Scope, claim: _Claim, digest: bytes) -> idempotency.FirstAnswer | None:
+    async def _claimed(self, scope: Scope, claim: Claim, digest: bytes) -> FirstAnswer | None:
+        now = self._clock()
         async with self._database.tenant(scope) as tx:
-            return await idempotency.claim(
-                tx,
-                claim.credential,
-                claim.key,
-                digest,
-                now=claim.at,
-                expired=claim.at - KEPT,
-                abandoned=claim.at - _ABANDONED,
-            )
+            return await idempotency.claim(tx, claim, digest, now=now, expired=now - KEPT, abandoned=now - _ABANDONED)
+
+    @asynccontextmanager
+    async def _held(self, scope: Scope, claim: Claim) -> AsyncIterator[None]:
+        """Keep the key while the block runs, and free it where the block fails."""
+        saying_so = asyncio.create_task(self._say_so(scope, claim))
+        try:
+            yield
+        except BaseException:
+            # Where this fails too, the key is free when nothing has been said for a while.
+            with suppress(OpenMemoryError):
+                async with self._database.tenant(scope) as tx:
+                    await idempotency.release(tx, claim)
+            raise
+        finally:
+            saying_so.cancel()
+            await asyncio.wait({saying_so})
+
+    async def _say_so(self, scope: Scope, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(self._say_so_every_s)
+            with suppress(OpenMemoryError):
+                async with self._database.tenant(scope) as tx:
+                    await idempotency.prolong(tx, claim, self._clock())
 
 
-async def _write_down(tx: TenantTx, claim: _Claim, answer: JsonValue) -> None:
-    if not await idempotency.finish(tx, claim.credential, claim.key, claim.at, status=_DONE, answer=answer):
+async def _write_down(tx: TenantTx, claim: Claim, answer: JsonValue) -> None:
+    if not await idempotency.finish(tx, claim, status=_DONE, answer=answer):
         raise IdempotencyConflict("another request with this Idempotency-Key took over from this one; ask again")
 
 
-def _replayed(first: idempotency.FirstAnswer, digest: bytes) -> Outcome:
+def _replayed(first: FirstAnswer, digest: bytes) -> Outcome:
     if bytes(first.request_digest) != digest:
         raise IdempotencyMismatch("this Idempotency-Key came with another request before; use a new one")
     if first.status == 0:
