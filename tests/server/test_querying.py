@@ -136,6 +136,13 @@ async def test_a_question_may_say_the_same_twice(me: httpx2.AsyncClient) -> None
     assert len(await asked(me, query="ferry", **twice, filters=twice, filter={**twice, "startTime": 0})) == 1
 
 
+@pytest.mark.parametrize("ends", [("since", "until"), ("startTime", "endTime")])
+async def test_a_time_that_ends_before_it_begins_is_refused(me: httpx2.AsyncClient, ends: tuple[str, str]) -> None:
+    question: dict[str, object] = {"query": "ferry", ends[0]: "2001-01-02", ends[1]: "2001-01-01"}
+
+    assert fields(await sent(me, "/memory/query", question)) == ["until"]
+
+
 @pytest.mark.parametrize("text", [" ", "\n\t  ", "\u3000"])
 async def test_a_blank_question_is_refused(me: httpx2.AsyncClient, text: str) -> None:
     assert "query" in problem(await sent(me, "/memory/query", {"query": text}), 422, "unprocessable")["detail"]

@@ -200,14 +200,17 @@ def _filters(request: wire.QueryRequest) -> Filters:
     sectors = list(agreed(request, "sectors") or ())
     if (one := agreed(request, "sector")) is not None:
         sectors.append(one)
+    since, until = agreed(request, "since", "startTime"), agreed(request, "until", "endTime")
+    if since and until and until < since:
+        raise Malformed.at("until", f"is before since ({since.isoformat()}): nothing lies between them")
     return Filters(
         session_id=agreed(request, "session_id"),
         sectors=mask(sectors) if sectors else None,
         tags=tuple(agreed(request, "tags") or ()),
         tags_any=tuple(agreed(request, "tags_any") or ()),
         metadata=agreed(request, "metadata"),
-        since=agreed(request, "since", "startTime"),
-        until=agreed(request, "until", "endTime"),
+        since=since,
+        until=until,
         include_shared=bool(agreed(request, "include_shared")),
     )
 

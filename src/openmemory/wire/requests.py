@@ -73,7 +73,9 @@ class QueryFilters(_Request):
     project_id: Name | None = None
     session_id: Name | None = None
     sector: Sector | None = None
-    sectors: list[Sector] | None = Field(None, min_length=1, max_length=len(Sector))
+    sectors: list[Sector] | None = Field(
+        None, min_length=1, max_length=len(Sector), description="Memories of any of these; `sector` is one more."
+    )
     tags: Tags | None = Field(None, description="Memories that have all of these.")
     tags_any: Tags | None = Field(None, description="Memories that have at least one of these.")
     metadata: Metadata | None = Field(None, description="Memories whose metadata contain this.")
