@@ -76,11 +76,13 @@ def breakable(postgres: Server, worker_id: str) -> Breakable:
 
 
 @pytest.fixture
-async def api(breakable: Breakable, names: Names, embedder: Embedder) -> AsyncIterator[FastAPI]:
-    """Yield an application on that database."""
+async def api(
+    breakable: Breakable, names: Names, embedder: Embedder, request: pytest.FixtureRequest
+) -> AsyncIterator[FastAPI]:
+    """Yield an application on that database, which waits for a connection as long as the test says, or a second."""
     logins = a_database(breakable.server, breakable.name)
     application.bring_up_to_date(logins, names, embedder)
-    settings = load(environ={"OM_PG_CONNECT_TIMEOUT_S": "1"})
+    settings = load(environ={"OM_PG_CONNECT_TIMEOUT_S": getattr(request, "param", "1")})
     built = application.create_app(settings, Readied(logins, names), embedder)
     async with built.router.lifespan_context(built):
         yield built
@@ -146,6 +148,7 @@ async def test_after_a_long_absence_the_first_request_finds_the_database_again(
         assert (await client.get("/ready")).status_code == 200
 
 
+@pytest.mark.parametrize("api", ["60"], indirect=True, ids=["patient"])
 async def test_a_restart_costs_no_request(api: FastAPI, breakable: Breakable) -> None:
     await call_all(api)  # so that the pool is as large as it becomes
 

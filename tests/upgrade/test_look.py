@@ -15,7 +15,7 @@ from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place
 from tests.upgrade.old_databases import an_old_place
-from tests.upgrade.test_shapes import SHAPES
+from tests.upgrade.shapes import SHAPES, reshape
 
 NAME = "legacy-pre-pgvector"
 SAID = {
@@ -61,7 +61,7 @@ def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shar
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_shape_is_named(old: Place, shape: str) -> None:
     with old.owner() as connection:
-        connection.execute(SHAPES[shape].encode())
+        reshape(connection, shape)
     found = look(old.logins.owner, old.names)
     assert found.shape == next(said for known, said in SAID.items() if shape.startswith(known))
     assert found.dimensions == {1536: 715}
@@ -69,7 +69,7 @@ def test_each_shape_is_named(old: Place, shape: str) -> None:
 
 def test_an_embedding_without_bytes_is_read_from_there(old: Place) -> None:
     with old.owner() as connection:
-        connection.execute(SHAPES["v is a vector already, with tenants and projects"].encode())
+        reshape(connection, "v is a vector already, with tenants and projects")
         connection.execute("ALTER TABLE openmemory_vectors RENAME v TO embedding")
     assert look(old.logins.owner, old.names).shape == "after upstream's own migration: embedding is vector(1536)"
 
