@@ -237,6 +237,16 @@ async def test_no_more_is_kept_than_there_is_room_for(
     assert reads == [None]
 
 
+async def test_scopes_without_a_memory_take_room_too(database: Database) -> None:
+    corpora = Corpora(20 * 4_096)
+    tenant = a_scope()
+    scopes = [tenant.narrowed(f"user {number}", None) for number in range(50)]
+    for scope in scopes:
+        assert len(await _corpus(database, corpora, scope)) == 0
+
+    assert [corpora.known(scope, shared=False) is not None for scope in scopes] == [False] * 30 + [True] * 20
+
+
 async def test_a_corpus_without_room_leaves_the_others_alone(
     database: Database, rooms: Rooms, reads: list[int | None]
 ) -> None:

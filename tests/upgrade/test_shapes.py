@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import LiteralString
 
 import pytest
 from psycopg import sql
 
-from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from openmemory.postgres.upgrade.way_back import down, drop_bytea
 from tests.postgres.databases import Place
@@ -31,6 +32,38 @@ def test_each_known_shape_is_lifted_bit_for_bit_and_can_go_back(old: Place, shar
     upgrade(old.logins.owner, old.names, Plan(1536))
     dropped = drop_bytea(old.logins.owner, old.names)
     assert len(dropped) == (2 if "edges" in shape else 0)
+
+
+def test_a_database_so_large_that_postgresql_works_in_parallel_is_lifted_and_back(old: Place, shared: Path) -> None:
+    database = sql.Identifier(str(old.logins.owner["dbname"]))
+    with old.owner() as connection:
+        forced = connection.execute(
+            "SELECT name FROM pg_settings WHERE name IN ('debug_parallel_query', 'force_parallel_mode')"
+        ).fetchone()
+        assert forced is not None
+        connection.execute(sql.SQL("ALTER DATABASE {} SET {} = on").format(database, sql.Identifier(str(forced[0]))))
+        for step in STEPS[:3]:
+            upgrade(old.logins.owner, old.names, Plan(1536), only=step)
+        # PostgreSQL 18 lets them begin one; those before do not.
+        subtransactions = "SELECT proname FROM pg_proc WHERE proparallel = 's' AND prosrc ~ 'EXCEPTION\\s+WHEN'"
+        assert connection.execute(subtransactions).fetchall() == []
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    assert verify(old, shared, NAME)["identical"] == 715
+    down(old.logins.owner, old.names)
+
+
+@pytest.mark.parametrize("shape", ["", "ALTER COLUMN id TYPE text", "DROP CONSTRAINT openmemory_vectors_pkey"])
+def test_the_vectors_of_a_memory_are_found_by_an_index_in_every_shape(old: Place, shape: LiteralString) -> None:
+    with old.owner() as connection:
+        if shape:
+            connection.execute("ALTER TABLE openmemory_vectors " + shape)
+        for step in STEPS[:2]:
+            upgrade(old.logins.owner, old.names, Plan(1536), only=step)
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(
+            "EXPLAIN SELECT sector FROM openmemory_new_public.old_sectors WHERE raw_id = md5('any')::uuid"
+        ).fetchall()
+    assert any("Index Cond" in line for (line,) in plan), plan
 
 
 @pytest.mark.parametrize("schema", ["Agent Memory", "Agent's 100% {c}"])

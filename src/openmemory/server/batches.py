@@ -56,5 +56,5 @@ def _read(item: object, place: int) -> Told | Malformed:
     try:
         return encoding.told(wire.AddRequest.model_validate(item))
     except ValidationError as error:
-        fields = field_errors(error.errors(include_url=False), f"items[{place}]")
+        fields = field_errors(error.errors(include_url=False, include_input=False), f"items[{place}]")
         return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:3]), fields)

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
 from openmemory.server.calling import caller, services
+from openmemory.server.limits import refuse_intricate
 
 
 class DirectRoute(APIRoute):
@@ -31,6 +32,7 @@ class DirectRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             raw = await request.body()
+            refuse_intricate(raw)
             body = _validated(model, raw) if is_model else raw
             async with caller(request) as who:
                 given: dict[str, Any] = {"body": body, "who": who, "parts": await services(request)}
@@ -55,13 +57,13 @@ def named_errors(model: type[BaseModel], raw: bytes, error: ValidationError) -> 
     Half a surrogate pair is broken JSON to Pydantic's parser, which cannot say where; Python's reads it, and the model
     then refuses the field.
     """
-    found = error.errors(include_url=False)
+    found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] != "json_invalid":
         return found
     try:
         model.model_validate(json.loads(raw))
     except ValidationError as named:
-        return named.errors(include_url=False)
+        return named.errors(include_url=False, include_input=False)
     except (ValueError, RecursionError):
         return found
     return found

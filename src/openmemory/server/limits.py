@@ -14,6 +14,11 @@ _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15
 _NAME_MAX_CHARS = 80
 _PARAMETERS_MOST = 100
+# A list or an object takes a JSON reader some hundred bytes of memory and far more time than a number or a text. A full
+# batch has a hundred for each memory, and as many numbers as a full body can spell out with eight characters each.
+_LISTS_MOST = 100_000
+_VALUES_MOST = 4_000_000
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 
@@ -37,6 +42,18 @@ class RequestLimit:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
         await self._app(scope, _counted(receive, most), send)
+
+
+def refuse_intricate(body: bytes) -> None:
+    """Raise TooLarge for JSON that would keep its reader, and with it every tenant, busy for seconds."""
+    if len(body) > _LISTS_MOST and _is_intricate(body) and _is_intricate(_STRINGS.sub(b"", body)):
+        raise TooLarge(
+            f"the body has more than {_LISTS_MOST:,} lists and objects, or {_VALUES_MOST:,} values; send less at once"
+        )
+
+
+def _is_intricate(body: bytes) -> bool:
+    return body.count(b"[") + body.count(b"{") > _LISTS_MOST or body.count(b",") > _VALUES_MOST
 
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:

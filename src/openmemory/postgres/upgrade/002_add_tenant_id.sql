@@ -61,9 +61,10 @@ CREATE OR REPLACE FUNCTION {staging}.as_instant(ms bigint) RETURNS timestamptz
                 THEN to_timestamp(floor(ms / 1000.0)) + (ms - 1000 * floor(ms / 1000.0)) * interval '1 millisecond'
            END;
 
--- JSON, or null where it is none or holds what jsonb cannot. PostgreSQL 15 can only be asked by trying.
+-- JSON, or null where it is none or holds what jsonb cannot. PostgreSQL 15 can only be asked by trying, which begins a
+-- subtransaction, and a parallel query may have none.
 CREATE OR REPLACE FUNCTION {staging}.as_json(old text) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
 AS $body$
 BEGIN
     RETURN old::jsonb;
@@ -121,6 +122,34 @@ CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS js
 
 COMMIT;
 
+-- name: sectors
+-- The sectors of a memory's vectors, by its id. Where no index of the old vectors knows that id, as their ids have
+-- another type or lost their key, each memory would cost a pass over all vectors: one of our own knows it then.
+DO $do$
+BEGIN
+    IF to_regclass({old_sectors_text}) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM
+       FROM pg_index i
+       JOIN pg_class c ON c.oid = i.indexrelid
+       JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'
+       JOIN pg_attribute v ON v.attrelid = i.indrelid AND v.attnum = i.indkey[0] AND v.attname = 'id'
+       JOIN pg_attribute m ON m.attrelid = to_regclass({old_memories_text}) AND m.attname = 'id'
+      WHERE i.indrelid = to_regclass({old_vectors_text})
+        AND i.indisvalid
+        AND i.indpred IS NULL
+        AND v.atttypid = m.atttypid;
+    IF FOUND THEN
+        CREATE VIEW {old_sectors} AS SELECT id AS raw_id, sector::text AS sector FROM {old_vectors_table};
+    ELSE
+        CREATE TABLE {old_sectors} AS SELECT raw_id, sector FROM {old_vectors};
+        CREATE INDEX ON {old_sectors} (raw_id);
+        ANALYZE {old_sectors};
+    END IF;
+END
+$do$;
+
 -- name: memories
 -- The old memories of a range of heap blocks; returns how many. `ids` and `fingerprints` come from Python, which folds
 -- text as SQL cannot; without them an old memory is simply not recognised when the same is said again.
@@ -142,7 +171,7 @@ BEGIN
            m.content,
            k.sector,
            {staging}.sector_bit(k.sector) | coalesce((SELECT bit_or({staging}.sector_bit(v.sector))
-                                                        FROM {old_vectors} v
+                                                        FROM {old_sectors} v
                                                        WHERE v.raw_id = m.raw_id), 0),
            {staging}.as_tags(k.tags),
            {staging}.noted(

@@ -176,6 +176,11 @@ BEGIN
            AND relkind = 'v'
         HAVING count(*) > 0
         UNION ALL
+        SELECT format('DROP TABLE %s', oid::regclass)
+          FROM pg_class
+         WHERE oid = to_regclass({old_sectors_text})
+           AND relkind = 'r'
+        UNION ALL
         SELECT 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ')
           FROM pg_proc
          WHERE pronamespace = to_regnamespace(quote_ident({staging_text}))

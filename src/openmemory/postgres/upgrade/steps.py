@@ -123,7 +123,7 @@ class _Work:
     def _add_tenants(self, step: str) -> None:
         self._find_types()
         self._execute("session", "functions")
-        for name in ("conversions", "memories", "users", "waypoints", "facts", "batch", "procedure"):
+        for name in ("conversions", "sectors", "memories", "users", "waypoints", "facts", "batch", "procedure"):
             self._execute(step, name)
         lift_rows(self.connection, self.layout, self.on_progress)
         build(self.conninfo, self.connection, self.layout, step, ("find", "analyze"), self.on_progress)
