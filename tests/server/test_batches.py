@@ -124,6 +124,19 @@ async def test_a_taken_id_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
     assert refused.json()["detail"].startswith(f"items[1].id: {taken} is taken")
 
 
+async def test_a_memory_told_again_under_its_id_takes_it_from_nobody(me: httpx2.AsyncClient) -> None:
+    alpha, beta = ({"content": word, "id": str(uuid4())} for word in ("alpha", "beta"))
+    for one in (alpha, beta):
+        await me.post("/memory/add", json=one)
+    known_elsewhere = alpha | {"id": beta["id"]}
+    items = [alpha, known_elsewhere, {"content": "gamma", "id": beta["id"]}]
+
+    refused = await me.post("/memory/add/batch", json={"items": items})
+
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith(f"items[2].id: {beta['id']} is taken")
+
+
 async def test_what_the_service_refuses_of_a_partial_batch_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
     items = [GOOD, {"content": "short", "embedding": [1.0]}]
 

@@ -157,3 +157,19 @@ async def test_a_body_that_says_it_is_not_encoded_is_taken(me: httpx2.AsyncClien
     response = await me.post("/memory/add", json={"content": "The ferry"}, headers={"content-encoding": coding})
 
     assert response.status_code == 200
+
+
+async def test_a_body_of_very_many_lists_or_values_is_refused_and_a_text_of_brackets_is_not(
+    me: httpx2.AsyncClient,
+) -> None:
+    json_body = {"content-type": "application/json"}
+
+    async def status(items: str) -> int:
+        response = await me.post("/memory/add/batch", content=f'{{"items": [{items}]}}', headers=json_body)
+        return response.status_code
+
+    brackets = "[{" * 40_000
+    assert await status(",".join(["[]"] * 100_001)) == 413
+    assert await status(",".join(["1"] * 4_000_002)) == 413
+    assert await status(",".join(["[]"] * 1_001)) == 400
+    assert await status(",".join(f'{{"content": "{place} \\"{brackets}"}}' for place in range(3))) == 200

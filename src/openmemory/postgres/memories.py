@@ -79,8 +79,11 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Id:
+class Taken:
+    """What a memory cannot share with another of its tenant; an old one may have no fingerprint."""
+
     id: UUID
+    fingerprint: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ _DELETE = statement("memories.delete", type(None))
 _DELETE_OF_USER = statement("memories.delete_of_user", type(None))
 _DELETE_FACTS_OF_USER = statement("memories.delete_facts_of_user", type(None))
 _FORGET_USER = statement("memories.forget_user", type(None))
-_TAKEN = statement("memories.taken", _Id)
+_TAKEN = statement("memories.taken", Taken)
 _SPEAKERS = statement("memories.speakers", _Speaker)
 _SECTOR_COUNTS = statement("memories.sector_counts", SectorCount)
 _TOTALS = statement("memories.totals", Totals)
@@ -224,9 +227,9 @@ async def delete_of_user(tx: TenantTx, user: str) -> int:
     return deleted
 
 
-async def taken(tx: TenantTx, ids: Sequence[UUID]) -> set[UUID]:
-    """Return those of `ids` that the tenant has already."""
-    return {row.id for row in await tx.all(_TAKEN, ids=list(ids))}
+async def taken(tx: TenantTx, ids: Sequence[UUID], fingerprints: Sequence[UUID]) -> list[Taken]:
+    """Return the memories that the tenant has already under one of `ids` or `fingerprints`."""
+    return await tx.all(_TAKEN, ids=list(ids), fingerprints=list(fingerprints))
 
 
 async def speakers(tx: TenantTx, most: int) -> frozenset[str]:

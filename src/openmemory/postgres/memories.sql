@@ -173,11 +173,11 @@ DELETE FROM {users} u
                       AND m.user_id = %(user)s);
 
 -- name: taken
--- Those of the given ids that the tenant has already.
-SELECT id
+-- What the tenant has already under one of the ids, or says the same.
+SELECT id, fingerprint
   FROM {memories}
  WHERE tenant_id = %(tenant)s
-   AND id = ANY (%(ids)s::uuid[]);
+   AND (id = ANY (%(ids)s::uuid[]) OR fingerprint = ANY (%(fingerprints)s::uuid[]));
 
 -- name: speakers
 -- Who spoke in the latest memories of the scope.

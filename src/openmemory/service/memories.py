@@ -194,8 +194,7 @@ class Memories:
         try:
             return await self._kept(scope, new, now, seal)
         except MemoryExists as error:
-            ids = [one.id for one in told]
-            raise await self._naming_the_taken(scope, ids, in_batch=in_batch) from error
+            raise await self._taken(scope, new, in_batch=in_batch) from error
 
     async def _keep_each(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added | OpenMemoryError]:
         """Keep what can be kept: all in one transaction or, where something is refused, each half by itself."""
@@ -207,7 +206,7 @@ class Memories:
                 halves = (new[:middle], new[middle:])
                 return [outcome for half in halves for outcome in await self._keep_each(scope, half, now)]
             if isinstance(refused, MemoryExists):
-                return [await self._naming_the_taken(scope, [new[0].id])]
+                return [await self._taken(scope, new)]
             return [refused]
 
     async def _kept(
@@ -225,18 +224,19 @@ class Memories:
         self._vocabularies.note_write(scope)
         return added
 
-    async def _naming_the_taken(
-        self, scope: Scope, ids: Sequence[UUID | None], *, in_batch: bool = False
-    ) -> MemoryExists:
+    async def _taken(self, scope: Scope, new: Sequence[NewMemory], *, in_batch: bool = False) -> MemoryExists:
         """Return the error that says which id is taken: PostgreSQL does not tell under row-level security."""
         async with self._database.tenant(scope, read_only=True) as tx:
-            seen = await memories.taken(tx, [one for one in ids if one is not None])
-        for place, one in enumerate(ids):
-            if one in seen:
+            kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
+        ids, said = {one.id for one in kept}, {one.fingerprint for one in kept}
+        for place, one in enumerate(new):
+            if one.fingerprint in said:  # what is known is not kept again, whatever its id
+                continue
+            if one.id in ids:
                 where = f"items[{place}].id" if in_batch else "id"
-                return MemoryExists(f"{where}: {one} is taken by another memory of this tenant")
-            if one is not None:
-                seen.add(one)
+                return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
+            ids.add(one.id)
+            said.add(one.fingerprint)
         return MemoryExists("an id was taken by another memory of this tenant meanwhile")
 
     async def _keep(
