@@ -120,6 +120,31 @@ async def test_a_request_waits_for_a_place_that_becomes_free(started: Started, m
     assert [response.status_code for response in waited] == [200]
 
 
+async def test_a_body_that_is_still_arriving_has_a_place(started: Started) -> None:
+    begun, rest = anyio.Event(), anyio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"query": '
+        begun.set()
+        await rest.wait()
+        yield b'"ferry"}'
+
+    tenant, answers = a_tenant(), list[httpx2.Response]()
+    async with started(OM_TENANT_CONCURRENCY="1", OM_TENANT_WAIT_MS="0") as api, a_client(api, tenant) as client:
+
+        async def ask() -> None:
+            json_body = {"content-type": "application/json"}
+            answers.append(await client.post("/memory/query", content=slowly(), headers=json_body))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await begun.wait()
+            problem(await client.post("/memory/query", json=QUESTION), 429, "rate-limited")
+            rest.set()
+
+    assert [answer.status_code for answer in answers] == [200]
+
+
 async def test_places_are_returned_after_errors(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     async with started(OM_TENANT_CONCURRENCY="1", OM_TENANT_WAIT_MS="0") as api, a_client(api, a_tenant()) as client:
         for error, status in ((DatabaseUnavailable("away"), 503), (RuntimeError(), 500)):

@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,15 +14,18 @@ from hypothesis import strategies as st
 from openmemory.adapters.embedders import Embedder
 from openmemory.core.corpus import Columns, Corpus
 from openmemory.core.memory import Asked, Change, Told
+from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import Sector
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.vectors import Version
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.search import Match, Search
+from openmemory.service.vocabularies import Vocabularies
 from tests.factories import NOON, a_scope
 from tests.service import worlds
 from tests.service.conftest import Rooms, rooms_on
@@ -41,6 +45,15 @@ _SECOND_ROW = Statement(
 _WRITTEN_AGAIN = Statement(
     "corpora.written_again",
     "UPDATE {vectors} SET seq = seq | 4611686018427387904 WHERE tenant_id = %(tenant)s",
+    type(None),
+    rows_of(type(None)),
+)
+
+
+# A memory whose metadata were changed very often: its search row is still the first.
+_CHANGED_OFTEN = Statement(
+    "corpora.changed_often",
+    "UPDATE {memories} SET version = 16384 WHERE tenant_id = %(tenant)s",
     type(None),
     rows_of(type(None)),
 )
@@ -203,6 +216,21 @@ async def test_a_memory_that_was_written_before_the_last_and_committed_after_it_
     assert (_ids(before), _ids(after)) == ({added.id}, {early.id, added.id})
 
 
+async def test_a_new_text_is_found_however_often_the_memory_was_changed_before(
+    database: Database, rooms: Rooms, scope: Scope
+) -> None:
+    corpora = Corpora(1 << 30)
+    added = await rooms.memories.add(scope, Told("pelicans in the harbour"))
+    async with database.tenant(scope) as tx:
+        assert await tx.run(_CHANGED_OFTEN) == 1
+    seen = [await _corpus(database, corpora, scope)]
+    for text in ("quarterly invoices", "a brass lamp", "the ferry"):
+        await rooms.memories.change(scope, added.id, Change(text))
+        seen.append(await _corpus(database, corpora, scope))
+
+    assert len({corpus.codes.firsts.tobytes() for corpus in seen}) == len(seen)
+
+
 async def test_a_memory_with_two_rows_that_are_both_written_again_is_read_anew(
     database: Database, rooms: Rooms, scope: Scope, reads: list[int | None]
 ) -> None:
@@ -235,6 +263,52 @@ async def test_no_more_is_kept_than_there_is_room_for(
         await _corpus(database, corpora, scope)
 
     assert reads == [None]
+
+
+async def test_of_many_who_ask_what_has_no_room_one_reads(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rooms.memories.add(scope, Told("a brass lamp"))
+    corpora, asked, rows, version = Corpora(0), asyncio.Semaphore(0), vectors.rows, vectors.version
+
+    async def noted(tx: TenantTx, *, shared: bool) -> Version:
+        found = await version(tx, shared=shared)
+        asked.release()
+        return found
+
+    async def held(tx: TenantTx, *, shared: bool) -> tuple[Columns, Decimal]:
+        for _ in range(4):  # until all have asked for the version
+            await asked.acquire()
+        return await rows(tx, shared=shared)
+
+    monkeypatch.setattr(vectors, "version", noted)
+    monkeypatch.setattr(vectors, "rows", held)
+
+    found = await asyncio.gather(*(_corpus(database, corpora, scope) for _ in range(4)))
+
+    assert [len(corpus) for corpus in found] == [1] * 4
+    assert reads == [None]
+
+
+async def test_of_many_who_ask_for_the_vocabulary_one_reads_it_and_its_leaving_harms_nobody(
+    database: Database, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled, sample = 0, vectors.term_sample
+
+    async def counted(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
+        nonlocal sampled
+        sampled += 1
+        return await sample(tx, most)
+
+    monkeypatch.setattr(vectors, "term_sample", counted)
+    vocabularies = Vocabularies(database)
+    first, *others = (asyncio.create_task(vocabularies.of(scope)) for _ in range(5))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await asyncio.gather(*others) == [Vocabulary()] * 4
+    assert await vocabularies.of(scope) == Vocabulary()
+    assert sampled == 1
 
 
 async def test_scopes_without_a_memory_take_room_too(database: Database) -> None:

@@ -164,7 +164,7 @@ def search_rows(texts: Sequence[Text], embeddings: Sequence[Embedding], dimensio
 
 async def insert(tx: TenantTx, rows: dict[str, object]) -> None:
     """Add new rows, one a memory, under its primary sector; a memory that is gone meanwhile gets none."""
-    await tx.run(_INSERT, **rows)
+    await tx.run(_INSERT, **rows, writing=0)
 
 
 async def forget(tx: TenantTx, ids: Sequence[UUID]) -> None:

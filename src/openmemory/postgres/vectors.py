@@ -41,6 +41,11 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    writing: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Passing:
     seqs: bytes | None
 
@@ -50,18 +55,22 @@ class _Terms:
     terms: bytes
 
 
+_WRITINGS = 16_384
 _INSERT = statement("vectors.insert", type(None))
 _RESECTOR = statement("vectors.resector", type(None))
-_DELETE = statement("vectors.delete", type(None))
+_DELETE = statement("vectors.delete", _Written)
 _VERSION = statement("vectors.version", Version)
 _COLUMNS = statement("vectors.columns", Sent)
 _PASSING = statement("vectors.passing", _Passing)
 _TERM_SAMPLE = statement("vectors.term_sample", _Terms)
 
 
-async def insert(tx: TenantTx, memory: NewMemory) -> None:
-    """Add the search row of a memory that is kept already, as after a change of its content."""
-    await tx.run(_INSERT, ids=[memory.id], **search_columns([memory]))
+async def replace(tx: TenantTx, memory: NewMemory) -> None:
+    """Write the search row of a memory anew, in place of those that it has, under a number of its own."""
+    before = await tx.all(_DELETE, id=memory.id)
+    # 16,384 writings later a number comes again, to no process that has looked in between.
+    writing = (max((row.writing for row in before), default=-1) + 1) % _WRITINGS
+    await tx.run(_INSERT, ids=[memory.id], writing=writing, **search_columns([memory]))
 
 
 def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
@@ -91,11 +100,6 @@ def term_cap(dimension: int) -> int:
 async def resector(tx: TenantTx, memory_id: UUID, former: str) -> int:
     """Give a memory's search rows the sectors that it has now; `former` was its primary one. Return how many."""
     return await tx.run(_RESECTOR, id=memory_id, former=former)
-
-
-async def delete(tx: TenantTx, memory_id: UUID) -> int:
-    """Delete a memory's search rows; return how many there were."""
-    return await tx.run(_DELETE, id=memory_id)
 
 
 async def version(tx: TenantTx, *, shared: bool = False) -> Version:

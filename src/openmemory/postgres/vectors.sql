@@ -1,10 +1,10 @@
 -- name: insert
 -- The search row of a memory that is there; what it shares with the memory is read from there. A row is never changed
--- in place: written again it has another number, the memory's own with its version in bits 48 to 61.
+-- in place: written again it has another number, the memory's own with the writing's in bits 48 to 61.
 INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at,
                        seq, sectors, speaker_key, traits, terms, embedding)
 SELECT m.tenant_id, m.id, m.primary_sector, m.user_id, m.project_id, m.session_id, g.session_key, m.occurred_at,
-       m.seq + ((m.version - 1) %% 16384 * 281474976710656), m.sectors, g.speaker_key, g.traits, g.terms, g.embedding
+       m.seq | (%(writing)s::int8 << 48), m.sectors, g.speaker_key, g.traits, g.terms, g.embedding
   FROM unnest(%(ids)s::uuid[], %(session_keys)s::int8[], %(speaker_keys)s::int4[], %(traits)s::int4[],
               %(terms)s::sparsevec[], %(embeddings)s::vector[])
        AS g (id, session_key, speaker_key, traits, terms, embedding)
@@ -26,7 +26,7 @@ UPDATE {vectors} v
                      ELSE v.sector
                 END,
        sectors = m.sectors,
-       seq = m.seq + ((m.version - 1) %% 16384 * 281474976710656)
+       seq = (v.seq & ~(16383::int8 << 48)) | ((((v.seq >> 48) + 1) & 16383) << 48)
   FROM {memories} m
  WHERE m.tenant_id = %(tenant)s
    AND m.id = %(id)s
@@ -36,7 +36,8 @@ UPDATE {vectors} v
 -- name: delete
 DELETE FROM {vectors}
  WHERE tenant_id = %(tenant)s
-   AND id = %(id)s;
+   AND id = %(id)s
+RETURNING (seq >> 48) & 16383 AS writing;
 
 -- name: version
 -- Which rows the scope may see, told by how many there are and by a digest of their numbers, from the tenant index

@@ -76,17 +76,22 @@ async def services(request: Request) -> Services:
 
 
 @asynccontextmanager
-async def caller(request: Request) -> AsyncIterator[Caller]:
-    """Yield who asks, holding one of the tenant's places while the call runs."""
+async def place(request: Request) -> AsyncIterator[None]:
+    """Hold one of the tenant's places inside the block."""
     asker: Asker = request.state.asker
-    parts = await services(request)
-    async with parts.shares.turn(asker.tenant):
-        yield Caller(await parts.tenants.admit(asker.tenant), asker.credential)
+    async with (await services(request)).shares.turn(asker.tenant):
+        yield
+
+
+async def admitted(request: Request) -> Caller:
+    """Return who asks, admitted; raises TenantForbidden."""
+    asker: Asker = request.state.asker
+    return Caller(await (await services(request)).tenants.admit(asker.tenant), asker.credential)
 
 
 async def _called(request: Request) -> AsyncIterator[Caller]:
-    async with caller(request) as who:
-        yield who
+    async with place(request):
+        yield await admitted(request)
 
 
 IdempotencyKey = Annotated[

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
-from openmemory.server.calling import caller, services
+from openmemory.server.calling import admitted, place, services
 from openmemory.server.limits import refuse_intricate
 
 
@@ -31,11 +31,11 @@ class DirectRoute(APIRoute):
         writes = "request" in parameters
 
         async def handle(request: Request) -> Response:
-            raw = await request.body()
-            refuse_intricate(raw)
-            body = _validated(model, raw) if is_model else raw
-            async with caller(request) as who:
-                given: dict[str, Any] = {"body": body, "who": who, "parts": await services(request)}
+            async with place(request):  # before the body, of which a tenant may have no more at once than places
+                raw = await request.body()
+                refuse_intricate(raw)
+                body = _validated(model, raw) if is_model else raw
+                given: dict[str, Any] = {"body": body, "who": await admitted(request), "parts": await services(request)}
                 if writes:
                     given |= {"request": request, "key": request.headers.get("idempotency-key")}
                 return await endpoint(**given)

@@ -7,7 +7,7 @@ is not known of them is read then, and what is found is read by its id behind th
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from openmemory.core.corpus import Columns, Corpus
@@ -33,6 +33,14 @@ class Known:
     steady: bool = False
 
 
+@dataclass(slots=True, weakref_slot=True)
+class _Reading:
+    """Whose turn it is to read a scope; what is found is there for those who wait, also where it is not kept."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    found: Known | None = None
+
+
 class Corpora:
     """The corpora of scopes, those asked last, in no more memory than `most_bytes`.
 
@@ -43,7 +51,7 @@ class Corpora:
         self._most_bytes = most_bytes
         self._known: OrderedDict[tuple[Scope, bool], Known] = OrderedDict()
         self._bytes = 0
-        self._readings: WeakValueDictionary[tuple[Scope, bool], asyncio.Lock] = WeakValueDictionary()
+        self._readings: WeakValueDictionary[tuple[Scope, bool], _Reading] = WeakValueDictionary()
 
     async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
         """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
@@ -51,17 +59,20 @@ class Corpora:
         if (held := self._held(tx.scope, version, shared)) is not None:
             return held
         key = (tx.scope, shared)
-        reading = self._readings.setdefault(key, asyncio.Lock())
-        waited = reading.locked()
+        reading = self._readings.setdefault(key, _Reading())
+        waited = reading.turn.locked()
         # Of many who ask a large tenant that is not known yet, one reads it.
-        async with reading:
+        async with reading.turn:
             if waited:
                 version = await vectors.version(tx, shared=shared)
                 if (held := self._held(tx.scope, version, shared)) is not None:
                     return held
+                if reading.found is not None and reading.found.version == version:
+                    return reading.found.corpus
             known = self._known.get(key)
             new = (known and await _caught_up(tx, known, version, shared)) or await _read(tx, version, shared)
             self._keep(key, new)
+            reading.found = new
             return new.corpus
 
     def known(self, scope: Scope, *, shared: bool) -> Known | None:

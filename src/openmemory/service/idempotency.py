@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import uuid4
 
+import structlog
+
 from openmemory.core.memory import JsonValue
 from openmemory.core.scope import Scope
 from openmemory.errors import IdempotencyConflict, IdempotencyMismatch, OpenMemoryError
@@ -15,6 +17,8 @@ from openmemory.postgres import idempotency
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.idempotency import Claim, FirstAnswer
 from openmemory.service.clock import Clock
+
+log = structlog.get_logger()
 
 Result = TypeVar("Result")
 # What a write calls at the end of its transaction, with its result.
@@ -102,9 +106,11 @@ class Idempotency:
     async def _say_so(self, scope: Scope, claim: Claim) -> None:
         while True:
             await asyncio.sleep(self._say_so_every_s)
-            with suppress(OpenMemoryError):
+            try:
                 async with self._database.tenant(scope) as tx:
                     await idempotency.prolong(tx, claim, self._clock())
+            except Exception as error:  # what fails now may not the next time
+                log.warning("idempotency.not_said", tenant=scope.tenant, reason=type(error).__name__)
 
 
 async def _write_down(tx: TenantTx, claim: Claim, answer: JsonValue) -> None:

@@ -130,8 +130,7 @@ class Memories:
             if encoded is None and changes.sectors(changed) != changes.sectors(current):
                 await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
-                await vectors.delete(tx, memory_id)
-                await vectors.insert(tx, encoded._replace(id=memory_id))
+                await vectors.replace(tx, encoded._replace(id=memory_id))
             result = replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
             await _sealed(seal, tx, result)
         return result

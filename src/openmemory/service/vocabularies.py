@@ -1,5 +1,6 @@
 """What the ranking must know of a corpus before it embeds a question, cached in the process."""
 
+import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
@@ -37,14 +38,19 @@ class Vocabularies:
         self._database = database
         self._entries: Latest[Scope, _Entry] = Latest(_KEPT)
         self._written_s: Latest[str, float] = Latest(_KEPT)
+        self._readings: dict[Scope, asyncio.Task[Vocabulary]] = {}
 
     async def of(self, scope: Scope) -> Vocabulary:
         """Return the scope's vocabulary, from the cache if it is fresh."""
         entry = self._entries.get(scope)
-        if entry is None or not self._is_fresh(scope, entry):
-            entry = _Entry(await self._read(scope), monotonic())
-            self._entries.put(scope, entry)
-        return entry.vocabulary
+        if entry is not None and self._is_fresh(scope, entry):
+            return entry.vocabulary
+        # Of many who ask, one reads: all have what it finds, or why it fails, and none who leaves takes it along.
+        reading = self._readings.get(scope)
+        if reading is None:
+            reading = self._readings[scope] = asyncio.create_task(self._renewed(scope))
+            reading.add_done_callback(lambda _: self._readings.pop(scope))
+        return await asyncio.shield(reading)
 
     def note_write(self, scope: Scope) -> None:
         """Say that the tenant's memories have changed."""
@@ -54,6 +60,11 @@ class Vocabularies:
         age_s = monotonic() - entry.made_s
         written = (self._written_s.get(scope.tenant) or 0.0) >= entry.made_s
         return age_s < (_FRESH_AFTER_WRITE_S if written else _FRESH_S)
+
+    async def _renewed(self, scope: Scope) -> Vocabulary:
+        entry = _Entry(await self._read(scope), monotonic())
+        self._entries.put(scope, entry)
+        return entry.vocabulary
 
     async def _read(self, scope: Scope) -> Vocabulary:
         async with self._database.tenant(scope, read_only=True) as tx:
