@@ -218,7 +218,18 @@ def test_an_ordinary_text_has_no_problem() -> None:
     assert text.text_problem("\U0001f600 ok", 10) is None
 
 
-@pytest.mark.parametrize("piece", ["a", "a ", "'", "in 20", "1", '?"', "five ", "Jan ", "\u732b"])
+@pytest.mark.parametrize("mark", ["\u0301", "\uff9e"])
+def test_of_a_run_of_marks_the_first_30_count(mark: str) -> None:
+    fingerprints = [fingerprint("o" + mark * count) for count in (29, 30, 31, 500)]
+
+    assert fingerprints[0] != fingerprints[1] == fingerprints[2] == fingerprints[3]
+    assert terms("ferry " + mark * 31) == terms("ferry " + mark * 30)
+
+
+PIECES = ["a", "a ", "'", "in 20", "1", '?"', "five ", "Jan ", "\u732b", "\u0301\u0323", "\uff9e\u0301"]
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_time_is_linear_on_hostile_texts(piece: str) -> None:
     content = piece * (100_000 // len(piece))
 

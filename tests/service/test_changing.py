@@ -231,6 +231,19 @@ async def test_forgetting_a_user_leaves_everybody_else(rooms: Rooms, scope: Scop
     assert (await rooms.search.find(Scope(scope.tenant, "u"), Asked("fact"))).matches == []
 
 
+async def test_a_user_with_very_many_memories_is_forgotten_in_pieces(
+    rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmemory.service.memories._FORGOTTEN_AT_ONCE", 2)
+    for user, count in (("u", 4), ("v", 5), ("w", 1)):
+        await rooms.memories.add_all(scope, [Told(f"number {place}", user_id=user) for place in range(count)])
+
+    assert [await rooms.memories.delete_user(scope, user) for user in ("u", "v", "v")] == [4, 5, 0]
+
+    left = await rooms.memories.listing(scope, limit=10, filters=Filters())
+    assert [memory.user_id for memory in left.items] == ["w"]
+
+
 async def test_a_scope_of_one_user_cannot_forget_another(memories: Memories, scope: Scope) -> None:
     await memories.add(scope, Told("mine", user_id="u"))
 

@@ -168,3 +168,20 @@ async def test_a_write_that_fails_while_the_database_is_away_says_why_it_failed(
 async def _away(_: Scope) -> AsyncIterator[TenantTx]:
     raise DatabaseUnavailable("away")
     yield
+
+
+async def test_keys_of_yesterday_go_a_few_at_a_time(
+    database: Database, scope: Scope, idempotency: Idempotency, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmemory.postgres.idempotency._EXPIRED_AT_ONCE", 2)
+    for key in "abc":
+        await idempotency.once(scope, "c", key, b"d", _nothing, lambda _: "first")
+    clock.advance(days=1, seconds=1)
+
+    left = []
+    for key in "defa":
+        await idempotency.once(scope, "c", key, b"d", _nothing, lambda _: "first")
+        async with database.tenant(scope) as tx:
+            left.append(len(await tx.all(_SAID)))
+
+    assert left == [2, 2, 3, 4]

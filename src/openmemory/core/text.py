@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
 from uuid import UUID
@@ -31,6 +31,9 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U
 _CLOSING = " \t\r\n\f\v\u00a0\u3000\"'`\u2019\u201d\u00bb\u203a)]}*_\u300d\u300f\uff09"
 _ASKING = ("?", "\uff1f", "\u061f")
 _FINAL = ".!\u3002 "
+# Where a run of marks may be: what is neither Latin nor a mark of it is looked at more closely only in long runs.
+_FOREIGN_RUN = re.compile(r"[^\x00-\u02ff]{31,}")
+_MARKS_IN_A_RUN = 30
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _ASCII_TO_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 _LONGEST_WORD = 64
@@ -169,7 +172,7 @@ def _words(text: str) -> Iterable[str]:
             if max(map(len, words), default=0) <= _LONGEST_WORD:
                 return words
         return _WORD.findall(text.lower())
-    lowered = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+    lowered = _composed(text).lower().replace("\u2019", "'")
     words = _WORD.findall(lowered)
     return _with_pairs(words) if _UNSPACED.search(lowered) else words
 
@@ -216,7 +219,28 @@ _word_keys = _WordKeys()
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _composed(_composed(text).casefold())
+
+
+def _composed(text: str) -> str:
+    """Return `text` in NFKC, of a run of combining marks only the first 30: Unicode's Stream-Safe form has no more.
+
+    Ordering a run takes the square of its length, and nothing else runs in this process meanwhile.
+    """
+    if _FOREIGN_RUN.search(text):
+        text = _long_run_of_marks().sub(r"\1", text)
+    return unicodedata.normalize("NFKC", text)
+
+
+@cache
+def _long_run_of_marks() -> re.Pattern[str]:
+    """Return what matches more than 30 marks in a row, or characters that are marks once they are decomposed."""
+    candidates = map(chr, range(0x300, 0x20000))
+    first = (
+        character for character in candidates if unicodedata.combining(unicodedata.normalize("NFKD", character)[0])
+    )
+    marks_ = "".join(first)
+    return re.compile(f"([{marks_}]{{{_MARKS_IN_A_RUN}}})[{marks_}]+")
 
 
 def _normalised(text: str) -> str:

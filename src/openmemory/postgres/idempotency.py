@@ -34,14 +34,18 @@ _FIRST = statement("idempotency.first", FirstAnswer)
 _PROLONG = statement("idempotency.prolong", type(None))
 _FINISH = statement("idempotency.finish", type(None))
 _RELEASE = statement("idempotency.release", type(None))
+_EXPIRED_AT_ONCE = 100
 _EXPIRE = statement("idempotency.expire", type(None))
 
 
 async def claim(
     tx: TenantTx, request: Claim, digest: bytes, *, now: datetime, expired: datetime, abandoned: datetime
 ) -> FirstAnswer | None:
-    """Take the key for `request`; return None if it was free, else what is known of the request that has it."""
-    await tx.run(_EXPIRE, expired=expired)
+    """Take the key for `request`; return None if it was free, else what is known of the request that has it.
+
+    Some of the keys that are `expired` go, a hundred at most.
+    """
+    await tx.run(_EXPIRE, expired=expired, most=_EXPIRED_AT_ONCE)
     claimed = await tx.one(_CLAIM, **_named(request), digest=digest, now=now, expired=expired, abandoned=abandoned)
     if claimed is not None:
         return None

@@ -50,6 +50,13 @@ DELETE FROM {idempotency}
    AND answer = %(token)s;
 
 -- name: expire
+-- So few at once that the write they stand before does not wait for them, and more than it adds.
 DELETE FROM {idempotency}
  WHERE tenant_id = %(tenant)s
-   AND created_at < %(expired)s;
+   AND ctid = ANY (ARRAY(SELECT ctid
+                           FROM {idempotency}
+                          WHERE tenant_id = %(tenant)s
+                            AND created_at < %(expired)s
+                          ORDER BY created_at
+                          LIMIT %(most)s
+                            FOR UPDATE SKIP LOCKED));

@@ -219,12 +219,15 @@ async def delete(tx: TenantTx, memory_id: UUID) -> int:
     return await tx.run(_DELETE, id=memory_id)
 
 
-async def delete_of_user(tx: TenantTx, user: str) -> int:
-    """Delete a user and everything it has, facts too; return how many memories that were."""
-    deleted = await tx.run(_DELETE_OF_USER, user=user)
+async def delete_of_user(tx: TenantTx, user: str, most: int) -> int:
+    """Delete `most` memories of a user at most, and return how many that were."""
+    return await tx.run(_DELETE_OF_USER, user=user, most=most)
+
+
+async def forget_user(tx: TenantTx, user: str) -> None:
+    """Delete a user's facts, and the user unless it has memories still."""
     await tx.run(_DELETE_FACTS_OF_USER, user=user)
     await tx.run(_FORGET_USER, user=user)
-    return deleted
 
 
 async def taken(tx: TenantTx, ids: Sequence[UUID], fingerprints: Sequence[UUID]) -> list[Taken]:

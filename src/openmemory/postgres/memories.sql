@@ -155,7 +155,12 @@ DELETE FROM {memories}
 -- name: delete_of_user
 DELETE FROM {memories}
  WHERE tenant_id = %(tenant)s
-   AND user_id = %(user)s;
+   AND id = ANY (ARRAY(SELECT id
+                         FROM {memories}
+                        WHERE tenant_id = %(tenant)s
+                          AND user_id = %(user)s
+                        LIMIT %(most)s
+                          FOR UPDATE));
 
 -- name: delete_facts_of_user
 DELETE FROM {temporal_facts}

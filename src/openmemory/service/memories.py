@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from openmemory.core import changes, salience
+from openmemory.core import belonging, changes, salience
 from openmemory.core.memory import Change, Filters, Memory, NewMemory, Place, Told
 from openmemory.core.scope import Scope
 from openmemory.errors import (
@@ -15,7 +15,6 @@ from openmemory.errors import (
     MemoryNotFound,
     OpenMemoryError,
     Unprocessable,
-    VersionChanged,
 )
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
@@ -26,6 +25,7 @@ from openmemory.service.idempotency import Result, Seal
 from openmemory.service.vocabularies import Vocabularies
 
 _TRIES = 3
+_FORGOTTEN_AT_ONCE = 5_000  # some 0.3 s, far from any limit of a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Memories:
     async def get(self, scope: Scope, memory_id: UUID) -> Memory:
         """Return a memory; raises MemoryNotFound, and AnotherUsersMemory where the scope names a user."""
         async with self._database.tenant(scope, read_only=True) as tx:
-            return _belonging(scope, memory_id, await memories.get(tx, memory_id))
+            return belonging.of_scope(scope, memory_id, await memories.get(tx, memory_id))
 
     async def listing(
         self, scope: Scope, *, limit: int, offset: int = 0, before: Place | None = None, filters: Filters
@@ -118,8 +118,8 @@ class Memories:
                 raise Unprocessable("content: OM_EMBEDDINGS=none makes no vector of it; send `embedding` with it")
             (encoded,) = await self._encoder.encode([changes.retold(memory, change, change.content)], now)
         async with self._database.tenant(scope) as tx:
-            current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
-            _ensure_version(current, versions)
+            current = belonging.of_scope(scope, memory_id, await memories.get_for_update(tx, memory_id))
+            belonging.ensure_version(current, versions)
             if encoded is None and changes.changes_nothing(current, change, now):
                 await _sealed(seal, tx, current)
                 return current
@@ -133,6 +133,7 @@ class Memories:
                 await vectors.replace(tx, encoded._replace(id=memory_id))
             result = replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
             await _sealed(seal, tx, result)
+        self._vocabularies.note_write(scope)
         return result
 
     async def reinforce(
@@ -144,7 +145,7 @@ class Memories:
     ) -> None:
         """Make a memory more salient; raises MemoryNotFound."""
         async with self._database.tenant(scope) as tx:
-            _belonging(scope, memory_id, await memories.get(tx, memory_id))
+            belonging.of_scope(scope, memory_id, await memories.get(tx, memory_id))
             await memories.reinforce(tx, [memory_id], boost, self._clock())
             await _sealed(seal, tx, None)
 
@@ -158,20 +159,28 @@ class Memories:
     ) -> None:
         """Forget a memory with its vectors and links; raises MemoryNotFound, AnotherUsersMemory, VersionChanged."""
         async with self._database.tenant(scope) as tx:
-            current = _belonging(scope, memory_id, await memories.get_for_update(tx, memory_id))
-            _ensure_version(current, versions)
+            current = belonging.of_scope(scope, memory_id, await memories.get_for_update(tx, memory_id))
+            belonging.ensure_version(current, versions)
             if not await memories.delete(tx, memory_id):
                 raise MemoryNotFound(f"memory {memory_id}")
             await _sealed(seal, tx, None)
         self._vocabularies.note_write(scope)
 
     async def delete_user(self, scope: Scope, user: str, seal: Seal[int] | None = None) -> int:
-        """Forget a user and all its memories, and return how many there were; raises AnotherUsersMemory."""
+        """Forget a user and all its memories, and return how many there were; raises AnotherUsersMemory.
+
+        Many go in pieces: where one fails, those before stay deleted, and asked again it goes on.
+        """
         if scope.user not in (None, user):
             raise AnotherUsersMemory(f"user {user} is not the one that asks")
-        async with self._database.tenant(scope) as tx:
-            deleted = await memories.delete_of_user(tx, user)
-            await _sealed(seal, tx, deleted)
+        deleted, goes_on = 0, True
+        while goes_on:
+            async with self._database.tenant(scope) as tx:
+                piece = await memories.delete_of_user(tx, user, _FORGOTTEN_AT_ONCE)
+                deleted, goes_on = deleted + piece, piece == _FORGOTTEN_AT_ONCE
+                if not goes_on:
+                    await memories.forget_user(tx, user)
+                    await _sealed(seal, tx, deleted)
         self._vocabularies.note_write(scope)
         return deleted
 
@@ -281,18 +290,3 @@ def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Add
         deduplicated = first is not memory or memory.fingerprint in known
         answers.append(Added(row.id, row.primary_sector, row.sectors, deduplicated))
     return answers
-
-
-def _ensure_version(memory: Memory, versions: Collection[int] | None) -> None:
-    if versions is not None and memory.version not in versions:
-        raise VersionChanged(f"the memory is at version {memory.version} now, and not at what was asked for")
-
-
-def _belonging(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
-    if memory is None:
-        raise MemoryNotFound(f"memory {memory_id}")
-    if scope.project is not None and memory.project_id != scope.project:
-        raise MemoryNotFound(f"memory {memory_id}")
-    if scope.user is not None and memory.user_id != scope.user:
-        raise AnotherUsersMemory(f"memory {memory_id} is not of this user")
-    return memory

@@ -62,7 +62,8 @@ class Vocabularies:
         return age_s < (_FRESH_AFTER_WRITE_S if written else _FRESH_S)
 
     async def _renewed(self, scope: Scope) -> Vocabulary:
-        entry = _Entry(await self._read(scope), monotonic())
+        begun_s = monotonic()  # what is written while it is read may not be in it
+        entry = _Entry(await self._read(scope), begun_s)
         self._entries.put(scope, entry)
         return entry.vocabulary
 
