@@ -71,10 +71,13 @@ def test_memories_come_back_and_are_served(place: Place, shared_home: Home, tmp_
     assert there.run("add", "and it can be added to").status == 0
 
 
-def test_memories_come_back_into_an_empty_database(place: Place, shared_home: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", [(), ("--tables",)], ids=["all", "tables"])
+def test_memories_come_back_into_an_empty_database(
+    place: Place, shared_home: Home, tmp_path: Path, what: tuple[str, ...]
+) -> None:
     there = at(place, shared_home)
     there.run("add", "the spare key lies under the stone")
-    there.run("backup", str(tmp_path / "b.dump"))
+    there.run("backup", *what, str(tmp_path / "b.dump"))
     run_sql(place, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
     ran = there.run("restore", str(tmp_path / "b.dump"))

@@ -220,6 +220,16 @@ def test_a_login_without_rights_is_told_the_way(server: Outside, home: Home) -> 
     assert "openmemory migrate" in ran.err
 
 
+def test_a_login_that_nobody_created_is_named_with_the_way_out(server: Outside, home: Home) -> None:
+    there = a_site(server, "CREATEROLE").home(home).with_settings(OM_PG_APP_USER="nobody_made_it")
+
+    ran = there.run("migrate")
+
+    assert ran.status == 1
+    assert 'role "nobody_made_it" does not exist' in ran.err
+    assert "Create the login that OM_PG_APP_USER names" in ran.err.replace("\n", " ")
+
+
 def test_servers_that_start_together_on_an_empty_database_all_serve(server: Outside, home: Home) -> None:
     started = [site_home.started("list") for site_home in [a_site(server, "CREATEROLE").home(home)] * 3]
     with ExitStack() as left:

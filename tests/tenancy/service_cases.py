@@ -16,7 +16,7 @@ from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
 from openmemory.service.clock import system_clock
 from openmemory.service.compatibility import check_facts, facts_of
-from openmemory.service.corpora import Corpora
+from openmemory.service.corpora import Corpora, worked
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.upkeep import keep_alive
@@ -261,6 +261,10 @@ async def _clock(_at: Attempt) -> Answers:
     return [system_clock().tzinfo]
 
 
+async def _worked(_at: Attempt) -> Answers:
+    return [await worked([], lambda: "what was given")]
+
+
 async def _facts(_at: Attempt) -> Answers:
     wanted = facts_of(Names(), HashEmbedder(256))
     check_facts({}, wanted)
@@ -274,6 +278,7 @@ CASES: dict[str, Case] = {
     "clock.system_clock": _clock,
     "corpora.Corpora.known": _corpus,
     "corpora.Corpora.of": _corpus,
+    "corpora.worked": _worked,
     "encoding.Encoder.check_embedding": _check_embedding,
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,

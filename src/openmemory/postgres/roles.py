@@ -116,10 +116,10 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
         for sequence in _all(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
             for role in [*refused, sql.Identifier(names.app_role)]:
                 connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
-        _let_use_extension(connection, [names.app_role, *([login] if login else [])])
         if login is not None:
             _run(connection, names, "login_role", sql.Identifier(login))
             _run(connection, names, "membership", sql.Identifier(login))
+        _let_use_extension(connection, [names.app_role, *([login] if login else [])])
 
 
 def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = False) -> list[str]:

@@ -7,7 +7,9 @@ is not known of them is read then, and what is found is read by its id behind th
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from openmemory.core.corpus import Columns, Corpus
@@ -17,7 +19,9 @@ from openmemory.postgres.database import TenantTx
 from openmemory.postgres.vectors import Version
 
 INLINE_ROWS = 10_000
-"""More rows than these are worked on in a thread, so that others are answered meanwhile."""
+Work = TypeVar("Work")
+# Not the threads in which batches are read: a tenant that sends many of those would keep others' questions waiting.
+_THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +113,21 @@ async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool)
     together = Version(known.version.rows + len(columns), known.version.digest + digest, version.of_table)
     if together != version:
         return None
-    corpus = await _worked(known.corpus, lambda: known.corpus.with_more(Corpus.of(columns)))
+    corpus = await worked(known.corpus, lambda: known.corpus.with_more(Corpus.of(columns)))
     return Known(corpus, version, _last(columns))
 
 
 async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
     columns, digest = await vectors.rows(tx, shared=shared)
     read = Version(len(columns), digest, version.of_table)
-    return Known(await _worked(columns, lambda: Corpus.of(columns)), read, _last(columns))
+    return Known(await worked(columns, lambda: Corpus.of(columns)), read, _last(columns))
 
 
-async def _worked(rows: Sized, work: Callable[[], Corpus]) -> Corpus:
-    return work() if len(rows) <= INLINE_ROWS else await asyncio.to_thread(work)
+async def worked(rows: Sized, work: Callable[[], Work]) -> Work:
+    """Return what `work` on so many rows returns; many are worked on in a thread, so that others are answered."""
+    if len(rows) <= INLINE_ROWS:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 
 
 def _last(columns: Columns) -> int:

@@ -1,6 +1,5 @@
 """Finding the memories that answer a question."""
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,7 +17,7 @@ from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.memories import Near
 from openmemory.service.clock import Clock
-from openmemory.service.corpora import INLINE_ROWS, Corpora
+from openmemory.service.corpora import Corpora, worked
 from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns
@@ -181,14 +180,8 @@ async def _passing(tx: TenantTx, corpus: Corpus, filters: Filters) -> npt.NDArra
 
 
 async def _scored(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
-    if len(corpus) <= INLINE_ROWS:
-        return _scored_at_once(corpus, question, embedding)
-    return await asyncio.to_thread(_scored_at_once, corpus, question, embedding)
-
-
-def _scored_at_once(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
     terms = () if question is None else question.terms
-    return ranking.score(corpus.candidates(terms, embedding), question)
+    return await worked(corpus, lambda: ranking.score(corpus.candidates(terms, embedding), question))
 
 
 def _best(scored: Scored, passes: npt.NDArray[np.bool_] | None, count: int) -> npt.NDArray[np.intp]:

@@ -124,6 +124,7 @@ Metadata = Annotated[
     dict[str, JsonValue], AfterValidator(_metadata), Field(description="At most 16 KiB of JSON, 16 levels deep.")
 ]
 Vector = Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=EMBEDDING_MOST)]
-Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
+# The bounds come first: what follows a validator stands in the schema under names that JSON Schema does not know.
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
-Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=MATCHES_MOST)]
+Count = Annotated[int, Field(ge=1, le=MATCHES_MOST), BeforeValidator(_number)]

@@ -1,7 +1,23 @@
 """A database kept in a file and brought back from it, with the rows counted on both ways."""
 
 from openmemory.postgres.backup.archive import Archive, read
-from openmemory.postgres.backup.restoring import Replaced, gather_statistics, replaced, restore
+from openmemory.postgres.backup.restoring import (
+    Replaced,
+    gather_statistics,
+    holds_tables_alone,
+    replaced,
+    restore,
+)
 from openmemory.postgres.backup.saving import dump, our_tables
 
-__all__ = ["Archive", "Replaced", "dump", "gather_statistics", "our_tables", "read", "replaced", "restore"]
+__all__ = [
+    "Archive",
+    "Replaced",
+    "dump",
+    "gather_statistics",
+    "holds_tables_alone",
+    "our_tables",
+    "read",
+    "replaced",
+    "restore",
+]

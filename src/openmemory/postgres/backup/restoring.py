@@ -67,6 +67,12 @@ def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Rep
         return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)))
 
 
+def holds_tables_alone(archive: Archive, names: Names) -> bool:
+    """Return whether a backup has a migrated database's tables without what they stand on, which must be there then."""
+    is_migrated = label(names.schema, "openmemory_migrations") in archive.rows
+    return is_migrated and not any(f" TYPE {names.schema} openmemory_textrange " in line for line in archive.contents)
+
+
 def restore(
     conninfo: Mapping[str, str],
     file: Path,
@@ -130,14 +136,8 @@ def _make_room(connection: Connection, archive: Archive, names: Names, *, replac
     if ours := [table for table in going if is_ours(table, names) and table.schema == names.schema]:
         # In one statement, for they refer to each other; without CASCADE, for a view may be somebody's.
         connection.execute(f"DROP TABLE {', '.join(table.quoted for table in ours)}".encode())
-    if not _takes_helpers_for_granted(archive, names):
+    if not holds_tables_alone(archive, names):
         connection.execute(names.render(_DROP_HELPERS.template).encode())
-
-
-def _takes_helpers_for_granted(archive: Archive, names: Names) -> bool:
-    """Return whether the dump has a migrated database's tables without what they stand on, as one of tables does."""
-    is_migrated = label(names.schema, "openmemory_migrations") in archive.rows
-    return is_migrated and not any(f" TYPE {names.schema} openmemory_textrange " in line for line in archive.contents)
 
 
 def _load(connection: Connection, archive: Archive, file: Path, on_progress: Callable[[str], None]) -> dict[str, int]:
