@@ -114,6 +114,20 @@ def test_the_sql_for_an_administrator_is_enough_for_a_login_too(server: Outside,
     assert ran.status == 0, ran.err
 
 
+def test_a_login_that_an_administrator_let_in_needs_no_admin_option_of_the_owner(server: Outside, home: Home) -> None:
+    site = a_site(server, "NOCREATEROLE")
+    site.run(
+        f"CREATE ROLE {site.role} NOLOGIN NOINHERIT",
+        f"GRANT {site.role} TO {site.owner}",
+        f"GRANT {site.role} TO {site.login}",
+    )
+
+    ran = site.home(home).run("migrate")
+
+    assert ran.status == 0, ran.err
+    assert site.home(home).run("add", "one").status == 0
+
+
 def test_an_extension_that_only_an_administrator_may_create_is_asked_for(server: Outside, home: Home) -> None:
     site = a_site(server, "CREATEROLE", with_extension=False)
 

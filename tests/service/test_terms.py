@@ -51,6 +51,21 @@ async def test_every_term_of_a_question_is_counted_in_every_memory(
     assert corpus.turns.lengths.tolist() == [sum(row) + 1 for row in counts]
 
 
+async def test_the_common_words_of_a_large_scope_are_sampled_from_all_its_users(
+    rooms: Rooms, database: Database, scope: Scope
+) -> None:
+    for user, count, word in (("ada", 200, "zqcoffee"), ("ben", 300, "zqinvoice")):
+        await rooms.memories.add_all(scope, [Told(f"n{place} {word}", user_id=user) for place in range(count)])
+
+    async with database.tenant(scope) as tx:
+        sample, whole = await vectors.term_sample(tx, 100), await vectors.term_sample(tx, 500)
+
+    coffee, invoice = (sum(term_key(word) in row for row in sample) for word in ("zqcoffe", "zqinvoic"))
+    assert 10 < coffee < 80
+    assert 20 < invoice < 110
+    assert len(whole) == 500
+
+
 def test_the_words_of_these_tests_are_different_terms() -> None:
     assert max(Counter(KEYS).values()) == 1
 

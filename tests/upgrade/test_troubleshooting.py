@@ -175,6 +175,27 @@ def test_a_dry_run_tells_the_rights_that_lack_for_certain(poor: Old, old: Old, t
     assert Home(tmp_path, settings).run("migrate", "--dry-run").status == 0
 
 
+@pytest.mark.parametrize("kind", ["NOSUPERUSER", "SUPERUSER"])
+def test_a_login_that_does_not_own_the_old_tables_is_told_what_makes_them_its_own(
+    ready: Old, tmp_path: Path, kind: str
+) -> None:
+    login, other = ready.owner.logins.owner["conninfo"].partition("user=")[2].split()[0], a_name("other")
+    tables = [f"openmemory_{name}" for name in ("memories", "vectors", "waypoints", "users")]
+    ready.run(f"CREATE ROLE {other} {kind}", *(f"ALTER TABLE {table} OWNER TO {other}" for table in tables))
+    settings = {"OM_PG_DSN": ready.owner.logins.owner["conninfo"], "OM_PG_APP_ROLE": ready.owner.names.app_role}
+
+    ran = Home(tmp_path, settings).run("migrate", "--dry-run")
+
+    said = " ".join(ran.err.split())
+    assert ran.status == 1
+    assert said.endswith("Nothing was changed")
+    asked = said.partition("for: ")[2].partition(". Not SUPERUSER")[0].split("; ")
+    owned = {f'ALTER TABLE "public"."{table}" OWNER TO "{login}"' for table in tables}
+    assert set(asked) == (owned if kind == "SUPERUSER" else {f'GRANT "{other}" TO "{login}"'})
+    ready.run(*asked)
+    assert Home(tmp_path, settings).run("migrate", "--dry-run").status == 0
+
+
 @pytest.mark.parametrize("lacking", ["DATABASE", "SCHEMA"])
 def test_of_the_rights_only_the_one_that_lacks_is_asked_for(ready: Old, shared: Path, lacking: str) -> None:
     name = "public" if lacking == "SCHEMA" else ready.database

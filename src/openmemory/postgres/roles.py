@@ -19,7 +19,6 @@ OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 8, 0)
 SOUND_PGVECTOR = (0, 8, 4)
 _MEMBERSHIPS_HAVE_OPTIONS = 160000
-# As the migrations make it, and as PostgreSQL then writes it.
 _POLICY = "tenant_isolation"
 _OWN_ROWS = "(tenant_id = current_setting('app.current_tenant', true))"
 _OWN_ROWS_SHOWN = "(tenant_id = current_setting('app.current_tenant'::text, true))"
@@ -64,8 +63,8 @@ class _Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class _MayUse:
-    may_use: bool
+class _Answer:
+    yes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,8 @@ _ROLE = statement("roles.role", _Role)
 _UNPROTECTED = statement("roles.unprotected", _Unprotected)
 _POLICIES = statement("roles.policies", _Policy)
 _VERSIONS = statement("roles.versions", Versions)
-_MAY_USE = statement("roles.may_use", _MayUse)
+_IS_MEMBER = statement("roles.is_member", _Answer)
+_MAY_USE = statement("roles.may_use", _Answer)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
 _SEQUENCES = statement("roles.sequences", _Name)
 
@@ -118,7 +118,7 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
                 connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
         if login is not None:
             _run(connection, names, "login_role", sql.Identifier(login))
-            _run(connection, names, "membership", sql.Identifier(login))
+            _join(connection, names, login)
         _let_use_extension(connection, [names.app_role, *([login] if login else [])])
 
 
@@ -148,6 +148,16 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
         return warnings
 
 
+def _join(connection: Connection, names: Names, login: str) -> None:
+    """Let `login` become the tenants' role; where an administrator has seen to that, no right of ours is needed."""
+    try:
+        with connection.transaction():
+            _run(connection, names, "membership", sql.Identifier(login))
+    except ConfigurationError:
+        if (member := _one(connection, _IS_MEMBER, {"login": login, "role": names.app_role})) and not member.yes:
+            raise
+
+
 def _let_use_extension(connection: Connection, to: Sequence[str]) -> None:
     """Let roles see pgvector's types where a hosted platform keeps them in a schema of their own."""
     for role in to:
@@ -167,7 +177,7 @@ def _missing_usage(connection: Connection, role: str) -> sql.Composed | None:
     """Return the GRANT that `role` lacks on the schema of pgvector, or None if it may use that."""
     schema = extension_schema(connection)
     allowed = _one(connection, _MAY_USE, {"role": role, "schema": schema}) if schema else None
-    if allowed is None or allowed.may_use:
+    if allowed is None or allowed.yes:
         return None
     return sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(str(schema)), sql.Identifier(role))
 

@@ -41,7 +41,7 @@ SELECT c.relname AS table_name, p.polname AS name, p.polcmd::text AS command,
  ORDER BY c.relname, p.polname;
 
 -- name: may_use
-SELECT has_schema_privilege(%(role)s, %(schema)s, 'USAGE') AS may_use;
+SELECT has_schema_privilege(%(role)s, %(schema)s, 'USAGE') AS yes;
 
 -- name: versions
 SELECT current_setting('server_version_num')::int4 AS server, current_setting('server_version') AS server_text,
@@ -70,3 +70,7 @@ SELECT format('%%I.%%I', n.nspname, s.relname) AS name
  WHERE s.relkind = 'S'
    AND n.nspname = %(schema)s
    AND t.relname = ANY (%(tables)s);
+
+-- name: is_member
+-- Whether the login may become the tenants' role by itself.
+SELECT pg_has_role(%(login)s, %(role)s, 'MEMBER') AS yes;

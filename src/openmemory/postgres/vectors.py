@@ -147,7 +147,7 @@ async def explain_passing(tx: TenantTx, filters: Filters) -> tuple[str, ...]:
 
 
 async def term_sample(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
-    """Return the term keys of up to `most` memories of the scope."""
+    """Return the term keys of the scope's memories or, where there are more, of about `most` from everywhere."""
     rows = await tx.all(_TERM_SAMPLE, user=tx.scope.user, project=tx.scope.project, most=most)
     return [columns.keys(row.terms) for row in rows]
 

@@ -60,6 +60,9 @@ class Tenants:
                 await registry.create_tenant(tx, tenant)
                 return
         if status is None:
-            raise TenantForbidden("the tenant is not known here; create it first (OM_AUTO_CREATE_TENANTS is off)")
+            raise TenantForbidden(
+                "the tenant is not known here, and OM_AUTO_CREATE_TENANTS is off: the operator has to add it to"
+                " openmemory_tenants"
+            )
         if status != "active":
             raise TenantForbidden(f"the tenant is {status}")

@@ -24,6 +24,8 @@ OUR_TABLES: Final = frozenset(
 TELLING_BYTES: Final = 50
 INDEXABLE_DIMENSIONS: Final = {"vector": 2_000, "halfvec": 4_000}
 
+_NOT_YET: Final = ("OM_ADMIN_KEY", "OM_MAX_UPLOAD_BYTES", "OM_HNSW_EF_SEARCH", "OM_IVFFLAT_PROBES")
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -158,5 +160,6 @@ def without_effect(
     if vectors.index_type != "ivfflat":
         idle += [(f"OM_IVFFLAT_{name}", f"OM_PGVECTOR_INDEX_TYPE={vectors.index_type}") for name in ("LISTS", "PROBES")]
     yield from (f"{name} has no effect with {other}" for name, other in idle if name in given)
+    yield from (f"{name} has no effect in this version yet" for name in _NOT_YET if name in given)
     if access.admin_key is not None and access.admin_key == access.api_key:
         yield "OM_ADMIN_KEY is the same as OM_API_KEY, so whoever serves customers may also administer tenants"

@@ -74,13 +74,13 @@ class AccessSettings(Section):
     auto_create_tenants: bool = Field(
         True,
         validation_alias="OM_AUTO_CREATE_TENANTS",
-        description="Whether a tenant that is named for the first time is created.",
+        description="Whether a tenant that is named for the first time is created; else the operator does, see"
+        " [Your own PostgreSQL](../how-to/own-postgresql.md#tenants-by-hand).",
     )
     tenant: TenantName | None = Field(
         None,
         validation_alias="OM_TENANT",
-        description="Tenant that the owner of the process works in, on the command line and in MCP over stdio, unless"
-        " `--tenant` says.",
+        description="Tenant that the owner of the process works in, on the command line, unless `--tenant` says.",
     )
     tenant_source: Annotated[TenantSource, BeforeValidator(_NOT_YET), AnyCase] = Field(
         "header",
@@ -99,11 +99,14 @@ class AccessSettings(Section):
     api_key: Key | None = Field(
         None,
         validation_alias="OM_API_KEY",
-        description="Server key, sent as `x-api-key` or `Authorization: Bearer`; once set, every request needs it."
-        " It may name any tenant, so it is for your own backend and never for customers.",
+        description="Server key, sent as `x-api-key` or `Authorization: Bearer`; once set, every request needs it"
+        " but `/health`, `/ready`, `/metrics` and `/openapi.json`. It may name any tenant,"
+        " so it is for your own backend and never for customers.",
     )
     admin_key: Key | None = Field(
-        None, validation_alias="OM_ADMIN_KEY", description="Operator's key, which `/admin/*` demands."
+        None,
+        validation_alias="OM_ADMIN_KEY",
+        description="Operator's key for `/admin/*`, which is not in this version yet.",
     )
     jwt_secret: Password | None = Field(
         None, validation_alias="OM_JWT_SECRET", description="Secret that tokens are signed with, in `jwt` mode."
@@ -168,7 +171,7 @@ class LimitSettings(Section):
         ge=_KIB,
         le=_GIB,
         validation_alias="OM_MAX_UPLOAD_BYTES",
-        description="Largest document that is taken in; above it 413.",
+        description="Largest document that is taken in, which is not in this version yet.",
     )
     search_cache_bytes: Size = Field(
         ByteSize(256 * _MIB),

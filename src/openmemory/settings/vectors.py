@@ -113,7 +113,7 @@ class VectorSettings(Section):
         ge=1,
         le=1000,
         validation_alias="OM_HNSW_EF_SEARCH",
-        description="Candidates kept while an HNSW index is searched: more find more and take longer.",
+        description="Candidates kept while an HNSW index is searched, which no search does in this version yet.",
     )
     ivfflat_lists: int = Field(
         1000, ge=1, le=32_768, validation_alias="OM_IVFFLAT_LISTS", description="Lists of an IVFFlat index."
@@ -123,5 +123,5 @@ class VectorSettings(Section):
         ge=1,
         le=32_768,
         validation_alias="OM_IVFFLAT_PROBES",
-        description="Lists that a search of an IVFFlat index reads.",
+        description="Lists that a search of an IVFFlat index reads, which no search does in this version yet.",
     )

@@ -87,7 +87,9 @@ class QueryFilters(_Request):
     k: Count | None = Field(None, description="How many at most; 8 if absent.")
     top_k: Count | None = Field(None, description="Another name of `k`.")
     limit: Count | None = Field(None, description="Another name of `k`.")
-    explain: StrictBool | None = Field(None, description="Tell how each score came about, and PostgreSQL's plan.")
+    explain: StrictBool | None = Field(
+        None, description="Tell how each score came about, and with which plan PostgreSQL reads the rows of the scope."
+    )
     include_shared: StrictBool | None = Field(None, description="With `user_id`: memories of no user too.")
 
     @model_validator(mode="before")

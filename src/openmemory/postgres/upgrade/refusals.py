@@ -46,8 +46,11 @@ _LACKS: LiteralString = (
     " (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user),"
     " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s AND pg_has_role(oid,"
     " CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)),"
-    " ARRAY(SELECT DISTINCT pg_get_userbyid(relowner)::text FROM pg_class"
-    " WHERE oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE'))"
+    " ARRAY(SELECT DISTINCT rolname::text FROM pg_class JOIN pg_roles r ON r.oid = relowner"
+    " WHERE pg_class.oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE') AND NOT rolsuper),"
+    # Who becomes a member of a superuser is one.
+    " ARRAY(SELECT relname::text FROM pg_class JOIN pg_roles r ON r.oid = relowner"
+    " WHERE pg_class.oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE') AND rolsuper)"
 )
 _HOLDERS: LiteralString = (
     "SELECT DISTINCT a.pid, coalesce(a.application_name, ''), coalesce(a.state, '') FROM pg_locks l"
@@ -136,12 +139,14 @@ def lacking_rights(conninfo: Mapping[str, str], names: Names) -> list[str]:
 
 @contextmanager
 def not_kept_waiting(connection: Connection, conninfo: Mapping[str, str], names: Names) -> Iterator[None]:
-    """Wait for no lock longer than the steps do; raise ConfigurationError that names the session which holds it."""
+    """Wait for no lock longer than the steps do; raise ConfigurationError that names who holds it, or what lacks."""
     connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'".encode())
     try:
         yield
     except errors.LockNotAvailable as error:
         raise ConfigurationError(f"the look: {_remedy(error, conninfo, names)}. {_UNCHANGED}") from error
+    except errors.InsufficientPrivilege as error:
+        raise ConfigurationError(_rights("the look", error, conninfo, names, _UNCHANGED)) from error
 
 
 def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) -> list[str]:
@@ -154,12 +159,13 @@ def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) 
     row = connection.execute(_LACKS, params).fetchone()
     if row is None:
         return []
-    database, login, in_database, in_schema, extension, role, may_make_roles, member, owners = row
+    database, login, in_database, in_schema, extension, role, may_make_roles, member, owners, tables = row
     to = sql.Identifier(login)
     may_become = member or (may_make_roles and not role)
     app_role, schema = sql.Identifier(names.app_role), sql.Identifier(names.schema)
     asked = [
         *(sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in owners),
+        *(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, name), to) for name in tables),
         *([] if in_database else [sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), to)]),
         *([] if in_schema else [sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to)]),
         *([] if extension or (beforehand and in_database) else [sql.SQL("CREATE EXTENSION vector")]),
