@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from openmemory.server import problems
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Authenticated, Services
+from openmemory.server.direct import ShortWay
 from openmemory.server.limits import RequestLimit
 from openmemory.server.memory_calls import direct_calls, memory_calls
 from openmemory.server.schema import PROBLEMS, DescribedApi
@@ -58,6 +59,7 @@ def create_api(
     app.include_router(status_calls)
     problems.install(app)
     # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, and how much.
+    app.add_middleware(ShortWay, routes=direct_calls.routes)
     app.add_middleware(RequestLimit, most_bytes=limits.body_bytes, batch_bytes=limits.batch_bytes)
     app.add_middleware(Authenticated, auth=auth.with_pages(cors_origins))
     app.add_middleware(problems.Caught)

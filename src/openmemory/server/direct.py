@@ -9,9 +9,13 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
 from openmemory.server.limits import refuse_intricate
+from openmemory.server.problems import answered
 
 
 class DirectRoute(APIRoute):
@@ -41,6 +45,29 @@ class DirectRoute(APIRoute):
                 return await endpoint(**given)
 
         return handle
+
+
+class ShortWay:
+    """Takes requests for direct routes past the router and the layers of FastAPI: a tenth of what a question costs the server."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        self._direct = {
+            route.path: (route, route.get_route_handler()) for route in routes if isinstance(route, DirectRoute)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        found = self._direct.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"], handle = found
+        try:
+            response = await handle(Request(scope, receive, send))
+        except (OpenMemoryError, RequestValidationError) as error:
+            response = answered(error, scope["path"])
+        await response(scope, receive, send)
 
 
 def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:

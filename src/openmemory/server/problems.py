@@ -109,6 +109,11 @@ def answer(error: errors.OpenMemoryError, instance: str) -> Response:
     )
 
 
+def answered(error: errors.OpenMemoryError | RequestValidationError, instance: str) -> Response:
+    """Return the answer to an error that a call raised, or to a request that it refused."""
+    return answer(error, instance) if isinstance(error, errors.OpenMemoryError) else invalid(error.errors(), instance)
+
+
 def invalid(found: Sequence[Any], instance: str) -> Response:
     """Return the answer to a request that Pydantic refused with the errors `found`."""
     fields = field_errors(found)
