@@ -48,7 +48,7 @@ class DirectRoute(APIRoute):
 
 
 class ShortWay:
-    """Takes requests for direct routes past the router and the layers of FastAPI: a tenth of what a question costs the server."""
+    """Takes requests for direct routes past FastAPI's router, which is a tenth of what a question costs the server."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
