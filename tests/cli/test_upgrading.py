@@ -75,6 +75,12 @@ def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(ow
     assert "reembed` made since" not in words(owner.run("migrate", "--down", stdin="n\n"))
 
 
+def test_where_users_became_tenants_the_status_says_so(owner: Home) -> None:
+    assert owner.run("migrate", "--step", "1", "--yes", "--tenant-from", "user_id").status == 0
+
+    assert "tenant each user; else default" in words(owner.run("migrate", "status"))
+
+
 def test_an_old_database_without_a_vector_takes_the_settings_model_and_serves(owner: Home, old: Place) -> None:
     with old.owner() as connection:
         connection.execute("TRUNCATE openmemory_memories, openmemory_vectors, openmemory_waypoints")

@@ -63,7 +63,7 @@ def _print_upgrade(found: Reached, said: Mapping[str, object]) -> None:
             if recorded
             else "not begun",
             "read": progress,
-            "tenant": recorded.get("tenant", ""),
+            "tenant": ("each user; else " if recorded.get("tenant_from") else "") + recorded.get("tenant", ""),
             "old vectors": f"{recorded['dimension']} dimensions" if "dimension" in recorded else "",
             "vectors now": str(said["model"] or ""),
             "old tables": f"kept, {held}; `openmemory migrate --drop-bytea` frees that" if held else "",
