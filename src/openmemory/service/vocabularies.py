@@ -1,10 +1,12 @@
 """What the ranking must know of a corpus before it embeds a question, cached in the process."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 
 from openmemory.core.latest import Latest
 from openmemory.core.question import Vocabulary
@@ -25,13 +27,14 @@ _ENOUGH = 20
 class _Entry:
     vocabulary: Vocabulary
     made_s: float
+    is_small: bool
 
 
 class Vocabularies:
     """A small snapshot for each scope: who speaks in it, and which words are common.
 
-    At most 30 seconds old, or 2 once this process has written to the tenant. A stale one costs a little ranking
-    quality and never a row.
+    At most 30 seconds old, or 2 once this process has written to the tenant and the scope is small: a large one costs a
+    pass over it, and a few memories change little there. A stale one costs a little ranking quality and never a row.
     """
 
     def __init__(self, database: Database) -> None:
@@ -59,20 +62,21 @@ class Vocabularies:
     def _is_fresh(self, scope: Scope, entry: _Entry) -> bool:
         age_s = monotonic() - entry.made_s
         written = (self._written_s.get(scope.tenant) or 0.0) >= entry.made_s
-        return age_s < (_FRESH_AFTER_WRITE_S if written else _FRESH_S)
+        return age_s < (_FRESH_AFTER_WRITE_S if written and entry.is_small else _FRESH_S)
 
     async def _renewed(self, scope: Scope) -> Vocabulary:
         begun_s = monotonic()  # what is written while it is read may not be in it
-        entry = _Entry(await self._read(scope), begun_s)
-        self._entries.put(scope, entry)
-        return entry.vocabulary
-
-    async def _read(self, scope: Scope) -> Vocabulary:
         async with self._database.tenant(scope, read_only=True) as tx:
             speakers = await memories.speakers(tx, _SAMPLE)
             sample = await vectors.term_sample(tx, _SAMPLE)
-        if len(sample) < _ENOUGH:
-            return Vocabulary(speakers=speakers)
-        keys, counts = np.unique(np.concatenate(sample), return_counts=True)
-        common = keys[counts > _COMMON_SHARE * len(sample)]
-        return Vocabulary(speakers=speakers, common=frozenset(common.tolist()))
+        entry = _Entry(Vocabulary(speakers, _common(sample)), begun_s, is_small=len(sample) < _SAMPLE // 2)
+        self._entries.put(scope, entry)
+        return entry.vocabulary
+
+
+def _common(sample: Sequence[npt.NDArray[np.int32]]) -> frozenset[int]:
+    """Return the terms that more than a fifth of the memories have."""
+    if len(sample) < _ENOUGH:
+        return frozenset()
+    keys, counts = np.unique(np.concatenate(sample), return_counts=True)
+    return frozenset(keys[counts > _COMMON_SHARE * len(sample)].tolist())
