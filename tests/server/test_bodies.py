@@ -159,6 +159,17 @@ async def test_a_body_that_says_it_is_not_encoded_is_taken(me: httpx2.AsyncClien
     assert response.status_code == 200
 
 
+async def test_what_is_no_json_is_told_where(me: httpx2.AsyncClient) -> None:
+    body = b'{"content": "the ferry", }'
+
+    response = await me.post("/memory/add", content=body, headers={"content-type": "application/json"})
+
+    (field,) = problem(response, 400, "malformed")["errors"]
+    assert field["message"].startswith("is not valid JSON: ")
+    assert field["message"].endswith("line 1 column 26")
+    assert "ferry" not in response.text
+
+
 async def test_a_body_of_very_many_lists_or_values_is_refused_and_a_text_of_brackets_is_not(
     me: httpx2.AsyncClient,
 ) -> None:

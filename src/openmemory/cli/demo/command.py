@@ -66,7 +66,7 @@ def _show_proof(report: "Report", table: str) -> None:
     from openmemory.cli.printing import console, print_indented
 
     shown = console()
-    shown.print("\nPostgreSQL's own plan of the last answer", style="bold")
+    shown.print("\nPostgreSQL's own plan of reading the last tenant", style="bold")
     for read in report.answers[-1][1][-1].reads:
         print_indented(read.line, spaces=2)
         print_indented(f"Index Cond: ({read.condition})", spaces=4)
