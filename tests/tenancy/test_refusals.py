@@ -8,7 +8,7 @@ from psycopg import Connection, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import roles
-from openmemory.postgres.roles import Versions
+from openmemory.postgres.versions import Versions, check_versions
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_name, a_place
 
@@ -220,16 +220,16 @@ def test_an_owner_who_may_not_create_the_role_is_told_what_to_ask_for(ready_plac
 )
 def test_an_old_server_or_pgvector_is_refused(server: int, pgvector: str | None, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        roles.check_versions(Versions(server, str(server // 10000), pgvector, "login"))
+        check_versions(Versions(server, str(server // 10000), pgvector, "login"))
 
 
 @pytest.mark.parametrize("pgvector", ["0.8.0", "0.8.3"])
 def test_a_pgvector_with_known_faults_is_a_warning(pgvector: str) -> None:
-    (warning,) = roles.check_versions(Versions(150000, "15.0", pgvector, "login"))
+    (warning,) = check_versions(Versions(150000, "15.0", pgvector, "login"))
 
     assert "0.8.4" in warning
 
 
 @pytest.mark.parametrize("pgvector", ["0.8.4", "0.8.10", "0.9.0", "1.0.0", "1.0"])
 def test_a_sound_pgvector_is_no_matter(pgvector: str) -> None:
-    assert roles.check_versions(Versions(180004, "18.4", pgvector, "login")) == []
+    assert check_versions(Versions(180004, "18.4", pgvector, "login")) == []

@@ -235,12 +235,9 @@ def _composed(text: str) -> str:
 @cache
 def _long_run_of_marks() -> re.Pattern[str]:
     """Return what matches more than 30 marks in a row, or characters that are marks once they are decomposed."""
-    candidates = map(chr, range(0x300, 0x20000))
-    first = (
-        character for character in candidates if unicodedata.combining(unicodedata.normalize("NFKD", character)[0])
-    )
-    marks_ = "".join(first)
-    return re.compile(f"([{marks_}]{{{_MARKS_IN_A_RUN}}})[{marks_}]+")
+    letters = map(chr, range(0x300, 0x20000))
+    combining = "".join(one for one in letters if unicodedata.combining(unicodedata.normalize("NFKD", one)[0]))
+    return re.compile(f"([{combining}]{{{_MARKS_IN_A_RUN}}})[{combining}]+")
 
 
 def _normalised(text: str) -> str:

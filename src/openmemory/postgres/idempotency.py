@@ -29,12 +29,13 @@ class Claim:
     token: UUID
 
 
+_EXPIRED_AT_ONCE = 100
+
 _CLAIM = statement("idempotency.claim", FirstAnswer)
 _FIRST = statement("idempotency.first", FirstAnswer)
 _PROLONG = statement("idempotency.prolong", type(None))
 _FINISH = statement("idempotency.finish", type(None))
 _RELEASE = statement("idempotency.release", type(None))
-_EXPIRED_AT_ONCE = 100
 _EXPIRE = statement("idempotency.expire", type(None))
 
 

@@ -12,27 +12,16 @@ from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import alone, connected, extension_schema
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, Statement, statement
+from openmemory.postgres.versions import Versions, check_versions
 
 Row = TypeVar("Row")
 
-OLDEST_SERVER = 150000
-OLDEST_PGVECTOR = (0, 8, 0)
-SOUND_PGVECTOR = (0, 8, 4)
 _MEMBERSHIPS_HAVE_OPTIONS = 160000
+# As the migrations make it, and as PostgreSQL then writes it.
 _POLICY = "tenant_isolation"
 _OWN_ROWS = "(tenant_id = current_setting('app.current_tenant', true))"
 _OWN_ROWS_SHOWN = "(tenant_id = current_setting('app.current_tenant'::text, true))"
 _EVERY_COMMAND = "*"
-
-
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """What the server runs, and who we are there."""
-
-    server: int
-    server_text: str
-    pgvector: str | None
-    login: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +143,8 @@ def _join(connection: Connection, names: Names, login: str) -> None:
         with connection.transaction():
             _run(connection, names, "membership", sql.Identifier(login))
     except ConfigurationError:
-        if (member := _one(connection, _IS_MEMBER, {"login": login, "role": names.app_role})) and not member.yes:
+        member = _one(connection, _IS_MEMBER, {"login": login, "role": names.app_role})
+        if member is None or not member.yes:
             raise
 
 
@@ -180,23 +170,6 @@ def _missing_usage(connection: Connection, role: str) -> sql.Composed | None:
     if allowed is None or allowed.yes:
         return None
     return sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(str(schema)), sql.Identifier(role))
-
-
-def check_versions(versions: Versions) -> list[str]:
-    """Return a warning for a pgvector with known faults; raise ConfigurationError if anything is too old."""
-    if versions.server < OLDEST_SERVER:
-        raise ConfigurationError(f"PostgreSQL is {versions.server_text}; 15 or newer is needed")
-    if versions.pgvector is None:
-        raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
-    version = tuple(int(part) for part in versions.pgvector.split(".")[:3])
-    if version < OLDEST_PGVECTOR:
-        raise ConfigurationError(
-            f"pgvector is {versions.pgvector}; 0.8.0 or newer is needed. Install it on the server, then run:"
-            " ALTER EXTENSION vector UPDATE"
-        )
-    if version < SOUND_PGVECTOR:
-        return [f"pgvector is {versions.pgvector}; 0.8.4 mends faults of its indexes: ALTER EXTENSION vector UPDATE"]
-    return []
 
 
 def _check_login(connection: Connection, names: Names, login: str, *, owner_serves: bool) -> list[str]:

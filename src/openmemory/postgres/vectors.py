@@ -29,6 +29,7 @@ _INDEX_KEY_BYTES = 700  # four names of up to 128 bytes, id, instants and header
 _TERM_BYTES = 8
 _TERMS_AT_MOST = 250
 _ROWS_IN_A_STRING = 250_000
+_WRITINGS = 16_384  # that bits 48 to 61 of a row's number can tell apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,6 @@ class _Terms:
     terms: bytes
 
 
-_WRITINGS = 16_384
 _INSERT = statement("vectors.insert", type(None))
 _RESECTOR = statement("vectors.resector", type(None))
 _DELETE = statement("vectors.delete", _Written)

@@ -58,7 +58,8 @@ def create_api(
     app.include_router(memory_calls)
     app.include_router(status_calls)
     problems.install(app)
-    # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, and how much.
+    # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, how much,
+    # and the short way past the router.
     app.add_middleware(ShortWay, routes=direct_calls.routes)
     app.add_middleware(RequestLimit, most_bytes=limits.body_bytes, batch_bytes=limits.batch_bytes)
     app.add_middleware(Authenticated, auth=auth.with_pages(cors_origins))

@@ -219,9 +219,8 @@ def _field(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose
 
 def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
     if error["type"] == "json_invalid":
-        return (
-            f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"  # says where, quotes nothing
-        )
+        # The parser says where, and quotes nothing.
+        return f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"
     if error["type"] == "extra_forbidden":
         return f"is no filter; the nearest is {nearest_filter(str(error['loc'][-1]))}"
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -18,7 +18,8 @@ from openmemory.postgres import vectors
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.vectors import Version
 
-INLINE_ROWS = 10_000
+# More rows than these are worked on in a thread, so that others are answered meanwhile.
+_INLINE_ROWS = 10_000
 Work = TypeVar("Work")
 # Not the threads in which batches are read: a tenant that sends many of those would keep others' questions waiting.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
@@ -125,7 +126,7 @@ async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
 
 async def worked(rows: Sized, work: Callable[[], Work]) -> Work:
     """Return what `work` on so many rows returns; many are worked on in a thread, so that others are answered."""
-    if len(rows) <= INLINE_ROWS:
+    if len(rows) <= _INLINE_ROWS:
         return work()
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
 

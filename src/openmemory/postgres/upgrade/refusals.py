@@ -9,7 +9,7 @@ from psycopg import Connection, errors, sql
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres import roles
+from openmemory.postgres import versions
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
@@ -33,7 +33,7 @@ _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
     errors.DependentObjectsStillExist: "Something else stands on it: drop that first, or make it anew on other tables",
 }
-_VERSIONS = statement("roles.versions", roles.Versions)
+_VERSIONS = statement("roles.versions", versions.Versions)
 _TABLES: LiteralString = (
     "SELECT array_agg(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p') AND c.relname = ANY (%(tables)s)"
@@ -61,10 +61,10 @@ _HOLDERS: LiteralString = (
 
 def check_versions(connection: Connection) -> None:
     """Refuse a PostgreSQL before 15, and a pgvector before 0.8.0 where one is installed, with the remedy."""
-    with connection.cursor(row_factory=class_row(roles.Versions)) as cursor:
+    with connection.cursor(row_factory=class_row(versions.Versions)) as cursor:
         found = cursor.execute(_VERSIONS.template.encode()).fetchone()
-    if found and (found.pgvector or found.server < roles.OLDEST_SERVER):
-        roles.check_versions(found)
+    if found and (found.pgvector or found.server < versions.OLDEST_SERVER):
+        versions.check_versions(found)
 
 
 def refuse_taken_names(connection: Connection, layout: Layout) -> None:
