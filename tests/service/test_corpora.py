@@ -20,7 +20,7 @@ from openmemory.core.sectors import Sector
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.statements import Call, Names, Statement
 from openmemory.postgres.vectors import Version
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
@@ -361,3 +361,45 @@ async def test_many_rows_come_in_several_strings(
 
     assert parted.turns.ids.tobytes() == whole.turns.ids.tobytes()
     assert np.array_equal(parted.postings.keys, whole.postings.keys)
+
+
+async def test_of_many_questions_that_wait_one_has_the_scope_checked_for_the_others(
+    rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked, version_call = 0, vectors.version_call
+
+    def counted(scope: Scope, names: Names, *, shared: bool = False) -> Call[Version]:
+        nonlocal checked
+        checked += 1
+        return version_call(scope, names, shared=shared)
+
+    added = await rooms.memories.add(scope, Told("a brass lamp"))
+    for _ in range(2):  # read, and seen to stay
+        await rooms.search.find(scope, Asked("lamp"))
+    monkeypatch.setattr(vectors, "version_call", counted)
+
+    answers = await asyncio.gather(*(rooms.search.find(scope, Asked("lamp")) for _ in range(40)))
+
+    assert [[match.memory.id for match in found.matches] for found in answers] == [[added.id]] * 40
+    assert 1 <= checked <= 8, "those under way check for themselves, and one more turn of them for those that wait"
+
+
+async def test_whoever_asks_after_a_write_finds_it_however_many_ask_meanwhile(
+    database: Database, embedder: Embedder, names: Names, rooms: Rooms, scope: Scope
+) -> None:
+    elsewhere = rooms_on(database, embedder, names).memories  # another process, of whose writes the search is not told
+    await elsewhere.add(scope, Told("a brass lamp"))
+
+    async def told_and_asked(number: int) -> bool:
+        one = await elsewhere.add(scope, Told(f"parcel number{number} has arrived"))
+        found = await rooms.search.find(scope, Asked(f"number{number}", k=100))
+        return one.id in {match.memory.id for match in found.matches}
+
+    async def only_asked(number: int) -> bool:
+        return bool((await rooms.search.find(scope, Asked(f"number{number}"))).matches)
+
+    answers = await asyncio.gather(
+        *(ask(number) for number in range(40) for ask in (told_and_asked, only_asked, only_asked))
+    )
+
+    assert answers == [True] * 120

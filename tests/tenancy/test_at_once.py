@@ -81,8 +81,9 @@ async def test_role_tenant_and_limits_hold_for_both_and_are_gone_after(single: D
     scope = a_scope()
 
     (first,), (second,) = await single.read_at_once(scope, WHO, WHO)
+    (alone,) = await single.read(scope, WHO)
 
-    assert first == second == _Seen(names.app_role, scope.tenant, '"public", "public"', "on", "300ms")
+    assert first == second == alone == _Seen(names.app_role, scope.tenant, '"public", "public"', "on", "300ms")
     await assert_clean(single)
 
 
@@ -94,12 +95,14 @@ async def test_a_tenant_of_any_name_sees_its_own_rows_alone(single: Database, na
 
     seen, again = await single.read_at_once(own, USERS, USERS)
 
-    assert seen == again == [_User(own.tenant, "new")]
+    assert seen == again == await single.read(own, USERS) == [_User(own.tenant, "new")]
 
 
 async def test_nothing_is_written(single: Database) -> None:
     with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
         await single.read_at_once(a_scope(), USERS, ADD)
+    with pytest.raises((OpenMemoryError, psycopg.errors.ReadOnlySqlTransaction)):
+        await single.read(a_scope(), ADD)
 
     await assert_clean(single)
 

@@ -155,6 +155,10 @@ class Database:
         async with self._transaction(opening, scope.tenant) as connection:
             yield TenantTx(connection, self._rendered, scope)
 
+    async def read(self, scope: Scope, call: Call[Row]) -> list[Row]:
+        """Run one statement that reads as `scope.tenant`, planned once, in one round trip; return its rows."""
+        return await self._run_alone(scope, self._openings.reading_at_once, call)
+
     async def read_at_once(
         self, scope: Scope, first: Call[Row], second: Call[OtherRow]
     ) -> tuple[list[Row], list[OtherRow]]:
@@ -177,10 +181,12 @@ class Database:
 
         It must bear being run twice: where the connection is lost before the answer, nobody knows whether it was run.
         """
+        return await self._run_alone(scope, self._openings.writing_at_once, call)
 
+    async def _run_alone(self, scope: Scope, opening: bytes, call: Call[Row]) -> list[Row]:
         async def ask(connection: Connection) -> list[Row]:
             async with connection.pipeline():
-                await connection.execute(self._openings.writing_at_once, [scope.tenant])
+                await connection.execute(opening, [scope.tenant])
                 cursor = await self._sent(connection, scope, call)
             return await cursor.fetchall()
 

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from math import inf
+from time import monotonic
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -29,13 +31,14 @@ _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 class Known:
     """A corpus as it was at a version; `steady` if it was so the last two times that it was looked at.
 
-    `last` is the place of the row that came last.
+    `last` is the place of the row that came last. PostgreSQL was asked at `as_of_s` (of time.monotonic) or later.
     """
 
     corpus: Corpus
     version: Version
     last: int
     steady: bool = False
+    as_of_s: float = -inf
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -60,8 +63,9 @@ class Corpora:
 
     async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
         """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
+        as_of_s = monotonic()
         version = await vectors.version(tx, shared=shared)
-        if (held := self._held(tx.scope, version, shared)) is not None:
+        if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
             return held
         key = (tx.scope, shared)
         reading = self._readings.setdefault(key, _Reading())
@@ -69,14 +73,15 @@ class Corpora:
         # Of many who ask a large tenant that is not known yet, one reads it.
         async with reading.turn:
             if waited:
+                as_of_s = monotonic()
                 version = await vectors.version(tx, shared=shared)
-                if (held := self._held(tx.scope, version, shared)) is not None:
+                if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
                     return held
                 if reading.found is not None and reading.found.version == version:
                     return reading.found.corpus
             known = self._known.get(key)
             new = (known and await _caught_up(tx, known, version, shared)) or await _read(tx, version, shared)
-            self._keep(key, new)
+            self._keep(key, replace(new, as_of_s=as_of_s))
             reading.found = new
             return new.corpus
 
@@ -87,11 +92,17 @@ class Corpora:
             self._known.move_to_end((scope, shared))
         return known
 
-    def _held(self, scope: Scope, version: Version, shared: bool) -> Corpus | None:
+    def confirm(self, scope: Scope, known: Known, *, shared: bool, as_of_s: float) -> None:
+        """Note that PostgreSQL, asked at `as_of_s` or later, showed a scope as it is known."""
+        now = self._known.get((scope, shared))
+        if now is not None and now.corpus is known.corpus:
+            self._known[scope, shared] = replace(now, as_of_s=max(as_of_s, now.as_of_s))
+
+    def _held(self, scope: Scope, version: Version, shared: bool, as_of_s: float) -> Corpus | None:
         known = self.known(scope, shared=shared)
         if known is None or known.version != version:
             return None
-        self._keep((scope, shared), replace(known, steady=True))
+        self._keep((scope, shared), replace(known, steady=True, as_of_s=as_of_s))
         return known.corpus
 
     def _keep(self, key: tuple[Scope, bool], known: Known) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
@@ -89,9 +90,10 @@ class Search:
         are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit,
         RateLimited or DatabaseUnavailable if too much is searched at once.
         """
+        asked_s = monotonic()
         question, embedding = await self._understood(scope, asked)
         async with self._turns.turn(scope.tenant):
-            ranked = await self._at_once(scope, asked, question, embedding)
+            ranked = await self._at_once(scope, asked, asked_s, question, embedding)
             if ranked is None:
                 ranked = await self._step_by_step(scope, asked, question, embedding)
         matches = self._matches(ranked, asked)
@@ -99,10 +101,11 @@ class Search:
         return Found(matches, ranked.trace)
 
     async def _at_once(
-        self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
+        self, scope: Scope, asked: Asked, asked_s: float, question: Question | None, embedding: Embedding | None
     ) -> "_Ranked | None":
         """Rank what is known already, and have PostgreSQL check it and read the best in one round trip.
 
+        Of many questions to a scope that wait for their turns, one has it checked for those that were asked before.
         Return None where nothing is known, where it changes with each question, and where it no longer holds.
         """
         shared = asked.filters.include_shared
@@ -112,9 +115,16 @@ class Search:
         now, scored = self._clock(), await _scored(known.corpus, question, embedding)
         rows = _best(scored, None, _reranked(asked, question))
         wanted = _wanted(known.corpus, scored, rows, embedding, asked, now)
+        nearest = memories.nearest_call(wanted)
+        if known.as_of_s >= asked_s:
+            return _Ranked(scored, rows, await self._database.read(scope, nearest), now)
+        as_of_s = monotonic()
         check = vectors.version_call(scope, self._database.names, shared=shared)
-        versions, near = await self._database.read_at_once(scope, check, memories.nearest_call(wanted))
-        return _Ranked(scored, rows, near, now) if versions == [known.version] else None
+        versions, near = await self._database.read_at_once(scope, check, nearest)
+        if versions != [known.version]:
+            return None
+        self._corpora.confirm(scope, known, shared=shared, as_of_s=as_of_s)
+        return _Ranked(scored, rows, near, now)
 
     async def _step_by_step(
         self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
