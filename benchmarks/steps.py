@@ -25,7 +25,7 @@ from openmemory.postgres.database import Database
 from openmemory.postgres.pool import PoolLimits
 from openmemory.server import encoding
 from openmemory.service.encoding import Encoder
-from openmemory.service.memories import Added
+from openmemory.service.keeping import Added
 from openmemory.settings import load
 
 _USER = "steps"

@@ -184,3 +184,16 @@ async def test_a_body_of_very_many_lists_or_values_is_refused_and_a_text_of_brac
     assert await status(",".join(["1"] * 4_000_002)) == 413
     assert await status(",".join(["[]"] * 1_001)) == 400
     assert await status(",".join(f'{{"content": "{place} \\"{brackets}"}}' for place in range(3))) == 200
+
+
+async def test_a_change_of_very_many_lists_is_refused_before_it_is_read(me: httpx2.AsyncClient) -> None:
+    added = (await me.post("/memory/add", json={"content": "The ferry leaves at nine"})).json()["id"]
+    lists = ",".join(["[]"] * 100_001)
+
+    response = await me.patch(
+        f"/memory/{added}",
+        content=f'{{"metadata": {{"lists": [{lists}]}}}}',
+        headers={"content-type": "application/json"},
+    )
+
+    problem(response, 413, "too-large")

@@ -295,6 +295,10 @@ async def test_a_list_is_no_question(me: httpx2.AsyncClient) -> None:
         ({"userId": "mara"}, "userId", "is no filter; the nearest is user_id"),
         ({"filters": {"tag": ["sea"]}}, "filters.tag", "is no filter; the nearest is tags"),
         ({"filter": {"session": "one"}}, "filter.session", "is no filter; the nearest is session_id"),
+        ({"UserID": "mara"}, "UserID", "is no filter; the nearest is user_id"),
+        ({"fliter": {"user_id": "mara"}}, "fliter", "is no filter; the nearest is filter"),
+        ({"Filters": {"user_id": "mara"}}, "Filters", "is no filter; the nearest is filters"),
+        ({"filterBy": {"user_id": "mara"}}, "filterBy", "is no filter; the nearest is filter"),
     ],
 )
 async def test_a_filter_that_is_misspelt_is_refused_and_never_widens_the_answer(

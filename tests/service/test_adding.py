@@ -15,7 +15,8 @@ from openmemory.core.sectors import Sector
 from openmemory.errors import Malformed, MemoryExists, OpenMemoryError
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
-from openmemory.service.memories import Added, Memories
+from openmemory.service.keeping import Added
+from openmemory.service.memories import Memories
 from tests.factories import NOON, an_embedding
 from tests.service.conftest import HandClock, rooms_on
 
@@ -118,6 +119,19 @@ async def test_a_batch_is_listed_in_the_order_it_was_told(memories: Memories, sc
 
     assert [one.id for one in listed] == [one.id for one in reversed(added)]
     assert [one.id for one in added] == sorted(one.id for one in added)
+
+
+async def test_of_a_conversation_of_which_one_turn_is_refused_the_others_stay_in_order(
+    memories: Memories, scope: Scope
+) -> None:
+    taken = (await memories.add(scope, Told("here before"))).id
+    turns = [Told(f"turn {place}", session_id="s", id=taken if place in {3, 8} else None) for place in range(10)]
+
+    await memories.add_each(scope, turns)
+
+    listed = (await memories.listing(scope, limit=100, filters=Filters(session_id="s"))).items
+    assert [one.content for one in reversed(listed)] == [f"turn {place}" for place in range(10) if place not in {3, 8}]
+    assert [one.occurred_at for one in listed] == [one.created_at for one in listed]
 
 
 async def test_a_scope_narrowed_to_a_user_tells_for_that_user(memories: Memories, scope: Scope) -> None:

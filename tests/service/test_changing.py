@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 
 from openmemory.adapters.embedders import HashEmbedder, Purpose, Vectors
-from openmemory.core.memory import Asked, Change, Filters, Told
+from openmemory.core.memory import Asked, Change, Filters, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
 from openmemory.errors import AnotherUsersMemory, MemoryNotFound, VersionChanged
-from openmemory.postgres.database import Database
+from openmemory.postgres import memories as postgres_memories
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.statements import Names
 from openmemory.service.memories import Memories
 from tests.factories import NOON, a_scope
@@ -260,3 +261,23 @@ async def test_a_change_does_not_move_a_memory_in_time(memories: Memories, scope
     await memories.change(scope, added.id, Change("a new telling of then"))
 
     assert (await memories.get(scope, added.id)).occurred_at == NOON.replace(year=1999)
+
+
+async def test_a_content_that_is_there_already_is_written_where_another_came_meanwhile(
+    memories: Memories, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = await memories.add(scope, Told("the first text"))
+    get = postgres_memories.get
+
+    async def overtaken(tx: TenantTx, memory_id: UUID) -> Memory | None:
+        found = await get(tx, memory_id)
+        monkeypatch.setattr(postgres_memories, "get", get)
+        await memories.change(scope, added.id, Change("what another client says"))
+        return found
+
+    monkeypatch.setattr(postgres_memories, "get", overtaken)
+
+    changed = await memories.change(scope, added.id, Change("the first text"))
+
+    assert (changed.content, changed.version) == ("the first text", 3)
+    assert changed == await memories.get(scope, added.id)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +18,7 @@ from openmemory.postgres.statements import Names
 from openmemory.service.clock import system_clock
 from openmemory.service.compatibility import check_facts, facts_of
 from openmemory.service.corpora import Corpora, worked
+from openmemory.service.keeping import keep_all, keep_each
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.upkeep import keep_alive
@@ -79,6 +81,13 @@ async def _add_all(at: Attempt) -> Answers:
 async def _add_each(at: Attempt) -> Answers:
     told = [_copy(at.theirs, at.theirs.ids[1]), Told(" "), Told("ours", id=at.theirs.ids[2])]
     return [repr(one) for one in await at.stage.memories.add_each(at.scope, told)]
+
+
+async def _keep(at: Attempt) -> Answers:
+    told = [_copy(at.theirs, at.theirs.ids[1]), Told("ours", id=at.theirs.ids[2])]
+    new = await at.stage.encoder.encode(told, NOON)
+    kept = await _tried(keep_all(at.database, at.scope, new[:1], NOON))
+    return [kept, *(repr(one) for one in await keep_each(at.database, at.scope, new, NOON))]
 
 
 async def _get(at: Attempt) -> Answers:
@@ -207,6 +216,9 @@ async def _corpus(at: Attempt) -> Answers:
         async with at.database.tenant(scope, read_only=True) as tx:
             corpus = await corpora.of(tx, shared=True)
             seen += [UUID(bytes=one.tobytes()) for one in corpus.turns.ids]
+        for other in theirs:
+            if (known_of_them := corpora.known(other, shared=True)) is not None:
+                corpora.confirm(scope, known_of_them, shared=True, as_of_s=inf)
         known = corpora.known(scope, shared=True)
         seen += [UUID(bytes=one.tobytes()) for one in known.corpus.turns.ids] if known else []
     return seen
@@ -276,6 +288,7 @@ CASES: dict[str, Case] = {
     "census.Census.sizes": _sizes,
     "census.Census.visible_rows": _visible_rows,
     "clock.system_clock": _clock,
+    "corpora.Corpora.confirm": _corpus,
     "corpora.Corpora.known": _corpus,
     "corpora.Corpora.of": _corpus,
     "corpora.worked": _worked,
@@ -286,6 +299,8 @@ CASES: dict[str, Case] = {
     "compatibility.check_facts": _facts,
     "compatibility.facts_of": _facts,
     "idempotency.Idempotency.once": _once,
+    "keeping.keep_all": _keep,
+    "keeping.keep_each": _keep,
     "memories.Memories.add": _add,
     "memories.Memories.add_all": _add_all,
     "memories.Memories.add_each": _add_each,

@@ -72,7 +72,8 @@ class NewMemory(NamedTuple):
 
     A tuple, and no dataclass: a frozen one takes six times as long to make, and batches make thousands a second.
     `sectors` is a bit mask that includes the primary one; `decay_rate` is per day; `embedding` is None only where
-    the server embeds nothing and the request brought nothing.
+    the server embeds nothing and the request brought nothing. Those of one batch are created a microsecond apart, in
+    the order told, whichever of them are kept together.
     """
 
     id: UUID
@@ -85,6 +86,7 @@ class NewMemory(NamedTuple):
     terms: TermVector
     marks: int
     embedding: Embedding | None
+    created_at: datetime
     occurred_at: datetime
     user_id: str | None
     project_id: str | None

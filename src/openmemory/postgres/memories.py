@@ -274,6 +274,7 @@ def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
         "metadata": Texts([_json(memory.metadata) for memory in new]),
         "saliences": Doubles([memory.salience for memory in new]),
         "decay_rates": Doubles([memory.decay_rate for memory in new]),
+        "created": Instants([memory.created_at for memory in new]),
         "occurred": Instants([memory.occurred_at for memory in new]),
         "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
         **search_columns(new),

@@ -1,17 +1,18 @@
 -- name: insert
 -- New memories in the order given; one that was said before is reinforced instead. Only those come back,
 -- each with its own id: nothing needs to be said of what is new.
--- Its search row and a user seen for the first time are written in the same round trip. Those of one batch are a microsecond apart, to be listed in order.
+-- Its search row and a user seen for the first time are written in the same round trip.
 WITH given AS (
     SELECT *
       FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
                   %(contents)s::text[], %(primary_sectors)s::text[], %(sectors)s::int2[], %(tags)s::text[],
                   %(metadata)s::text[], %(saliences)s::float8[], %(decay_rates)s::float8[],
-                  %(occurred)s::timestamptz[], %(fingerprints)s::uuid[], %(session_keys)s::int8[],
-                  %(speaker_keys)s::int4[], %(traits)s::int4[], %(terms)s::sparsevec[], %(embeddings)s::vector[])
+                  %(created)s::timestamptz[], %(occurred)s::timestamptz[], %(fingerprints)s::uuid[],
+                  %(session_keys)s::int8[], %(speaker_keys)s::int4[], %(traits)s::int4[], %(terms)s::sparsevec[],
+                  %(embeddings)s::vector[])
            WITH ORDINALITY
            AS g (id, user_id, project_id, session_id, speaker, content, primary_sector, sectors, tags, metadata,
-                 salience, decay_rate, occurred_at, fingerprint, session_key, speaker_key, traits, terms, embedding,
+                 salience, decay_rate, created_at, occurred_at, fingerprint, session_key, speaker_key, traits, terms, embedding,
                  place)
 ), met AS (
     INSERT INTO {users} (tenant_id, user_id)
@@ -26,9 +27,8 @@ WITH given AS (
                                  created_at, updated_at, fingerprint)
     SELECT %(tenant)s, id, user_id, project_id, session_id, speaker, content, primary_sector, sectors,
            CASE tags WHEN '[]' THEN '{}' ELSE ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)) END, metadata::jsonb,
-           salience, %(now)s, decay_rate, CASE WHEN occurred_at = %(now)s THEN written_at ELSE occurred_at END, %(now)s,
-           written_at, %(now)s, fingerprint
-      FROM given, LATERAL (SELECT %(now)s::timestamptz + (place - 1) * interval '1 microsecond' AS written_at) AS w
+           salience, %(now)s, decay_rate, occurred_at, %(now)s, created_at, %(now)s, fingerprint
+      FROM given
      ORDER BY place
         ON CONFLICT (tenant_id, fingerprint) DO UPDATE
        SET repetitions = m.repetitions + 1,

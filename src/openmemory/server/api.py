@@ -14,7 +14,7 @@ from openmemory.server.direct import ShortWay
 from openmemory.server.limits import RequestLimit
 from openmemory.server.memory_calls import direct_calls, memory_calls
 from openmemory.server.schema import PROBLEMS, DescribedApi
-from openmemory.server.status_calls import About, status_calls
+from openmemory.server.status_calls import About, sector_calls, status_calls
 from openmemory.server.telemetry import Metrics, Observed
 
 
@@ -57,6 +57,7 @@ def create_api(
     app.include_router(direct_calls)  # first, since /memory/{id} reads like any of their paths
     app.include_router(memory_calls)
     app.include_router(status_calls)
+    app.include_router(sector_calls)
     problems.install(app)
     # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, how much,
     # and the short way past the router.

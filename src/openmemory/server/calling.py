@@ -89,11 +89,6 @@ async def admitted(request: Request) -> Caller:
     return Caller(await (await services(request)).tenants.admit(asker.tenant), asker.credential)
 
 
-async def _called(request: Request) -> AsyncIterator[Caller]:
-    async with place(request):
-        yield await admitted(request)
-
-
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -154,5 +149,5 @@ async def _digest(request: Request) -> bytes:
     return hashlib.sha256(target + versions + await request.body()).digest()
 
 
-Called = Annotated[Caller, Depends(_called)]
+Called = Annotated[Caller, Depends(admitted)]
 Parts = Annotated[Services, Depends(services)]

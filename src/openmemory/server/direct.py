@@ -18,7 +18,29 @@ from openmemory.server.limits import refuse_intricate
 from openmemory.server.problems import answered
 
 
-class DirectRoute(APIRoute):
+class PlacedRoute(APIRoute):
+    """A route that takes a place of its tenant's before its body, of which there are thus no more at once than places.
+
+    A body that is too intricate is refused before it is parsed.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request to this route."""
+        handle = self.handler_inside()
+
+        async def placed(request: Request) -> Response:
+            async with place(request):
+                refuse_intricate(await request.body())
+                return await handle(request)
+
+        return placed
+
+    def handler_inside(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers once there is a place."""
+        return super().get_route_handler()
+
+
+class DirectRoute(PlacedRoute):
     """A route whose body is validated from its bytes and whose caller is found without FastAPI's dependencies.
 
     It is declared and documented like any other, with the parameters `body`, `who`, `parts` and, for writes,
@@ -26,8 +48,8 @@ class DirectRoute(APIRoute):
     A body whose type is no model arrives as bytes.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request to this route."""
+    def handler_inside(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers once there is a place."""
         endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
         parameters = signature(endpoint).parameters
         model = parameters["body"].annotation
@@ -35,14 +57,12 @@ class DirectRoute(APIRoute):
         writes = "request" in parameters
 
         async def handle(request: Request) -> Response:
-            async with place(request):  # before the body, of which a tenant may have no more at once than places
-                raw = await request.body()
-                refuse_intricate(raw)
-                body = _validated(model, raw) if is_model else raw
-                given: dict[str, Any] = {"body": body, "who": await admitted(request), "parts": await services(request)}
-                if writes:
-                    given |= {"request": request, "key": request.headers.get("idempotency-key")}
-                return await endpoint(**given)
+            raw = await request.body()
+            body = _validated(model, raw) if is_model else raw
+            given: dict[str, Any] = {"body": body, "who": await admitted(request), "parts": await services(request)}
+            if writes:
+                given |= {"request": request, "key": request.headers.get("idempotency-key")}
+            return await endpoint(**given)
 
         return handle
 

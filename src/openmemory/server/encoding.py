@@ -14,7 +14,8 @@ from openmemory.core.ranking import Explanation
 from openmemory.core.sectors import Sector, mask, unmask
 from openmemory.errors import FieldError, Malformed, OpenMemoryError, Unprocessable
 from openmemory.server.problems import STATUS
-from openmemory.service.memories import Added, Page
+from openmemory.service.keeping import Added
+from openmemory.service.memories import Page
 from openmemory.service.search import Found, Match, Trace
 
 _Name = str | None

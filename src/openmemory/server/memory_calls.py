@@ -24,11 +24,11 @@ from openmemory.server.calling import (
     shown,
     write,
 )
-from openmemory.server.direct import DirectRoute
+from openmemory.server.direct import DirectRoute, PlacedRoute
 from openmemory.service.idempotency import Seal
-from openmemory.service.memories import Added
+from openmemory.service.keeping import Added
 
-memory_calls = APIRouter(tags=["memories"])
+memory_calls = APIRouter(tags=["memories"], route_class=PlacedRoute)
 direct_calls = APIRouter(tags=["memories"], route_class=DirectRoute)
 
 _OFFSET_MOST = 10_000_000

@@ -8,9 +8,11 @@ from fastapi.responses import PlainTextResponse
 from openmemory import wire
 from openmemory.core.sectors import RATE_PER_DAY, WEIGHT, Sector, rules
 from openmemory.server.calling import Called, Parts, shown
+from openmemory.server.direct import PlacedRoute
 from openmemory.server.telemetry import Metrics
 
 status_calls = APIRouter(tags=["status"])
+sector_calls = APIRouter(tags=["memories"], route_class=PlacedRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ async def metrics(request: Request) -> Response:
     return Response(found.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@status_calls.get("/sectors", response_model=wire.SectorsAnswer, tags=["memories"])
+@sector_calls.get("/sectors", response_model=wire.SectorsAnswer)
 async def sectors(who: Called, parts: Parts) -> Response:
     """List the sectors, how they fade, and what the tenant has in each."""
     counts = await parts.memories.sector_counts(who.scope)

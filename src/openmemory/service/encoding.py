@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -19,6 +19,7 @@ from openmemory.postgres.vectors import term_cap
 # since both threads want the interpreter; more than that would keep everybody else waiting.
 _INLINE_CHARACTERS, _OF_A_MEMORY = 50_000, 100
 _QUESTIONS_KEPT = 2_000
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Encoder:
@@ -110,11 +111,11 @@ class Encoder:
         self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
     ) -> list[NewMemory]:
         return [
-            self._one(one, embedding, new_id, now)
-            for one, embedding, new_id in zip(told, embeddings, new_ids(now), strict=False)
+            self._one(one, embedding, new_id, now + place * _MICROSECOND)
+            for place, (one, embedding, new_id) in enumerate(zip(told, embeddings, new_ids(now), strict=False))
         ]
 
-    def _one(self, told: Told, embedding: Embedding | None, new_id: UUID, now: datetime) -> NewMemory:
+    def _one(self, told: Told, embedding: Embedding | None, new_id: UUID, created_at: datetime) -> NewMemory:
         classified = sectors.classify(told.content, told.sector)
         return NewMemory(
             id=told.id or new_id,
@@ -134,7 +135,8 @@ class Encoder:
             terms=text.term_vector(text.spoken(told.content, told.speaker), self._term_cap),
             marks=text.marks(told.content),
             embedding=embedding,
-            occurred_at=told.occurred_at or now,
+            created_at=created_at,
+            occurred_at=told.occurred_at or created_at,
             user_id=told.user_id,
             project_id=told.project_id,
             session_id=told.session_id,

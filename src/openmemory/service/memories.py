@@ -8,34 +8,17 @@ from uuid import UUID
 from openmemory.core import belonging, changes, salience
 from openmemory.core.memory import Change, Filters, Memory, NewMemory, Place, Told
 from openmemory.core.scope import Scope
-from openmemory.errors import (
-    AnotherUsersMemory,
-    DatabaseConflict,
-    MemoryExists,
-    MemoryNotFound,
-    OpenMemoryError,
-    Unprocessable,
-)
+from openmemory.errors import AnotherUsersMemory, MemoryNotFound, OpenMemoryError, Unprocessable
 from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
-from openmemory.postgres.memories import Known, SectorCount, Totals
+from openmemory.postgres.memories import SectorCount, Totals
 from openmemory.service.clock import Clock
 from openmemory.service.encoding import Encoder
 from openmemory.service.idempotency import Result, Seal
+from openmemory.service.keeping import Added, keep_all, keep_each
 from openmemory.service.vocabularies import Vocabularies
 
-_TRIES = 3
 _FORGOTTEN_AT_ONCE = 5_000  # some 0.3 s, far from any limit of a statement
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a memory told: `deduplicated` says that it was known, under the id given here."""
-
-    id: UUID
-    primary_sector: str
-    sectors: int
-    deduplicated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +60,9 @@ class Memories:
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
         good = [changes.within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
-        outcomes = iter(await self._keep_each(scope, await self._encoder.encode(good, now), now) if good else ())
+        new = await self._encoder.encode(good, now) if good else []
+        outcomes = iter(await keep_each(self._database, scope, new, now))
+        self._vocabularies.note_write(scope)
         return [next(outcomes) if refusal is None else refusal for refusal in refusals]
 
     async def get(self, scope: Scope, memory_id: UUID) -> Memory:
@@ -110,16 +95,29 @@ class Memories:
         `versions`: only if it is one of them, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory, and
         MemoryExists if the new content is what another memory says.
         """
+        changed = None
+        while changed is None:
+            changed = await self._changed(scope, memory_id, change, versions, seal)
+        self._vocabularies.note_write(scope)
+        return changed
+
+    async def _changed(
+        self,
+        scope: Scope,
+        memory_id: UUID,
+        change: Change,
+        versions: Collection[int] | None,
+        seal: Seal[Memory] | None,
+    ) -> Memory | None:
+        """Change a memory; return None where its content was the new one at first, and is another by now."""
         memory = await self.get(scope, memory_id)
         now = self._clock()
-        encoded = None
-        if change.content is not None and (change.content != memory.content or change.embedding is not None):
-            if change.embedding is None and self._encoder.embedder.dimension is None:
-                raise Unprocessable("content: OM_EMBEDDINGS=none makes no vector of it; send `embedding` with it")
-            (encoded,) = await self._encoder.encode([changes.retold(memory, change, change.content)], now)
+        encoded = await self._encoded(memory, change, now)
         async with self._database.tenant(scope) as tx:
             current = belonging.of_scope(scope, memory_id, await memories.get_for_update(tx, memory_id))
             belonging.ensure_version(current, versions)
+            if encoded is None and change.content not in (None, current.content):
+                return None
             if encoded is None and changes.changes_nothing(current, change, now):
                 await _sealed(seal, tx, current)
                 return current
@@ -133,8 +131,16 @@ class Memories:
                 await vectors.replace(tx, encoded._replace(id=memory_id))
             result = replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
             await _sealed(seal, tx, result)
-        self._vocabularies.note_write(scope)
         return result
+
+    async def _encoded(self, memory: Memory, change: Change, now: datetime) -> NewMemory | None:
+        """Return a memory with its new content, or None where that is not to change."""
+        if change.content is None or (change.content == memory.content and change.embedding is None):
+            return None
+        if change.embedding is None and self._encoder.embedder.dimension is None:
+            raise Unprocessable("content: OM_EMBEDDINGS=none makes no vector of it; send `embedding` with it")
+        (encoded,) = await self._encoder.encode([changes.retold(memory, change, change.content)], now)
+        return encoded
 
     async def reinforce(
         self,
@@ -199,65 +205,8 @@ class Memories:
     ) -> list[Added]:
         now = self._clock()
         new = await self._encoder.encode([changes.within(scope, one) for one in told], now, in_batch=in_batch)
-        try:
-            return await self._kept(scope, new, now, seal)
-        except MemoryExists as error:
-            raise await self._taken(scope, new, in_batch=in_batch) from error
-
-    async def _keep_each(self, scope: Scope, new: Sequence[NewMemory], now: datetime) -> list[Added | OpenMemoryError]:
-        """Keep what can be kept: all in one transaction or, where something is refused, each half by itself."""
-        try:
-            return list(await self._kept(scope, new, now, None))
-        except (MemoryExists, Unprocessable) as refused:
-            if len(new) > 1:
-                middle = len(new) // 2
-                halves = (new[:middle], new[middle:])
-                return [outcome for half in halves for outcome in await self._keep_each(scope, half, now)]
-            if isinstance(refused, MemoryExists):
-                return [await self._taken(scope, new)]
-            return [refused]
-
-    async def _kept(
-        self, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
-    ) -> list[Added]:
-        """Keep memories, all or none; raises MemoryExists if an id is taken."""
-        for attempt in range(_TRIES):
-            try:
-                added = await self._keep(scope, new, now, seal)
-                break
-            except DatabaseConflict:
-                # Two batches that repeat each other's memories in another order; the loser starts again.
-                if attempt == _TRIES - 1:
-                    raise
+        added = await keep_all(self._database, scope, new, now, seal, in_batch=in_batch)
         self._vocabularies.note_write(scope)
-        return added
-
-    async def _taken(self, scope: Scope, new: Sequence[NewMemory], *, in_batch: bool = False) -> MemoryExists:
-        """Return the error that says which id is taken: PostgreSQL does not tell under row-level security."""
-        async with self._database.tenant(scope, read_only=True) as tx:
-            kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
-        ids, said = {one.id for one in kept}, {one.fingerprint for one in kept}
-        for place, one in enumerate(new):
-            if one.fingerprint in said:  # what is known is not kept again, whatever its id
-                continue
-            if one.id in ids:
-                where = f"items[{place}].id" if in_batch else "id"
-                return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
-            ids.add(one.id)
-            said.add(one.fingerprint)
-        return MemoryExists("an id was taken by another memory of this tenant meanwhile")
-
-    async def _keep(
-        self, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
-    ) -> list[Added]:
-        """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
-        first = {memory.fingerprint: memory for memory in reversed(new)}
-        once = [memory for memory in new if first[memory.fingerprint] is memory]
-        if seal is None:
-            return _answers(new, await memories.insert(self._database, scope, once, now, salience.REINFORCEMENT))
-        async with self._database.tenant(scope) as tx:
-            added = _answers(new, await memories.insert_within(tx, once, now, salience.REINFORCEMENT))
-            await seal(tx, added)
         return added
 
 
@@ -278,15 +227,3 @@ def _of_one(seal: Seal[Added] | None) -> Seal[list[Added]] | None:
         await seal(tx, added[0])
 
     return seal_one
-
-
-def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Added]:
-    """Return what became of each of `new`, where those `kept_before` say the same."""
-    known = {row.fingerprint: row for row in kept_before}
-    answers, said = [], dict[UUID, NewMemory]()
-    for memory in new:
-        first = said.setdefault(memory.fingerprint, memory)
-        row = known.get(memory.fingerprint) or first
-        deduplicated = first is not memory or memory.fingerprint in known
-        answers.append(Added(row.id, row.primary_sector, row.sectors, deduplicated))
-    return answers

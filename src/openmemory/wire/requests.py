@@ -104,7 +104,9 @@ class QueryFilters(_Request):
 
 def nearest_filter(name: str) -> str | None:
     """Return the filter that a field was meant to be, or None for one that is like none."""
-    return next(iter(get_close_matches(name, QueryFilters.model_fields, n=1, cutoff=_LIKENESS)), None)
+    filters = {known.casefold(): known for known in (*QueryFilters.model_fields, "filters", "filter")}
+    nearest = get_close_matches(name.casefold(), filters, n=1, cutoff=_LIKENESS)
+    return filters[nearest[0]] if nearest else None
 
 
 class QueryRequest(QueryFilters):

@@ -1,0 +1,136 @@
+"""Keeping new memories: all or none of them, or each that can be kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from openmemory.core import salience
+from openmemory.core.memory import NewMemory
+from openmemory.core.scope import Scope
+from openmemory.errors import DatabaseConflict, MemoryExists, OpenMemoryError, Unprocessable
+from openmemory.postgres import memories
+from openmemory.postgres.database import Database
+from openmemory.postgres.memories import Known
+from openmemory.service.idempotency import Seal
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a memory told: `deduplicated` says that it was known, under the id given here."""
+
+    id: UUID
+    primary_sector: str
+    sectors: int
+    deduplicated: bool
+
+
+async def keep_all(
+    database: Database,
+    scope: Scope,
+    new: Sequence[NewMemory],
+    now: datetime,
+    seal: Seal[list[Added]] | None = None,
+    *,
+    in_batch: bool = False,
+) -> list[Added]:
+    """Keep memories, all or none, and return what became of each, in order.
+
+    Raises MemoryExists if an id is taken, with its place if they are `in_batch`.
+    """
+    try:
+        return await _tried_again(database, scope, new, now, seal)
+    except MemoryExists as error:
+        taken = await _taken(database, scope, new, in_batch=in_batch)
+        raise next(iter(taken.values()), error) from error
+
+
+async def keep_each(
+    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime
+) -> list[Added | OpenMemoryError]:
+    """Keep the memories that can be kept, and return what became of each, in order.
+
+    All go in one transaction. Where ids are taken, the others go in another; where PostgreSQL refuses a value, and
+    does not say of which memory, each half goes by itself. If the database goes away, those before are kept.
+    """
+    if not new:
+        return []
+    refused: dict[int, OpenMemoryError] = {}
+    try:
+        return list(await _tried_again(database, scope, new, now, None))
+    except MemoryExists as error:
+        refused |= await _taken(database, scope, new) or _if_alone(new, error)
+    except Unprocessable as error:
+        refused |= _if_alone(new, error)
+    if refused:
+        others = [one for index, one in enumerate(new) if index not in refused]
+        kept = iter(await keep_each(database, scope, others, now))
+        return [refused.get(index) or next(kept) for index in range(len(new))]
+    middle = len(new) // 2
+    return [one for half in (new[:middle], new[middle:]) for one in await keep_each(database, scope, half, now)]
+
+
+def _if_alone(new: Sequence[NewMemory], error: OpenMemoryError) -> dict[int, OpenMemoryError]:
+    return {0: error} if len(new) == 1 else {}
+
+
+async def _tried_again(
+    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
+) -> list[Added]:
+    for _ in range(_TRIES - 1):
+        try:
+            return await _kept(database, scope, new, now, seal)
+        except DatabaseConflict:
+            continue  # two batches that repeat each other's memories in another order; the loser starts again
+    return await _kept(database, scope, new, now, seal)
+
+
+async def _kept(
+    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
+) -> list[Added]:
+    """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
+    first = {memory.fingerprint: memory for memory in reversed(new)}
+    once = [memory for memory in new if first[memory.fingerprint] is memory]
+    if seal is None:
+        return _answers(new, await memories.insert(database, scope, once, now, salience.REINFORCEMENT))
+    async with database.tenant(scope) as tx:
+        added = _answers(new, await memories.insert_within(tx, once, now, salience.REINFORCEMENT))
+        await seal(tx, added)
+    return added
+
+
+def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Added]:
+    """Return what became of each of `new`, where those `kept_before` say the same."""
+    known = {row.fingerprint: row for row in kept_before}
+    answers, said = [], dict[UUID, NewMemory]()
+    for memory in new:
+        first = said.setdefault(memory.fingerprint, memory)
+        row = known.get(memory.fingerprint) or first
+        deduplicated = first is not memory or memory.fingerprint in known
+        answers.append(Added(row.id, row.primary_sector, row.sectors, deduplicated))
+    return answers
+
+
+async def _taken(
+    database: Database, scope: Scope, new: Sequence[NewMemory], *, in_batch: bool = False
+) -> dict[int, OpenMemoryError]:
+    """Return why memories cannot be kept under their ids, by their index, in order.
+
+    PostgreSQL does not tell under row-level security. There may be none, where an id was taken for a moment only.
+    """
+    async with database.tenant(scope, read_only=True) as tx:
+        kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
+    ids, said = {one.id for one in kept}, {one.fingerprint for one in kept}
+    refused: dict[int, OpenMemoryError] = {}
+    for index, one in enumerate(new):
+        if one.fingerprint in said:
+            continue  # what is known is not kept again, whatever its id
+        if one.id in ids:
+            where = f"items[{index}].id" if in_batch else "id"
+            refused[index] = MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
+            continue
+        ids.add(one.id)
+        said.add(one.fingerprint)
+    return refused
