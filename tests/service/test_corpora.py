@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmemory.adapters.embedders import Embedder
-from openmemory.core.corpus import Columns, Corpus
+from openmemory.core.corpus import Corpus
 from openmemory.core.memory import Asked, Change, Told
 from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
@@ -21,7 +20,7 @@ from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Call, Names, Statement
-from openmemory.postgres.vectors import Version
+from openmemory.postgres.vectors import Rows, Version
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.search import Match, Search
@@ -71,7 +70,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     begun: list[int | None] = []
     rows = vectors.rows
 
-    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, Decimal]:
+    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> Rows:
         begun.append(after)
         return await rows(tx, shared=shared, after=after)
 
@@ -276,7 +275,7 @@ async def test_of_many_who_ask_what_has_no_room_one_reads(
         asked.release()
         return found
 
-    async def held(tx: TenantTx, *, shared: bool) -> tuple[Columns, Decimal]:
+    async def held(tx: TenantTx, *, shared: bool) -> Rows:
         for _ in range(4):  # until all have asked for the version
             await asked.acquire()
         return await rows(tx, shared=shared)

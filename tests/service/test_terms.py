@@ -42,7 +42,7 @@ async def test_every_term_of_a_question_is_counted_in_every_memory(
     await still_rooms.memories.add_all(scope, told)
 
     async with database.tenant(scope) as tx:
-        columns, _ = await vectors.rows(tx)
+        columns = (await vectors.rows(tx)).decoded()
     corpus = Corpus.of(columns)
 
     assert _frequencies(corpus.candidates(tuple(KEYS[:asked]), None), asked) == [

@@ -43,6 +43,11 @@ class Sent:
     terms: bytes
 
 
+def count(sent: Sent) -> int:
+    """Return how many rows were sent."""
+    return len(sent.locators) // _LOCATOR.itemsize
+
+
 def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
     """Return what was sent; raises DatabaseUnavailable if the codes are not of `dimension` bits."""
     locators = _entries([part.locators for part in sent], _LOCATOR)

@@ -42,6 +42,29 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as PostgreSQL sent them; `len` says how many."""
+
+    sent: Sequence[Sent]
+    dimension: int
+
+    def __len__(self) -> int:
+        return sum(columns.count(part) for part in self.sent)
+
+    @property
+    def digest(self) -> Decimal:
+        """The digest of their numbers, which counts for each row alike: those of two parts add up."""
+        return sum((part.digest for part in self.sent), Decimal(0))
+
+    def decoded(self) -> Columns:
+        """Return their columns; of many rows this takes time.
+
+        Raises DatabaseUnavailable if the vectors have another dimension than this process began with.
+        """
+        return columns.decoded(self.sent, self.dimension)
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     writing: int
 
@@ -118,14 +141,13 @@ async def explain_version(tx: TenantTx, *, shared: bool = False) -> tuple[str, .
     return await tx.explain(_of_scope(_VERSION, tx.scope, shared=shared), **_scope_params(tx.scope, tx.names))
 
 
-async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> tuple[Columns, Decimal]:
-    """Return the rows that the scope may see and the digest of their numbers, or those that came `after` a place.
+async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> Rows:
+    """Return the rows that the scope may see, or those that came `after` a place.
 
-    A memory that was changed is not among those that came after. Raises DatabaseUnavailable if the vectors have
-    another dimension than this process began with.
+    A memory that was changed is not among those that came after.
     """
     sent = await tx.all(_of_scope(_COLUMNS, tx.scope, shared=shared), **_columns_params(tx, after))
-    return columns.decoded(sent, tx.names.dimension), sum((part.digest for part in sent), Decimal(0))
+    return Rows(sent, tx.names.dimension)
 
 
 async def passing(tx: TenantTx, filters: Filters) -> Integers:

@@ -23,6 +23,7 @@ from openmemory.postgres.vectors import Version
 # More rows than these are worked on in a thread, so that others are answered meanwhile.
 _INLINE_ROWS = 10_000
 Work = TypeVar("Work")
+_Key = tuple[Scope, bool]
 # Not the threads in which batches are read: a tenant that sends many of those would keep others' questions waiting.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 
@@ -57,9 +58,9 @@ class Corpora:
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._known: OrderedDict[tuple[Scope, bool], Known] = OrderedDict()
+        self._known: OrderedDict[_Key, Known] = OrderedDict()
         self._bytes = 0
-        self._readings: WeakValueDictionary[tuple[Scope, bool], _Reading] = WeakValueDictionary()
+        self._readings: WeakValueDictionary[_Key, _Reading] = WeakValueDictionary()
 
     async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
         """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
@@ -67,7 +68,7 @@ class Corpora:
         version = await vectors.version(tx, shared=shared)
         if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
             return held
-        key = (tx.scope, shared)
+        key = _key(tx.scope, shared)
         reading = self._readings.setdefault(key, _Reading())
         waited = reading.turn.locked()
         # Of many who ask a large tenant that is not known yet, one reads it.
@@ -87,25 +88,25 @@ class Corpora:
 
     def known(self, scope: Scope, *, shared: bool) -> Known | None:
         """Return what is known of a scope, which need not hold any more."""
-        known = self._known.get((scope, shared))
+        known = self._known.get(_key(scope, shared))
         if known is not None:
-            self._known.move_to_end((scope, shared))
+            self._known.move_to_end(_key(scope, shared))
         return known
 
     def confirm(self, scope: Scope, known: Known, *, shared: bool, as_of_s: float) -> None:
         """Note that PostgreSQL, asked at `as_of_s` or later, showed a scope as it is known."""
-        now = self._known.get((scope, shared))
+        now = self._known.get(_key(scope, shared))
         if now is not None and now.corpus is known.corpus:
-            self._known[scope, shared] = replace(now, as_of_s=max(as_of_s, now.as_of_s))
+            self._known[_key(scope, shared)] = replace(now, as_of_s=max(as_of_s, now.as_of_s))
 
     def _held(self, scope: Scope, version: Version, shared: bool, as_of_s: float) -> Corpus | None:
         known = self.known(scope, shared=shared)
         if known is None or known.version != version:
             return None
-        self._keep((scope, shared), replace(known, steady=True, as_of_s=as_of_s))
+        self._keep(_key(scope, shared), replace(known, steady=True, as_of_s=as_of_s))
         return known.corpus
 
-    def _keep(self, key: tuple[Scope, bool], known: Known) -> None:
+    def _keep(self, key: _Key, known: Known) -> None:
         if before := self._known.pop(key, None):
             self._bytes -= before.corpus.size_bytes
         if known.corpus.size_bytes > self._most_bytes:
@@ -117,22 +118,32 @@ class Corpora:
             self._bytes -= oldest.corpus.size_bytes
 
 
+def _key(scope: Scope, shared: bool) -> _Key:
+    """Return what a scope is known by; without a user it sees those of no user anyway."""
+    return scope, shared and scope.user is not None
+
+
 async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool) -> Known | None:
     """Return what is known with the rows that came since, or None if other rows have changed as well."""
     if version.of_table != known.version.of_table or version.rows <= known.version.rows:
         return None
-    columns, digest = await vectors.rows(tx, shared=shared, after=known.last)
-    together = Version(known.version.rows + len(columns), known.version.digest + digest, version.of_table)
+    rows = await vectors.rows(tx, shared=shared, after=known.last)
+    together = Version(known.version.rows + len(rows), known.version.digest + rows.digest, version.of_table)
     if together != version:
         return None
-    corpus = await worked(known.corpus, lambda: known.corpus.with_more(Corpus.of(columns)))
-    return Known(corpus, version, _last(columns))
+    return await worked(known.corpus, lambda: _known(rows.decoded(), version, known.corpus))
 
 
 async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
-    columns, digest = await vectors.rows(tx, shared=shared)
-    read = Version(len(columns), digest, version.of_table)
-    return Known(await worked(columns, lambda: Corpus.of(columns)), read, _last(columns))
+    rows = await vectors.rows(tx, shared=shared)
+    read = Version(len(rows), rows.digest, version.of_table)
+    return await worked(rows, lambda: _known(rows.decoded(), read))
+
+
+def _known(columns: Columns, version: Version, before: Corpus | None = None) -> Known:
+    """Return what is known with the rows of `columns`, which came after those of `before`."""
+    read = Corpus.of(columns)
+    return Known(read if before is None else before.with_more(read), version, int(columns.turns.places.max(initial=0)))
 
 
 async def worked(rows: Sized, work: Callable[[], Work]) -> Work:
@@ -140,7 +151,3 @@ async def worked(rows: Sized, work: Callable[[], Work]) -> Work:
     if len(rows) <= _INLINE_ROWS:
         return work()
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
-
-
-def _last(columns: Columns) -> int:
-    return int(columns.turns.places.max(initial=0))

@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import ranking, scale
+from openmemory.core.candidates import Integers
 from openmemory.core.corpus import Corpus
-from openmemory.core.memory import Asked, Embedding, Filters, Memory
+from openmemory.core.memory import Asked, Embedding, Memory
 from openmemory.core.question import Question, understand
 from openmemory.core.ranking import Explanation, Scored
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed
 from openmemory.postgres import memories, vectors
-from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.database import Database
 from openmemory.postgres.memories import Near
 from openmemory.service.clock import Clock
 from openmemory.service.corpora import Corpora, worked
@@ -112,8 +113,8 @@ class Search:
         known = self._corpora.known(scope, shared=shared)
         if known is None or not known.steady or not len(known.corpus) or asked.filters.narrow or asked.explain:
             return None
-        now, scored = self._clock(), await _scored(known.corpus, question, embedding)
-        rows = _best(scored, None, _reranked(asked, question))
+        now = self._clock()
+        scored, rows = await _best_scored(known.corpus, question, embedding, asked)
         wanted = _wanted(known.corpus, scored, rows, embedding, asked, now)
         nearest = memories.nearest_call(wanted)
         if known.as_of_s >= asked_s:
@@ -133,9 +134,9 @@ class Search:
         shared = asked.filters.include_shared
         async with self._database.tenant(scope, read_only=True, planned_once=not asked.filters.narrow) as tx:
             corpus = await self._corpora.of(tx, shared=shared)
-            passes = await _passing(tx, corpus, asked.filters) if asked.filters.narrow else None
-            now, scored = self._clock(), await _scored(corpus, question, embedding)
-            rows = _best(scored, passes, _reranked(asked, question))
+            passing = await vectors.passing(tx, asked.filters) if asked.filters.narrow else None
+            now = self._clock()
+            scored, rows = await _best_scored(corpus, question, embedding, asked, passing)
             wanted = _wanted(corpus, scored, rows, embedding, asked, now)
             near = await memories.nearest(tx, wanted) if len(rows) else []
             if not asked.explain:
@@ -185,13 +186,22 @@ def _reranked(asked: Asked, question: Question | None) -> int:
     return max(RERANKED if question else RERANKED_WITHOUT_TEXT, 2 * asked.k)
 
 
-async def _passing(tx: TenantTx, corpus: Corpus, filters: Filters) -> npt.NDArray[np.bool_]:
-    return np.isin(corpus.turns.places, await vectors.passing(tx, filters))
+async def _best_scored(
+    corpus: Corpus,
+    question: Question | None,
+    embedding: Embedding | None,
+    asked: Asked,
+    passing: Integers | None = None,
+) -> tuple[Scored, npt.NDArray[np.intp]]:
+    """Return the scores of all rows, and those that are scored again, best first, of the places `passing` if given."""
+    terms, count = () if question is None else question.terms, _reranked(asked, question)
 
+    def work() -> tuple[Scored, npt.NDArray[np.intp]]:
+        scored = ranking.score(corpus.candidates(terms, embedding), question)
+        passes = None if passing is None else np.isin(corpus.turns.places, passing)
+        return scored, _best(scored, passes, count)
 
-async def _scored(corpus: Corpus, question: Question | None, embedding: Embedding | None) -> Scored:
-    terms = () if question is None else question.terms
-    return await worked(corpus, lambda: ranking.score(corpus.candidates(terms, embedding), question))
+    return await worked(corpus, work)
 
 
 def _best(scored: Scored, passes: npt.NDArray[np.bool_] | None, count: int) -> npt.NDArray[np.intp]:
