@@ -1,9 +1,11 @@
 """Salience is a function of time: it fades by the sector's rate and grows by recall, whenever it is looked at."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import exp
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 from openmemory.core.memory import Asked, Change, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
-from openmemory.errors import MemoryNotFound
+from openmemory.errors import DatabaseConflict, MemoryNotFound
 from openmemory.postgres import memories as rows
-from openmemory.postgres.database import Database
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Statement
 from openmemory.service.memories import Memories
@@ -202,6 +204,36 @@ async def test_what_a_flush_that_is_cancelled_has_not_written_waits_for_the_next
 
     assert await rooms.recalls.flush() == 1
     assert (await rooms.memories.get(scope, kept.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
+
+
+async def test_a_tenant_that_recalls_very_much_crowds_out_no_other(rooms: Rooms, scope: Scope) -> None:
+    kept = await _a_memory(rooms.memories, scope)
+    greedy = a_scope()
+    for _ in range(150):
+        rooms.recalls.note(greedy, [uuid4() for _ in range(1_000)])
+    rooms.recalls.note(scope, [kept.id])
+
+    assert await rooms.recalls.flush() == 1
+
+
+async def test_a_tenant_whose_flush_lost_against_another_transaction_holds_up_no_other(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlucky, scope = a_scope(), a_scope()
+    for one in (unlucky, scope):
+        rooms.recalls.note(one, [(await _a_memory(rooms.memories, one)).id])
+    reinforce = rows.reinforce
+
+    async def lost(tx: TenantTx, ids: Sequence[UUID], boost: float, now: datetime) -> int:
+        if tx.scope == unlucky:
+            raise DatabaseConflict("PostgreSQL gave another transaction way")
+        return await reinforce(tx, ids, boost, now)
+
+    monkeypatch.setattr(rows, "reinforce", lost)
+    assert await rooms.recalls.flush() == 1
+
+    monkeypatch.undo()
+    assert await rooms.recalls.flush() == 1
 
 
 async def _somebody_waits(database: Database) -> None:

@@ -278,3 +278,14 @@ async def _until_somebody_waits(watcher: AsyncConnection, lock: int) -> None:
         if cursor.rowcount:
             return
     pytest.fail("the statement did not start")
+
+
+async def test_a_pool_of_which_all_connections_are_lent_says_so_and_does_not_call_the_database_away(
+    logins: Logins, names: Names
+) -> None:
+    async with Database(logins.server, names, PoolLimits(most=1, connect_timeout_s=0.1)) as database:
+        async with database.tenant(a_scope()):
+            with pytest.raises(DatabaseUnavailable, match=r"^all 1 connections \(OM_PG_POOL_MAX\) are at work"):
+                await database.read(a_scope(), Call(_WHO, {}))
+
+        assert await database.read(a_scope(), Call(_WHO, {}))

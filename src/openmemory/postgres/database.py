@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 import psycopg
@@ -179,15 +179,21 @@ class Database:
     async def write_at_once(self, scope: Scope, call: Call[Row]) -> list[Row]:
         """Run one statement that writes as `scope.tenant`, and commit it, in one round trip; return its rows.
 
-        It must bear being run twice: where the connection is lost before the answer, nobody knows whether it was run.
+        Where the connection is lost before the answer, nobody knows whether it was run. It is run again then, with true
+        for the parameter `again`.
         """
         return await self._run_alone(scope, self._openings.writing_at_once, call)
 
     async def _run_alone(self, scope: Scope, opening: bytes, call: Call[Row]) -> list[Row]:
+        again = False
+
         async def ask(connection: Connection) -> list[Row]:
+            nonlocal again
             async with connection.pipeline():
                 await connection.execute(opening, [scope.tenant])
-                cursor = await self._sent(connection, scope, call)
+                params = {**call.params, "again": again}
+                again = True
+                cursor = await self._sent(connection, scope, replace(call, params=params))
             return await cursor.fetchall()
 
         return await self._at_once(ask)

@@ -12,6 +12,10 @@ from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Unprocessab
 _CUT = ("08", "57P")
 
 
+class AllBusy(PoolTimeout):
+    """Every connection of the pool was lent for as long as one was waited for."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what the driver raises inside the block into DatabaseUnavailable or Unprocessable.
@@ -32,6 +36,8 @@ def translated() -> Iterator[None]:
         raise Unprocessable(f"PostgreSQL refuses a value: {condition}") from error
     except TimeoutError as error:
         raise DatabaseUnavailable("PostgreSQL does not answer") from error
+    except AllBusy as error:
+        raise DatabaseUnavailable(str(error)) from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(_first(error))}") from error
 

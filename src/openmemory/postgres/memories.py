@@ -114,7 +114,7 @@ async def insert(
     """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
-    taken. All is one statement and one transaction; run twice it recognises what it kept.
+    taken. All is one statement and one transaction; run again after a lost answer, it knows what it kept itself.
     """
     with _ids_untaken():
         return await database.write_at_once(scope, insert_call(new, now, boost))
@@ -129,7 +129,7 @@ async def insert_within(tx: TenantTx, new: Sequence[NewMemory], now: datetime, b
 
 def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Known]:
     """Return the statement of `insert` with its parameters."""
-    return Call(_INSERT, {**_columns(new), "now": now, "boost": boost})
+    return Call(_INSERT, {**_columns(new), "now": now, "boost": boost, "again": False})
 
 
 async def nearest(tx: TenantTx, wanted: Wanted) -> list[Near]:

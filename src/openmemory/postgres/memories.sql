@@ -1,6 +1,7 @@
 -- name: insert
 -- New memories in the order given; one that was said before is reinforced instead. Only those come back,
 -- each with its own id: nothing needs to be said of what is new.
+-- Run again because the answer was lost, it passes over what it kept the first time.
 -- Its search row and a user seen for the first time are written in the same round trip.
 WITH given AS (
     SELECT *
@@ -35,6 +36,7 @@ WITH given AS (
            salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
            salience_at = %(now)s,
            last_seen_at = %(now)s
+     WHERE NOT (%(again)s AND m.id = EXCLUDED.id)
     RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.occurred_at, m.seq,
               m.repetitions > 0 AS deduplicated
 ), indexed AS (

@@ -8,8 +8,9 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.pq import PipelineStatus, TransactionStatus
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmemory.postgres.failures import AllBusy
 from openmemory.postgres.openings import Connection
 
 Result = TypeVar("Result")
@@ -41,6 +42,7 @@ class Pool(AsyncConnectionPool[Connection]):
         configure: Callable[[Connection], Awaitable[None]],
     ) -> None:
         self._returning: set[asyncio.Task[None]] = set()
+        self._lent = 0
         super().__init__(
             conninfo.get("conninfo", ""),
             kwargs={
@@ -66,11 +68,12 @@ class Pool(AsyncConnectionPool[Connection]):
     async def begin(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
         """Do the first work of a transaction, and return its connection and the result.
 
-        After PostgreSQL was restarted those in the pool are dead, which shows then. Nothing was changed by that time,
-        so another connection is taken; a pool has no more dead ones than connections.
+        After PostgreSQL was restarted those in the pool are dead, which shows then, and another connection is taken; a
+        pool has no more dead ones than connections. `work` must bear being run again: where it commits and its answer
+        is lost, nobody knows whether it was done. Raises AllBusy where all are lent and none came back in time.
         """
         for dead in range(self.max_size + 1):
-            connection = await self.getconn()
+            connection = await self._lend()
             try:
                 return connection, await work(connection)
             except BaseException as error:
@@ -80,6 +83,16 @@ class Pool(AsyncConnectionPool[Connection]):
                     raise
         raise AssertionError("unreachable")
 
+    async def _lend(self) -> Connection:
+        try:
+            connection = await self.getconn()
+        except PoolTimeout as error:
+            if self._lent < self.max_size:
+                raise
+            raise AllBusy(f"all {self.max_size} connections (OM_PG_POOL_MAX) are at work; try again") from error
+        self._lent += 1
+        return connection
+
     async def give_back(self, connection: Connection, *, close: bool = False) -> None:
         """Give a connection back in a task of its own: cancelled while the pool takes it, it would be lost to both."""
         returning = asyncio.create_task(self._returned(connection, close=close))
@@ -88,6 +101,7 @@ class Pool(AsyncConnectionPool[Connection]):
         await asyncio.shield(returning)
 
     async def _returned(self, connection: Connection, *, close: bool) -> None:
+        self._lent -= 1
         try:
             # A pipeline that was cut off may leave its mode behind, in which no transaction opens.
             if close or connection.pgconn.pipeline_status != PipelineStatus.OFF:

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseUnavailable, OpenMemoryError
+from openmemory.errors import DatabaseConflict, DatabaseUnavailable, OpenMemoryError
 from openmemory.postgres import memories
 from openmemory.postgres.database import Database
 from openmemory.service.clock import Clock
@@ -16,7 +16,8 @@ from openmemory.service.clock import Clock
 RECALL_BOOST = 0.01
 _EVERY_S = 5.0
 _AT_THE_END_S = 10.0
-_WAITING_AT_MOST = 100_000
+_WAITING_AT_MOST, _OF_A_TENANT = 100_000, 10_000
+_AT_ONCE = 1_000
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ class Recalls:
     """Remembers which memories were recalled and reinforces each once every few seconds, however often it came up.
 
     Reading thus never waits for a write. What is not yet written when the process ends, and what comes beyond 100,000
-    that wait, is lost, which costs a little salience and no memory.
+    that wait or 10,000 of the tenant, is lost, which costs a little salience and no memory.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -36,11 +37,13 @@ class Recalls:
 
     def note(self, scope: Scope, ids: Sequence[UUID]) -> None:
         """Take down that memories were recalled."""
-        if ids and self._count < _WAITING_AT_MOST:
-            waiting = self._waiting.setdefault(scope.tenant, set())
-            before = len(waiting)
-            waiting.update(ids)
-            self._count += len(waiting) - before
+        waiting = self._waiting.get(scope.tenant, set())
+        if not ids or self._count >= _WAITING_AT_MOST or len(waiting) >= _OF_A_TENANT:
+            return
+        before = len(waiting)
+        waiting.update(ids)
+        self._waiting[scope.tenant] = waiting
+        self._count += len(waiting) - before
 
     async def flush(self) -> int:
         """Reinforce what was recalled since the last time, and return how many memories that were.
@@ -52,15 +55,18 @@ class Recalls:
             scope, ids = Scope(tenant), sorted(self._waiting.pop(tenant))
             self._count -= len(ids)
             try:
-                async with self._database.tenant(scope) as tx:
-                    done += await memories.reinforce(tx, ids, RECALL_BOOST, self._clock())
+                while ids:
+                    async with self._database.tenant(scope) as tx:
+                        done += await memories.reinforce(tx, ids[:_AT_ONCE], RECALL_BOOST, self._clock())
+                    ids = ids[_AT_ONCE:]
             except asyncio.CancelledError:
                 self.note(scope, ids)
                 raise
             except DatabaseUnavailable as error:
                 self.note(scope, ids)
                 log.warning("recalls.wait", memories=self._count, reason=error.code)
-                return done
+                if not isinstance(error, DatabaseConflict):
+                    return done
             except Exception as error:  # the job must outlive one tenant's trouble
                 reason = error.code if isinstance(error, OpenMemoryError) else type(error).__name__
                 log.warning("recalls.lost", tenant=tenant, memories=len(ids), reason=reason)
