@@ -109,7 +109,7 @@ async def test_the_best_are_read_by_their_keys(unanalysed: tuple[Database, Scope
             embedding=np.ones(64, np.float32),
             squared_length=64.0,
             k=8,
-            min_score=None,
+            min_relevance=None,
             salience_share=0.03,
             now=datetime.now(UTC),
         )

@@ -133,7 +133,7 @@ async def test_a_write_whose_key_was_taken_over_undoes_itself(
 
 
 async def test_a_write_that_takes_long_keeps_its_key(database: Database, scope: Scope, clock: HandClock) -> None:
-    idempotency = Idempotency(database, clock, say_so_every_s=0)
+    idempotency = Idempotency(database, clock, heartbeat_s=0)
 
     async def slow(_: Seal) -> None:
         for _turn in range(3):

@@ -31,16 +31,16 @@ def _chosen(memory: Memory) -> Sector | None:
     return None if classify(memory.content).primary == memory.primary_sector else Sector(memory.primary_sector)
 
 
-def sectors(memory: Memory) -> tuple[str, int]:
+def sector_pair(memory: Memory) -> tuple[str, int]:
     """Return the primary sector and the mask of all."""
     return memory.primary_sector, memory.sectors
 
 
-def _in_sector(memory: Memory, sector: Sector) -> Memory:
+def _with_sector(memory: Memory, sector: Sector) -> Memory:
     return replace(memory, primary_sector=sector.value, sectors=sector.bit, decay_rate=RATE_PER_DAY[sector])
 
 
-def in_its_sector(encoded: NewMemory, memory: Memory, change: Change) -> NewMemory:
+def reclassified(encoded: NewMemory, memory: Memory, change: Change) -> NewMemory:
     """Return a new content in the sector that `memory` has by now: one may be chosen while the content is embedded."""
     classified = classify(encoded.content, change.sector or _chosen(memory))
     return encoded._replace(
@@ -57,7 +57,7 @@ def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
         # As text, since 1 and true are equal to Python.
         and (change.metadata is None or _sorted(change.metadata) == _sorted(memory.metadata))
         and change.salience in (None, memory.salience_now(now))
-        and (change.sector is None or sectors(memory) == (change.sector.value, change.sector.bit))
+        and (change.sector is None or sector_pair(memory) == (change.sector.value, change.sector.bit))
     )
 
 
@@ -74,7 +74,7 @@ def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_
         salience=salience_now if change.salience is None else change.salience,
     )
     if encoded is None:
-        return result if change.sector is None else _in_sector(result, change.sector)
+        return result if change.sector is None else _with_sector(result, change.sector)
     return replace(
         result,
         content=encoded.content,

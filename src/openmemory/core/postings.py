@@ -22,7 +22,10 @@ class Postings:
     def of(
         cls, term_counts: Integers, keys: npt.NDArray[np.int32], frequencies: npt.NDArray[np.uint8], rows: Rows
     ) -> "Postings":
-        """Return the postings of `rows`, of all those whose terms stand one after the other, counted, in `keys`."""
+        """Return the postings of the rows numbered `rows`.
+
+        `keys` and `frequencies` hold the terms of all rows one after the other, `term_counts[i]` of them of row i.
+        """
         place = np.full(len(term_counts), -1, np.int32)
         place[rows] = np.arange(len(rows), dtype=np.int32)
         of_entry = np.repeat(place, term_counts)

@@ -21,7 +21,7 @@ def shown(relevance: float) -> float:
 
 
 def least_relevance(min_score: float | None) -> float | None:
-    """Return a relevance that all have whose score is `min_score` or more, and hardly any other; None: every one."""
+    """Return the lowest relevance of a memory with that score, less a margin for rounding; None leaves none out."""
     if min_score is None or min_score <= 0:
         return None
     return -_STEP * log(1 - min(min_score, _NEXT_TO_ONE)) - _ROUNDING

@@ -12,7 +12,7 @@ _UNSEEN = frozenset({"Cf", "Zs", "Zl", "Zp"})
 class Scope:
     """A proved tenant, and the user and project inside it that the work is narrowed to.
 
-    Made in three places only: by authentication, by jobs for a tenant that was proved before, and for the owner of the
+    Its tenant was proved before it is made: by authentication, earlier by whoever left a job to do, or by owning the
     process. `user=None` and `project=None` mean all of the tenant.
     """
 

@@ -74,7 +74,7 @@ class TenantTx(Transaction):
 
 
 class RegistryTx(Transaction):
-    """A transaction of the login role on the operator's tables; it has no right to become a tenant."""
+    """A transaction as the login role, on the operator's tables; it names no tenant, and so sees no tenant's row."""
 
 
 @dataclass(slots=True)

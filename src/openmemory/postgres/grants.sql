@@ -16,7 +16,9 @@ REVOKE ALL ON FUNCTION {faded} FROM {role};
 -- The non-owner that the server logs in as: the registry, and the right to become the tenants' role.
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON {meta}, {migrations} TO {role};
-GRANT SELECT, INSERT, UPDATE ON {tenants} TO {role};
+GRANT SELECT, INSERT ON {tenants} TO {role};
+-- Only its owner suspends a tenant, or lets it in again.
+REVOKE UPDATE ON {tenants} FROM {role};
 
 -- name: membership
 -- The login may become the tenants' role and has none of its rights before; PostgreSQL 15 knows no such difference.

@@ -50,7 +50,7 @@ DELETE FROM {idempotency}
    AND answer = %(token)s;
 
 -- name: expire
--- So few at once that the write they stand before does not wait for them, and more than it adds.
+-- A hundred a claim: too few to delay the write that follows, and more than the one row that it adds.
 DELETE FROM {idempotency}
  WHERE tenant_id = %(tenant)s
    AND ctid = ANY (ARRAY(SELECT ctid

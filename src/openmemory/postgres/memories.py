@@ -22,8 +22,8 @@ from openmemory.postgres.vectors import search_columns
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """The memory that said the same before as a new one, which was not kept."""
+class Duplicate:
+    """An existing memory that says what a new one says; the new one was not kept."""
 
     id: UUID
     fingerprint: UUID
@@ -61,8 +61,8 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Candidates, of which the `k` most relevant at `now` are wanted, none of a relevance below `min_score`.
+class Rerank:
+    """Candidates, of which the `k` most relevant at `now` are wanted, none below `min_relevance`.
 
     `ids`: 16 raw bytes each. The score of one is `partial + weight * similarity` to `embedding`; its relevance adds
     `salience_share` of a score above 0 times the salience.
@@ -73,7 +73,7 @@ class Wanted:
     weights: npt.NDArray[np.float32]
     embedding: Embedding | None
     k: int
-    min_score: float | None
+    min_relevance: float | None
     salience_share: float
     now: datetime
 
@@ -91,7 +91,7 @@ class _Speaker:
     speaker: str
 
 
-_INSERT = statement("memories.insert", Known)
+_INSERT = statement("memories.insert", Duplicate)
 _NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
 _GET_FOR_UPDATE = statement("memories.get_for_update", Memory)
@@ -110,7 +110,7 @@ _TOTALS = statement("memories.totals", Totals)
 
 async def insert(
     database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, boost: float
-) -> list[Known]:
+) -> list[Duplicate]:
     """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
@@ -120,36 +120,36 @@ async def insert(
         return await database.write_at_once(scope, insert_call(new, now, boost))
 
 
-async def insert_within(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Known]:
+async def insert_within(tx: TenantTx, new: Sequence[NewMemory], now: datetime, boost: float) -> list[Duplicate]:
     """Do what `insert` does as a part of `tx`."""
     call = insert_call(new, now, boost)
     with _ids_untaken():
         return await tx.all(call.statement, **call.params)
 
 
-def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Known]:
+def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Duplicate]:
     """Return the statement of `insert` with its parameters."""
     return Call(_INSERT, {**_columns(new), "now": now, "boost": boost, "again": False})
 
 
-async def nearest(tx: TenantTx, wanted: Wanted) -> list[Near]:
+async def nearest(tx: TenantTx, rerank: Rerank) -> list[Near]:
     """Return the `k` candidates that are most relevant, best first."""
-    call = nearest_call(wanted)
+    call = nearest_call(rerank)
     return await tx.all(call.statement, **call.params)
 
 
-def nearest_call(wanted: Wanted) -> Call[Near]:
+def nearest_call(rerank: Rerank) -> Call[Near]:
     """Return the statement of `nearest` with its parameters."""
     params = {
-        "ids": Uuids(wanted.ids),
-        "partials": Floats(wanted.partials),
-        "weights": Floats(wanted.weights),
-        "embedding": wanted.embedding,
-        "squared_length": None if wanted.embedding is None else _squared_length(wanted.embedding),
-        "k": wanted.k,
-        "min_score": wanted.min_score,
-        "salience_share": wanted.salience_share,
-        "now": wanted.now,
+        "ids": Uuids(rerank.ids),
+        "partials": Floats(rerank.partials),
+        "weights": Floats(rerank.weights),
+        "embedding": rerank.embedding,
+        "squared_length": None if rerank.embedding is None else _squared_length(rerank.embedding),
+        "k": rerank.k,
+        "min_relevance": rerank.min_relevance,
+        "salience_share": rerank.salience_share,
+        "now": rerank.now,
     }
     return Call(_NEAREST, params)
 

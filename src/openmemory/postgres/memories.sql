@@ -83,7 +83,7 @@ SELECT m.id, m.content, m.primary_sector, m.sectors, m.tags, m.metadata, m.user_
                     ELSE best.score
                END AS relevance) AS with_salience
  WHERE (best.kth IS NULL OR best.at_most >= best.kth)
-   AND (%(min_score)s::float8 IS NULL OR relevance >= %(min_score)s)
+   AND (%(min_relevance)s::float8 IS NULL OR relevance >= %(min_relevance)s)
  ORDER BY relevance DESC, best.place
  LIMIT %(k)s;
 

@@ -20,7 +20,23 @@ from openmemory.service.search import Found, Match, Trace
 
 _Name = str | None
 _Shown = tuple[
-    UUID, str, str, list[str], list[str], JsonObject, _Name, _Name, _Name, _Name, str, int, int, int, float, float, int
+    UUID,
+    str,
+    str,
+    tuple[str, ...],
+    list[str],
+    JsonObject,
+    _Name,
+    _Name,
+    _Name,
+    _Name,
+    str,
+    int,
+    int,
+    int,
+    float,
+    float,
+    int,
 ]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -240,9 +256,8 @@ def _sector_of(metadata: JsonObject) -> Sector | None:
 
 
 @cache
-def _sectors(primary: str, bits: int) -> list[str]:
-    others = [sector.value for sector in unmask(bits) if sector.value != primary]
-    return [primary, *others]
+def _sectors(primary: str, bits: int) -> tuple[str, ...]:
+    return primary, *(sector.value for sector in unmask(bits) if sector.value != primary)
 
 
 def _ms(moment: datetime) -> int:

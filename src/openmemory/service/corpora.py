@@ -1,7 +1,7 @@
 """What search knows of the scopes that were asked last, so that PostgreSQL need not send it again.
 
-Nothing here answers a question by itself: PostgreSQL says in the question's own transaction which rows there are, what
-is not known of them is read then, and what is found is read by its id behind the tenant's walls.
+Nothing here answers a question by itself: once it is asked, PostgreSQL says which rows there are, what is not known of
+them is read then, and what is found is read by its id behind the tenant's walls.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from openmemory.postgres.vectors import Version
 _INLINE_ROWS = 10_000
 Work = TypeVar("Work")
 _Key = tuple[Scope, bool]
-# Not the threads in which batches are read: a tenant that sends many of those would keep others' questions waiting.
+# Not the threads in which batches are encoded: a tenant that sends many of those would keep others' questions waiting.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A corpus as it was at a version; `steady` if it was so the last two times that it was looked at.
+    """A corpus as it was at a version; `steady` if that had not changed when it was last checked.
 
     `last` is the place of the row that came last. PostgreSQL was asked at `as_of_s` (of time.monotonic) or later.
     """

@@ -28,7 +28,7 @@ KEPT = timedelta(hours=24)
 # A request that has not said for so long that it runs was left by a process that died: the next one takes its key over.
 # If it runs all the same, its own transaction finds the key gone and undoes itself, so this may be short.
 _ABANDONED = timedelta(seconds=20)
-_SAY_SO_EVERY_S = 5.0
+_HEARTBEAT_S = 5.0
 _DONE = 200
 
 
@@ -43,10 +43,10 @@ class Outcome:
 class Idempotency:
     """Runs a write once for each key of a tenant's credential."""
 
-    def __init__(self, database: Database, clock: Clock, say_so_every_s: float = _SAY_SO_EVERY_S) -> None:
+    def __init__(self, database: Database, clock: Clock, heartbeat_s: float = _HEARTBEAT_S) -> None:
         self._database = database
         self._clock = clock
-        self._say_so_every_s = say_so_every_s
+        self._heartbeat_s = heartbeat_s
 
     async def once(
         self,
@@ -90,7 +90,7 @@ class Idempotency:
     @asynccontextmanager
     async def _held(self, scope: Scope, claim: Claim) -> AsyncIterator[None]:
         """Keep the key while the block runs, and free it where the block fails."""
-        saying_so = asyncio.create_task(self._say_so(scope, claim))
+        heartbeat = asyncio.create_task(self._beat(scope, claim))
         try:
             yield
         except BaseException:
@@ -100,17 +100,17 @@ class Idempotency:
                     await idempotency.release(tx, claim)
             raise
         finally:
-            saying_so.cancel()
-            await asyncio.wait({saying_so})
+            heartbeat.cancel()
+            await asyncio.wait({heartbeat})
 
-    async def _say_so(self, scope: Scope, claim: Claim) -> None:
+    async def _beat(self, scope: Scope, claim: Claim) -> None:
         while True:
-            await asyncio.sleep(self._say_so_every_s)
+            await asyncio.sleep(self._heartbeat_s)
             try:
                 async with self._database.tenant(scope) as tx:
                     await idempotency.prolong(tx, claim, self._clock())
             except Exception as error:  # what fails now may not the next time
-                log.warning("idempotency.not_said", tenant=scope.tenant, reason=type(error).__name__)
+                log.warning("idempotency.heartbeat_failed", tenant=scope.tenant, reason=type(error).__name__)
 
 
 async def _write_down(tx: TenantTx, claim: Claim, answer: JsonValue) -> None:

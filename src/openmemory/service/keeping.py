@@ -11,7 +11,7 @@ from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseConflict, MemoryExists, OpenMemoryError, Unprocessable
 from openmemory.postgres import memories
 from openmemory.postgres.database import Database
-from openmemory.postgres.memories import Known
+from openmemory.postgres.memories import Duplicate
 from openmemory.service.idempotency import Seal
 
 _TRIES = 3
@@ -101,7 +101,7 @@ async def _kept(
     return added
 
 
-def _answers(new: Sequence[NewMemory], kept_before: Sequence[Known]) -> list[Added]:
+def _answers(new: Sequence[NewMemory], kept_before: Sequence[Duplicate]) -> list[Added]:
     """Return what became of each of `new`, where those `kept_before` say the same."""
     known = {row.fingerprint: row for row in kept_before}
     answers, said = [], dict[UUID, NewMemory]()

@@ -122,10 +122,10 @@ class Memories:
                 await _sealed(seal, tx, current)
                 return current
             if encoded is not None:
-                encoded = changes.in_its_sector(encoded, current, change)
+                encoded = changes.reclassified(encoded, current, change)
             changed = changes.changed(current, change, encoded, current.salience_now(now))
             await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
-            if encoded is None and changes.sectors(changed) != changes.sectors(current):
+            if encoded is None and changes.sector_pair(changed) != changes.sector_pair(current):
                 await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
                 await vectors.replace(tx, encoded._replace(id=memory_id))

@@ -87,9 +87,9 @@ class Search:
     async def find(self, scope: Scope, asked: Asked) -> Found:
         """Return the `asked.k` memories that answer best.
 
-        Every visible row is scored by its terms, its context and an estimate of its similarity; the best of them
-        are scored again with the exact one. Raises Malformed if nothing is asked or the embedding does not fit,
-        RateLimited or DatabaseUnavailable if too much is searched at once.
+        Every row that the scope may see is scored by its terms, its context and an estimate of its similarity; the best
+        that pass the filters are scored again with the exact one. Raises Malformed if nothing is asked or the embedding
+        does not fit, RateLimited or DatabaseUnavailable if too much is searched at once.
         """
         asked_s = monotonic()
         question, embedding = await self._understood(scope, asked)
@@ -115,8 +115,8 @@ class Search:
             return None
         now = self._clock()
         scored, rows = await _best_scored(known.corpus, question, embedding, asked)
-        wanted = _wanted(known.corpus, scored, rows, embedding, asked, now)
-        nearest = memories.nearest_call(wanted)
+        rerank = _to_rerank(known.corpus, scored, rows, embedding, asked, now)
+        nearest = memories.nearest_call(rerank)
         if known.as_of_s >= asked_s:
             return _Ranked(scored, rows, await self._database.read(scope, nearest), now)
         as_of_s = monotonic()
@@ -137,8 +137,8 @@ class Search:
             passing = await vectors.passing(tx, asked.filters) if asked.filters.narrow else None
             now = self._clock()
             scored, rows = await _best_scored(corpus, question, embedding, asked, passing)
-            wanted = _wanted(corpus, scored, rows, embedding, asked, now)
-            near = await memories.nearest(tx, wanted) if len(rows) else []
+            rerank = _to_rerank(corpus, scored, rows, embedding, asked, now)
+            near = await memories.nearest(tx, rerank) if len(rows) else []
             if not asked.explain:
                 return _Ranked(scored, rows, near, now)
             plan = await vectors.explain_rows(tx, shared=shared)
@@ -212,15 +212,15 @@ def _best(scored: Scored, passes: npt.NDArray[np.bool_] | None, count: int) -> n
     return ranking.best(replace(scored, partial=partial), min(count, int(passes.sum())))
 
 
-def _wanted(
+def _to_rerank(
     corpus: Corpus,
     scored: Scored,
     rows: npt.NDArray[np.intp],
     embedding: Embedding | None,
     asked: Asked,
     now: datetime,
-) -> memories.Wanted:
-    return memories.Wanted(
+) -> memories.Rerank:
+    return memories.Rerank(
         corpus.turns.ids[rows],
         scored.partial[rows],
         scored.dense_weight[rows],

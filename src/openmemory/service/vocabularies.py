@@ -52,8 +52,13 @@ class Vocabularies:
         reading = self._readings.get(scope)
         if reading is None:
             reading = self._readings[scope] = asyncio.create_task(self._renewed(scope))
-            reading.add_done_callback(lambda _: self._readings.pop(scope))
+            reading.add_done_callback(lambda done: self._read(scope, done))
         return await asyncio.shield(reading)
+
+    def _read(self, scope: Scope, reading: asyncio.Task[Vocabulary]) -> None:
+        del self._readings[scope]
+        if not reading.cancelled():
+            reading.exception()  # seen, also where nobody waits for it any more
 
     def note_write(self, scope: Scope) -> None:
         """Say that the tenant's memories have changed."""

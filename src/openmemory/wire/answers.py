@@ -20,7 +20,7 @@ class AddAnswer:
 
     id: UUID
     primary_sector: str
-    sectors: list[str]
+    sectors: tuple[str, ...]
     chunks: int = 1
     deduplicated: bool = field(kw_only=True)
 
@@ -57,7 +57,7 @@ class MemoryAnswer:
     id: UUID
     content: str
     primary_sector: str
-    sectors: list[str]
+    sectors: tuple[str, ...]
     tags: list[str]
     metadata: dict[str, JsonValue]
     user_id: str | None
@@ -69,9 +69,7 @@ class MemoryAnswer:
     updated_at: int
     last_seen_at: int
     salience: float
-    decay_lambda: Annotated[
-        float, Field(description="Share of salience lost a day: salience * exp(-decay_lambda * days).")
-    ]
+    decay_lambda: Annotated[float, Field(description="The decay rate a day: salience * exp(-decay_lambda * days).")]
     version: int
 
 
