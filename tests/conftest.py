@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
 from openmemory.server.calling import Services
 from openmemory.settings import Settings, load
+from tests.places import PLACES
 
 TEST_ROLE = "openmemory_app"
 # A run in the background of a script ignores Ctrl-C, and so would the programs that tests send it to.
@@ -69,7 +69,7 @@ def postgres(run_folder: Path, testrun_uid: str) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def run_folder(testrun_uid: str) -> Path:
     """Return a folder that the workers of this run share; short, for a socket lies in it."""
-    folder = Path(tempfile.gettempdir()) / f"om-{testrun_uid[:8]}"
+    folder = PLACES / f"om-{testrun_uid[:8]}"
     folder.mkdir(mode=0o755, exist_ok=True)
     return folder
 

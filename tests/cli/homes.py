@@ -19,6 +19,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from openmemory.cli.main import cli
+from tests.places import PLACES
 
 COMMAND = (sys.executable, "-c", "from openmemory.cli import main; main()")
 PATIENCE_S = 60.0
@@ -119,7 +120,7 @@ class Home:
 @contextmanager
 def a_home() -> Iterator[Home]:
     """Yield an empty data folder on a short path that PostgreSQL's user may enter."""
-    parent = Path(tempfile.mkdtemp(prefix="omc-"))
+    parent = Path(tempfile.mkdtemp(prefix="omc-", dir=PLACES))
     parent.chmod(0o755)
     try:
         yield Home(parent / "data")

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from tests.cli.homes import PATIENCE_S, Home
+from tests.places import PLACES
 
 _PASSWORD = "its-password"  # noqa: S105 -- of a server that lives as long as the test
 
@@ -113,7 +114,7 @@ def an_outside_server() -> Iterator[Outside]:
     """Yield a PostgreSQL 16 behind a socket; skips where its programs are missing or cannot be run."""
     programs = _programs()
     user = _user()
-    folder = Path(tempfile.mkdtemp(prefix="omx-"))
+    folder = Path(tempfile.mkdtemp(prefix="omx-", dir=PLACES))
     try:
         if user is not None:
             os.chown(folder, user, -1)

@@ -17,6 +17,7 @@ from openmemory.app import Logins
 from openmemory.core.scope import Scope
 from openmemory.core.text import spoken
 from openmemory.errors import DatabaseUnavailable
+from openmemory.postgres import beside
 from openmemory.postgres.beside import OURS
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
@@ -190,7 +191,11 @@ async def test_a_server_that_stayed_connected_notices_that_the_vectors_are_other
                 await corpora.of(tx, shared=False)
 
 
-def test_a_live_session_that_holds_a_table_is_waited_for_only_so_long(small: Filled) -> None:
+def test_a_live_session_that_holds_a_table_is_waited_for_only_so_long(
+    small: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert beside._LOCK_TIMEOUT == "5s"
+    monkeypatch.setattr(beside, "_LOCK_TIMEOUT", "100ms")
     with psycopg.connect(**small.place.logins.owner, application_name=OURS) as live:  # type: ignore[arg-type]
         live.execute("LOCK TABLE openmemory_memories IN SHARE MODE")
         ran = small.home(TO_HASH).run("reembed", "--yes")

@@ -2,11 +2,13 @@
 
 import gzip
 import importlib.util
+import io
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -68,16 +70,14 @@ def dsn(place: Place) -> str:
 
 def verify(place: Place, shared: Path, name: str, tenant: str = "default") -> dict[str, Any]:
     """Return what the shared folder's own comparison says of a migrated database, bit for bit."""
-    script = shared / "legacy" / "verify.py"
-    done = subprocess.run(
-        [sys.executable, script, dsn(place), name, "--tenant", tenant, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[0])
+    script, printed = str(shared / "legacy" / "verify.py"), io.StringIO()
+    own, sys.argv = sys.argv, [script, dsn(place), name, "--tenant", tenant, "--json"]
+    try:
+        with redirect_stdout(printed), suppress(SystemExit):
+            runpy.run_path(script, run_name="__main__")
+    finally:
+        sys.argv = own
+    said: dict[str, Any] = json.loads(printed.getvalue().splitlines()[0])
     return said
 
 

@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.upgrade import layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.steps import state, upgrade
 from tests.postgres.databases import Place
@@ -93,7 +94,11 @@ def test_the_old_tables_take_no_writes_meanwhile(old: Place) -> None:
         connection.execute("UPDATE openmemory_memories SET salience = 1")
 
 
-def test_a_lock_of_a_live_session_is_waited_for_so_long_and_the_session_named(old: Place) -> None:
+def test_a_lock_of_a_live_session_is_waited_for_so_long_and_the_session_named(
+    old: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert layout.LOCK_TIMEOUT == "10s"
+    monkeypatch.setattr(layout, "LOCK_TIMEOUT", "100ms")
     with psycopg.connect(**old.logins.owner, application_name="old-server") as live:  # type: ignore[arg-type]
         live.execute("INSERT INTO openmemory_users (user_id) VALUES ('late')")
         with pytest.raises(ConfigurationError, match=r"lock timeout.*pid \d+ 'old-server'"):

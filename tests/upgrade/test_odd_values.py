@@ -1,6 +1,7 @@
 """Everything that was seen in the wild: kept, with the old value beside it where ours must be tighter."""
 
 import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from psycopg import Connection
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.steps import upgrade
-from tests.postgres.databases import Place
+from tests.conftest import Server
+from tests.postgres.databases import Place, a_place
 
 DIMENSION = 4
 WRITTEN = "to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
@@ -60,63 +62,74 @@ def memory(connection: Connection, id_: str, columns: str) -> tuple[Any, ...]:
     return row
 
 
-@pytest.mark.parametrize(
-    ("column", "old", "wanted", "new"),
-    [
-        ("salience", 1.7, "salience", 1.0),
-        ("salience", -0.2, "salience", 0.0),
-        ("version", 0, "version", 1),
-        ("decay_lambda", -1.0, "decay_rate", 0.005),
-        ("primary_sector", "dreams", "primary_sector", "semantic"),
-        ("tags", "no json", "tags", []),
-        ("tags", '{"a": 1}', "tags", []),
-        ("tags", '["a", 1, null, {"x": [1]}, ["b"]]', "tags", ["a", "1", "null", '{"x": [1]}', '["b"]']),
-        ("tags", '[["a"]]', "tags", ['["a"]']),
-        ("meta", "{broken", "metadata - 'openmemory_old'", {}),
-        ("meta", '"a string"', "metadata - 'openmemory_old'", {}),
-        ("meta", '{"nul": "\\u0000"}', "metadata - 'openmemory_old'", {}),
-        ("meta", '{"a": 1, "a": 2}', "metadata - 'openmemory_old'", {"a": 2}),
-        ("meta", '{"a": {"b": 1, "b" : 2}}', "metadata - 'openmemory_old'", {"a": {"b": 2}}),
-        ("user_id", "Ada\u0007\n", "user_id", "Ada~" + hashlib.md5(b"Ada\x07\n", usedforsecurity=False).hexdigest()),
-        ("created_at", 9_000_000_000_000_000_000, "extract(epoch FROM created_at)::float8", 1_700_000_000.002),
-        ("feedback_score", 0.75, "salience", 0.5),
-    ],
-)
+_MISFITS: list[tuple[str, object, str, object]] = [
+    ("salience", 1.7, "salience", 1.0),
+    ("salience", -0.2, "salience", 0.0),
+    ("version", 0, "version", 1),
+    ("decay_lambda", -1.0, "decay_rate", 0.005),
+    ("primary_sector", "dreams", "primary_sector", "semantic"),
+    ("tags", "no json", "tags", []),
+    ("tags", '{"a": 1}', "tags", []),
+    ("tags", '["a", 1, null, {"x": [1]}, ["b"]]', "tags", ["a", "1", "null", '{"x": [1]}', '["b"]']),
+    ("tags", '[["a"]]', "tags", ['["a"]']),
+    ("meta", "{broken", "metadata - 'openmemory_old'", {}),
+    ("meta", '"a string"', "metadata - 'openmemory_old'", {}),
+    ("meta", '{"nul": "\\u0000"}', "metadata - 'openmemory_old'", {}),
+    ("meta", '{"a": 1, "a": 2}', "metadata - 'openmemory_old'", {"a": 2}),
+    ("meta", '{"a": {"b": 1, "b" : 2}}', "metadata - 'openmemory_old'", {"a": {"b": 2}}),
+    ("user_id", "Ada\u0007\n", "user_id", "Ada~" + hashlib.md5(b"Ada\x07\n", usedforsecurity=False).hexdigest()),
+    ("created_at", 9_000_000_000_000_000_000, "extract(epoch FROM created_at)::float8", 1_700_000_000.002),
+    ("feedback_score", 0.75, "salience", 0.5),
+]
+_FITTING: list[tuple[str, object, str, object]] = [
+    ("tags", None, "tags", []),
+    ("tags", "[]", "tags", []),
+    ("tags", '["a", "", "\u202e"]', "tags", ["a", "", "\u202e"]),
+    ("meta", None, "metadata", {}),
+    ("meta", "", "metadata", {}),
+    ("meta", '{ "say \\":\\u00e9": [1e2, {"x":":"}] }', "metadata", {'say ":é': [100, {"x": ":"}]}),
+    ("content", CONTROLS, "content", CONTROLS),
+    ("salience", 1.0, "salience", 1.0),
+    ("user_id", "", "user_id", None),
+    ("created_at", 1_700_000_000_999, WRITTEN, "2023-11-14 22:13:20.999000"),
+    ("created_at", -1, WRITTEN, "1969-12-31 23:59:59.999000"),
+    ("created_at", 253_402_300_799_999, WRITTEN, "9999-12-31 23:59:59.999000"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def odd_rows(postgres: Server) -> Iterator[tuple[Connection, Callable[[str, object], str]]]:
+    """Yield a connection to a lifted database with every odd value in a memory of its own, and how each is called."""
+    odd = [(column, old) for column, old, _, _ in (*_MISFITS, *_FITTING)]
+
+    def called(column: str, old: object) -> str:
+        return f"{odd.index((column, old)):08d}-0000-4000-8000-000000000000"
+
+    with a_place(postgres) as place, place.owner() as connection:
+        connection.execute(_TABLES.encode())
+        for column, old in odd:
+            own = {"content": f"Ada moved to Lisbon, and said {called(column, old)}"}
+            remember(connection, called(column, old), **{**own, column: old})
+        lift(place)
+        yield connection, called
+
+
+@pytest.mark.parametrize(("column", "old", "wanted", "new"), _MISFITS)
 def test_a_value_that_does_not_fit_is_kept_in_the_metadata(
-    odd: Place, column: str, old: object, wanted: str, new: object
+    odd_rows: tuple[Connection, Callable[[str, object], str]], column: str, old: object, wanted: str, new: object
 ) -> None:
-    with odd.owner() as connection:
-        remember(connection, A, **{column: old})
-        lift(odd)
-        assert memory(connection, A, wanted) == (new,)
-        assert memory(connection, A, "metadata -> 'openmemory_old'") == ({column: old},)
+    connection, called = odd_rows
+    assert memory(connection, called(column, old), wanted) == (new,)
+    assert memory(connection, called(column, old), "metadata -> 'openmemory_old'") == ({column: old},)
 
 
-@pytest.mark.parametrize(
-    ("column", "old", "wanted", "new"),
-    [
-        ("tags", None, "tags", []),
-        ("tags", "[]", "tags", []),
-        ("tags", '["a", "", "\u202e"]', "tags", ["a", "", "\u202e"]),
-        ("meta", None, "metadata", {}),
-        ("meta", "", "metadata", {}),
-        ("meta", '{ "say \\":\\u00e9": [1e2, {"x":":"}] }', "metadata", {'say ":é': [100, {"x": ":"}]}),
-        ("content", CONTROLS, "content", CONTROLS),
-        ("salience", 1.0, "salience", 1.0),
-        ("user_id", "", "user_id", None),
-        ("created_at", 1_700_000_000_999, WRITTEN, "2023-11-14 22:13:20.999000"),
-        ("created_at", -1, WRITTEN, "1969-12-31 23:59:59.999000"),
-        ("created_at", 253_402_300_799_999, WRITTEN, "9999-12-31 23:59:59.999000"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("column", "old", "wanted", "new"), _FITTING)
 def test_an_odd_value_that_fits_comes_across_as_it_is(
-    odd: Place, column: str, old: object, wanted: str, new: object
+    odd_rows: tuple[Connection, Callable[[str, object], str]], column: str, old: object, wanted: str, new: object
 ) -> None:
-    with odd.owner() as connection:
-        remember(connection, A, **{column: old})
-        lift(odd)
-        assert memory(connection, A, wanted) == (new,)
-        assert memory(connection, A, "metadata ? 'openmemory_old'") == (False,)
+    connection, called = odd_rows
+    assert memory(connection, called(column, old), wanted) == (new,)
+    assert memory(connection, called(column, old), "metadata ? 'openmemory_old'") == (False,)
 
 
 @pytest.mark.parametrize("salience", [0.5, 1.5])

@@ -1,6 +1,5 @@
 """Data folders for the tests of the embedded server."""
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -10,11 +9,7 @@ from pathlib import Path
 import pytest
 
 from openmemory.postgres.embedded import start
-
-# In memory where there is room: a database is a thousand files, and each test has its own.
-_SHM = Path("/dev/shm")  # noqa: S108 (new folders in it, by mkdtemp)
-_ROOMY = _SHM.exists() and shutil.disk_usage(_SHM).free > 2**32 and not os.statvfs(_SHM).f_flag & os.ST_NOEXEC
-PLACES = _SHM if _ROOMY else Path("/tmp")  # noqa: S108 (the same)
+from tests.places import PLACES
 
 
 @pytest.fixture
