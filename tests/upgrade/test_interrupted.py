@@ -90,8 +90,11 @@ def test_of_two_at_once_the_second_is_refused(old: Place) -> None:
 
 def test_the_old_tables_take_no_writes_meanwhile(old: Place) -> None:
     upgrade(old.logins.owner, old.names, Plan(1536), only=STEPS[0])
-    with old.owner() as connection, pytest.raises(psycopg.Error, match="is being upgraded and takes no writes"):
-        connection.execute("UPDATE openmemory_memories SET salience = 1")
+    with old.owner() as connection:
+        for role in ("origin", "replica"):  # as a client writes, and as a replication does
+            connection.execute(f"SET session_replication_role = {role}".encode())
+            with pytest.raises(psycopg.Error, match="is being upgraded and takes no writes"):
+                connection.execute("UPDATE openmemory_memories SET salience = 1")
 
 
 def test_a_lock_of_a_live_session_is_waited_for_so_long_and_the_session_named(

@@ -12,6 +12,7 @@ from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.standing import aside, kept_bytes, name_model, recorded_model
 from openmemory.postgres.upgrade.steps import upgrade
+from openmemory.postgres.upgrade.way_back import down
 from tests.conftest import Server
 from tests.postgres.databases import Place
 from tests.upgrade.old_databases import an_old_place
@@ -20,7 +21,7 @@ from tests.upgrade.shapes import SHAPES, reshape
 NAME = "legacy-pre-pgvector"
 SAID = {
     "v1.1": "OpenMemory 1.1: 13 columns of memories, no users",
-    "upstream's runner": "upstream's own migration died half way: read from the bytes in v, never from embedding",
+    "upstream's runner": "upstream's own migration died half way: read from embedding only where v is null",
     "v is a vector": "after upstream's own migration: v is vector(1536)",
     "ids are text": "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes",
     "ids of vectors": "OpenMemory 1.2.1 to 1.3, before pgvector: vectors as bytes",
@@ -48,6 +49,34 @@ def test_a_recorded_database_is_known_by_its_catalogue_and_its_rows_are_counted(
     assert (found.upgrade, found.writers) == ({}, ())
     assert found.rows["memories"] == report.rows["memories"]
     assert found.kept_back(found.dimension) == report.set_aside
+
+
+def test_vectors_are_known_where_pgvector_is_in_a_schema_of_its_own(old: Place, shared: Path) -> None:
+    with old.owner() as connection:
+        reshape(connection, "v is a vector already, with tenants and projects")
+        connection.execute("CREATE SCHEMA extensions; ALTER EXTENSION vector SET SCHEMA extensions")
+
+    found = look(old.logins.owner, old.names)
+    upgrade(old.logins.owner, old.names, Plan(found.dimension))
+
+    assert found.shape == "after upstream's own migration: v is vector(1536)"
+    assert (found.dimensions, found.dimension) == ({1536: 715}, 1536)
+    with old.owner() as connection:
+        connection.execute("SET search_path = public, extensions")
+        query = "SELECT count(*) FROM openmemory_vectors WHERE vector_dims(embedding) = 1536"
+        assert connection.execute(query).fetchone() == (715,)
+
+
+def test_a_limit_of_the_logins_statements_stops_neither_the_look_nor_the_way_back(old: Place) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    with old.owner() as connection:
+        database = sql.Identifier(str(old.logins.owner["dbname"]))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET statement_timeout = '4ms'").format(database))
+
+    assert look(old.logins.owner, old.names).upgrade["step"] == "done"
+    down(old.logins.owner, old.names)
+
+    assert look(old.logins.owner, old.names).dimensions == {1536: 715}
 
 
 def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shared: Path) -> None:

@@ -85,6 +85,28 @@ def test_openmemory_migrate_and_a_procedure_called_by_hand_are_refused_while_a_f
         assert AT_WORK in psql(old, script(old.logins.owner, old.names, PLAN, STEPS[2])).stderr
 
 
+def test_an_index_whose_build_was_cut_off_after_psqls_steps_is_built_again(old: Place, shared: Path) -> None:
+    for step in STEPS[:4]:
+        run(old, step)
+    with old.owner() as connection:
+        # As it is when the fingerprints are filled and the key is being made again.
+        connection.execute(
+            "ALTER TABLE openmemory_new_public.openmemory_memories DROP CONSTRAINT openmemory_memories_said_once"
+        )
+        connection.execute(
+            "CREATE UNIQUE INDEX openmemory_memories_said_once"
+            " ON openmemory_new_public.openmemory_memories (tenant_id, fingerprint)"
+        )
+        connection.execute(
+            "UPDATE pg_index SET indisvalid = false"
+            " WHERE indexrelid = 'openmemory_new_public.openmemory_memories_said_once'::regclass"
+        )
+
+    upgrade(old.logins.owner, old.names, PLAN)
+
+    assert verify(old, shared, "legacy-pre-pgvector")["identical"] == 715
+
+
 @pytest.mark.parametrize(
     "index", ["openmemory_memories_pkey", "openmemory_vectors_pkey", "openmemory_memories_said_once"]
 )

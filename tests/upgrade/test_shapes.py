@@ -66,6 +66,24 @@ def test_the_vectors_of_a_memory_are_found_by_an_index_in_every_shape(old: Place
     assert any("Index Cond" in line for (line,) in plan), plan
 
 
+@pytest.mark.parametrize(
+    "shape", ["", ", ADD COLUMN tenant_id text DEFAULT 'default', ADD PRIMARY KEY (tenant_id, id)"]
+)
+def test_whose_a_vector_is_is_found_by_an_index_in_every_shape(old: Place, shared: Path, shape: LiteralString) -> None:
+    with old.owner() as connection:
+        if shape:
+            connection.execute("ALTER TABLE openmemory_memories DROP CONSTRAINT openmemory_memories_pkey" + shape)
+        for step in STEPS[:2]:
+            upgrade(old.logins.owner, old.names, Plan(1536), only=step)
+        connection.execute("SET enable_seqscan = off")
+        plan = connection.execute(
+            "EXPLAIN SELECT user_id FROM openmemory_new_public.old_owners WHERE raw_id = md5('any')::uuid"
+        ).fetchall()
+    assert any("Index Cond: (raw_id" in line or "Index Cond: (id" in line for (line,) in plan), plan
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    assert verify(old, shared, NAME)["identical"] == 715
+
+
 @pytest.mark.parametrize("schema", ["Agent Memory", "Agent's 100% {c}"])
 def test_tables_of_other_names_in_another_schema_are_lifted_where_they_are(old: Place, schema: str) -> None:
     names = replace(old.names, schema=schema, memories="Erinnerungen", vectors="mem.vectors %s")

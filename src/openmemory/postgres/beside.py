@@ -9,7 +9,7 @@ import psycopg
 from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.direct import extension_schema, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.migrate import shipped
 from openmemory.postgres.reembedding import Beside
@@ -42,7 +42,7 @@ class Session:
 @contextmanager
 def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVectors"]:
     """Yield the new vectors, to one process at a time; the driver's errors become what the owner can do about them."""
-    with connected({**conninfo, "application_name": OURS}) as connection, _explained():
+    with patient({**conninfo, "application_name": OURS}) as connection, _explained():
         if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
             raise ConfigurationError(
                 "another `openmemory reembed` is at work on this database; let it finish, or stop it and run this again"

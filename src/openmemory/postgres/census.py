@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import errors
 
 from openmemory.postgres.database import TenantTx
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import patient
 from openmemory.postgres.statements import Names, statement
 
 
@@ -47,7 +47,7 @@ async def sizes(tx: TenantTx) -> Sizes:
 
 def in_all(conninfo: Mapping[str, str], names: Names) -> int | None:
     """Return how many memories all tenants have; None where the login may not look past row-level security."""
-    with connected(conninfo) as connection, connection.transaction():
+    with patient(conninfo) as connection, connection.transaction():
         connection.execute("SET LOCAL row_security = off")  # an error, then, instead of a count of the rows it may see
         try:
             row = connection.execute(names.render(_VISIBLE.template).encode()).fetchone()

@@ -14,6 +14,13 @@ from openmemory.postgres.failures import first_line, is_cut
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
 )
+# What a hosted platform limits for every session of a role would end work of hours.
+# Those that this version of PostgreSQL has: transaction_timeout is new in 17.
+_PATIENT: LiteralString = (
+    "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE '0' END, false) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
+    " 'idle_session_timeout', 'transaction_timeout', 'jit')"
+)
 _UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _LOCK = 7_234_190_855_120_551_001
 _TURN = 7_234_190_855_120_551_002
@@ -43,6 +50,14 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
         if not is_cut(error):
             raise
         raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}") from error
+
+
+@contextmanager
+def patient(conninfo: Mapping[str, str]) -> Iterator[Connection]:
+    """Open one connection as `connected` does, whose statements may take as long as they need."""
+    with connected(conninfo) as connection:
+        connection.execute(_PATIENT)
+        yield connection
 
 
 def _refuse_without_encoding(connection: Connection) -> None:

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from psycopg import Connection, Cursor, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.direct import extension_schema, patient
 from openmemory.postgres.statements import Names, blocks, schema_beside
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import PATIENT, the_only_one
+from openmemory.postgres.upgrade.locks import the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import KEPT, explained
 from openmemory.postgres.upgrade.steps import upgrade
@@ -65,11 +65,10 @@ def import_rows(
     plan = Plan(names.dimension, tenant=tenant)
     with (
         _told_as_import(),
-        connected(conninfo) as connection,
+        patient(conninfo) as connection,
         the_only_one(connection, "import"),
         explained(_STEP, conninfo, names),
     ):
-        connection.execute(PATIENT)
         work = _Import(connection, names, Layout(beside, plan), tenant)
         try:
             work.load(source, on_progress)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import connected, extension_schema
+from openmemory.postgres.direct import extension_schema, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names
 
@@ -100,7 +100,7 @@ def ensure(
     if not wanted:
         return
     check(names, choice)
-    with connected(conninfo) as connection, _explained():
+    with patient(conninfo) as connection, _explained():
         give_memory(connection, names, choice)
         schemas = [names.schema, *filter(None, [extension_schema(connection)])]
         path = sql.SQL(", ").join(map(sql.Identifier, schemas))
@@ -113,7 +113,7 @@ def ensure(
                 continue
             on_index(name)
             if there == (False,):  # an interrupted build leaves an index that is kept up and never used
-                connection.execute(f"DROP INDEX {names.table(name)}".encode())
+                connection.execute(f"DROP INDEX CONCURRENTLY {names.table(name)}".encode())
             connection.execute(text.encode())
 
 

@@ -22,7 +22,7 @@ def run(old: Old, wanted: Wanted) -> None:
     """Look at an old database, print that, ask, and lift it."""
     from openmemory.cli.upgrade.report import print_found
     from openmemory.postgres import shared_indexes
-    from openmemory.postgres.upgrade.look import look
+    from openmemory.postgres.upgrade.look import look, writers
     from openmemory.postgres.upgrade.standing import refuse_beside
 
     refuse_beside(old.logins.owner, old.names)
@@ -41,7 +41,7 @@ def run(old: Old, wanted: Wanted) -> None:
         if wanted.as_json:
             print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
         return
-    sessions.refuse_writers(found, wanted.ignore_sessions)
+    sessions.refuse_writers(found.writers, wanted.ignore_sessions)
     _agree(old, found, wanted)
     made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
@@ -49,7 +49,7 @@ def run(old: Old, wanted: Wanted) -> None:
         backups.back_up(old, wanted)
     with progress("looking whether anybody writes"):
         sessions.refuse_writes(old.logins.owner, old.names, found, begun_s)
-        sessions.refuse_writers(look(old.logins.owner, old.names), wanted.ignore_sessions)
+        sessions.refuse_writers(writers(old.logins.owner, old.names), wanted.ignore_sessions)
     lift(old, found, plan, wanted)
 
 

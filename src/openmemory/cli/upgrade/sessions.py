@@ -1,6 +1,6 @@
 """Nobody else may write to an old database while it is lifted: who seems to, and whether anything was written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,19 @@ from openmemory.errors import ConfigurationError
 if TYPE_CHECKING:
     from openmemory.cli.upgrade.wanted import Old
     from openmemory.postgres.statements import Names
-    from openmemory.postgres.upgrade.found import Found
+    from openmemory.postgres.upgrade.found import Found, Session
 
 # PostgreSQL's sessions tell what they wrote at most once a second.
 _WATCHED_S = 1.5
 
 
-def refuse_writers(found: "Found", ignore_sessions: bool) -> None:
+def refuse_writers(writers: "Sequence[Session]", ignore_sessions: bool) -> None:
     """Raise ConfigurationError where sessions of others look like an old server's."""
     from openmemory.cli.upgrade.report import told
 
-    if found.writers and not ignore_sessions:
+    if writers and not ignore_sessions:
         raise ConfigurationError(
-            f"an old server still writes to this database, or may: {told(found.writers)}. Nothing was changed. Stop it,"
+            f"an old server still writes to this database, or may: {told(writers)}. Nothing was changed. Stop it,"
             " and run this again. Where those are no server's, such as a console's last COMMIT: --ignore-sessions"
         )
 

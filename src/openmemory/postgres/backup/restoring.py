@@ -23,7 +23,7 @@ from openmemory.postgres.backup.archive import (
 )
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, tables_of
-from openmemory.postgres.direct import alone, connected
+from openmemory.postgres.direct import alone, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schema_of_reembedding, schemas_of_upgrade, statement
 
@@ -61,7 +61,7 @@ _UNHURRIED = statement("backup.unhurried", tuple)
 def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Replaced:
     """Return what is there that bringing `archive` back would replace or drop; changes nothing."""
     _ensure_ours(archive, names)
-    with connected(conninfo) as connection, connection.transaction():
+    with patient(conninfo) as connection, connection.transaction():
         going = _going(connection, archive, names)
         beside = set(_beside(names)) & set(_here(connection).schemas)
         return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)))
@@ -93,7 +93,7 @@ def restore(
     own = names or Names()
     archive = archive or read(file, program, on_progress)
     _ensure_ours(archive, own)
-    with connected(conninfo) as connection, alone(connection), _explained(), connection.transaction():
+    with patient(conninfo) as connection, alone(connection), _explained(), connection.transaction():
         _make_room(connection, archive, own, replace=replace)
         loaded = _load(connection, archive, file, on_progress)
         _compare(connection, archive.rows, loaded)
@@ -105,7 +105,7 @@ def gather_statistics(
     conninfo: Mapping[str, str], restored: Collection[str], on_progress: Callable[[str], None] = lambda _: None
 ) -> None:
     """Tell PostgreSQL's planner what is in the tables that `restore` returned."""
-    with connected(conninfo) as connection:
+    with patient(conninfo) as connection:
         for table in tables_of(connection):
             if table.label in restored:
                 on_progress(f"gathering statistics of {table.label}")

@@ -12,7 +12,7 @@ from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.backup.archive import digests_in, is_dump, rows_in
 from openmemory.postgres.backup.programs import Program, Way, candidates, choose, complaint, running, way_of
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
 
@@ -25,7 +25,7 @@ _SNAPSHOT = statement("backup.snapshot", tuple)
 
 def our_tables(conninfo: Mapping[str, str], names: Names) -> list[str]:
     """Return the tables of OpenMemory that are there, as `dump` wants them: quoted, with their schema."""
-    with connected(conninfo) as connection:
+    with patient(conninfo) as connection:
         return [table.quoted for table in tables_of(connection) if is_ours(table, names)]
 
 
@@ -47,7 +47,7 @@ def dump(
     programs = candidates(program)
     if file.exists() and not (keep_same and is_dump(file)):
         raise _taken(file)
-    with _explained(), connected(conninfo) as connection, _partial(file) as partial:
+    with _explained(), patient(conninfo) as connection, _partial(file) as partial:
         way = way_of(conninfo, connection)
         chosen = choose(programs, way, connection.info.server_version // 10_000)
         with _snapshot(connection) as snapshot:

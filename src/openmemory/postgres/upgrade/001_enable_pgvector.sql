@@ -84,7 +84,7 @@ ALTER TABLE {vectors} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {temporal_facts} NO FORCE ROW LEVEL SECURITY;
 
--- Hundreds of thousands of rows a minute: vacuum is told when, at the end of each step.
+-- Autovacuum would run against the filling; 005 vacuums once, at its end.
 ALTER TABLE {memories} SET (autovacuum_enabled = off);
 ALTER TABLE {vectors} SET (autovacuum_enabled = off);
 

@@ -150,6 +150,32 @@ BEGIN
 END
 $do$;
 
+-- name: owners
+-- Whose an old memory is, by its id, as each vector and each waypoint asks. Where no index of the old memories begins
+-- with the id, as theirs begins with the tenant or was lost, each would cost a pass over all memories.
+DO $do$
+BEGIN
+    IF to_regclass({old_owners_text}) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    PERFORM
+       FROM pg_index i
+       JOIN pg_class c ON c.oid = i.indexrelid
+       JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'
+       JOIN pg_attribute m ON m.attrelid = i.indrelid AND m.attnum = i.indkey[0] AND m.attname = 'id'
+      WHERE i.indrelid = to_regclass({old_memories_text})
+        AND i.indisvalid
+        AND i.indpred IS NULL;
+    IF FOUND THEN
+        CREATE VIEW {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories};
+    ELSE
+        CREATE TABLE {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories};
+        CREATE INDEX ON {old_owners} (raw_id);
+        ANALYZE {old_owners};
+    END IF;
+END
+$do$;
+
 -- name: memories
 -- The old memories of a range of heap blocks; returns how many. `ids` and `fingerprints` come from Python, which folds
 -- text as SQL cannot; without them an old memory is simply not recognised when the same is said again.
@@ -329,9 +355,9 @@ BEGIN
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w
-          LEFT JOIN {old_memories} s
+          LEFT JOIN {old_owners} s
             ON s.raw_id = w.raw_src_id
-          LEFT JOIN {old_memories} d
+          LEFT JOIN {old_owners} d
             ON d.raw_id = w.raw_dst_id
          WHERE w.place >= format('(%s,0)', first_block)::tid
            AND w.place < format('(%s,0)', end_block)::tid
@@ -490,10 +516,16 @@ $body$;
 -- name: batch
 -- How many heap blocks hold about so many rows.
 CREATE OR REPLACE FUNCTION {staging}.blocks_per_batch(source regclass, batch_rows integer) RETURNS bigint
-    LANGUAGE sql STABLE
-    RETURN (SELECT greatest(1, floor(batch_rows * greatest(1, c.relpages) / greatest(1, c.reltuples)))::bigint
-              FROM pg_class c
-             WHERE c.oid = source);
+    LANGUAGE plpgsql STABLE
+AS $body$
+DECLARE
+    total bigint;
+BEGIN
+    -- Counted, since a table that was never analysed knows nothing of its rows.
+    EXECUTE format('SELECT count(*) FROM %s', source) INTO total;
+    RETURN greatest(1, pg_relation_size(source) / current_setting('block_size')::bigint * batch_rows / greatest(1, total));
+END
+$body$;
 
 -- name: lift
 CALL {staging}.lift_rows({batch_size});

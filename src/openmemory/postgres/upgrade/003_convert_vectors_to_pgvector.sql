@@ -160,7 +160,7 @@ BEGIN
                            {staging}.openmemory_bytes_of(old.v::vector::real[]) AS v $sql$ END
         || $sql$
           FROM {old_vectors} AS old
-          LEFT JOIN {old_memories} AS memory ON memory.raw_id = old.raw_id
+          LEFT JOIN {old_owners} AS memory ON memory.raw_id = old.raw_id
          CROSS JOIN LATERAL (SELECT CASE WHEN memory.raw_id IS NULL THEN old.user_id ELSE memory.user_id END)
                AS who (user_id) $sql$;
 END

@@ -20,6 +20,10 @@ VACUUM (ANALYZE, PROCESS_TOAST false) {memories};
 -- are on. Autovacuum comes to it in its own time.
 VACUUM (ANALYZE, PROCESS_TOAST false) {vectors};
 
+-- name: analyze_links
+-- The rest of what was filled: a server's first statements are planned by it.
+ANALYZE {waypoints}, {users}, {temporal_facts}, {tenants};
+
 -- name: sound
 -- An interrupted CONCURRENTLY leaves an index that exists and is not used: nothing is exchanged over one.
 DO $body$
@@ -178,7 +182,7 @@ BEGIN
         UNION ALL
         SELECT format('DROP TABLE %s', oid::regclass)
           FROM pg_class
-         WHERE oid = to_regclass({old_sectors_text})
+         WHERE oid IN (to_regclass({old_sectors_text}), to_regclass({old_owners_text}))
            AND relkind = 'r'
         UNION ALL
         SELECT 'DROP ROUTINE ' || string_agg(oid::regprocedure::text, ', ')

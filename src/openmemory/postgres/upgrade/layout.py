@@ -79,6 +79,8 @@ class Layout:
             **{name: sql.Identifier(schema).as_string() for name, schema in places.items()},
             **{f"{name}_text": _literal(schema) for name, schema in places.items()},
             **{f"old_{what}": sql.Identifier(self.filled, f"old_{what}").as_string() for what in self.old_tables},
+            "old_owners": sql.Identifier(self.filled, "old_owners").as_string(),
+            "old_owners_text": _literal(sql.Identifier(self.filled, "old_owners").as_string()),
             "old_sectors": sql.Identifier(self.filled, "old_sectors").as_string(),
             "old_sectors_text": _literal(sql.Identifier(self.filled, "old_sectors").as_string()),
             **{f"old_{what}_table": self.names.table(table) for what, table in self.old_tables.items()},

@@ -11,13 +11,6 @@ from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import extension_schema
 from openmemory.postgres.upgrade.layout import MIGRATE_LOCK, Layout
 
-# What a hosted platform limits for every session of a role would end a step of hours.
-# Those that this version of PostgreSQL has: transaction_timeout is new in 17.
-PATIENT: LiteralString = (
-    "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE '0' END, false) FROM pg_settings"
-    " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
-    " 'idle_session_timeout', 'transaction_timeout', 'jit')"
-)
 # A policy on an old table would hide rows from its owner: an error, not fewer rows.
 EVERY_ROW: LiteralString = "SET row_security = off"
 ANOTHER = "another `openmemory {}` is at work on this database; let it finish, or stop it and run this again"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from psycopg import Connection
 
-from openmemory.postgres.direct import connected, permitted
+from openmemory.postgres.direct import patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
@@ -18,7 +18,7 @@ from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 
-__all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "written"]
+__all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
 
 _READ_AT_MOST_BYTES = 256 << 20
 # Tables that stay as they are, and that nobody but upstream's server writes to.
@@ -32,7 +32,7 @@ def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) ->
     `plan` says whose the rows will be; its dimension does not count.
     Raises ConfigurationError where an old table hides rows, or is none that rows can be read from block by block.
     """
-    with connected(conninfo) as connection, permitted(), not_kept_waiting(connection, conninfo, names):
+    with patient(conninfo) as connection, permitted(), not_kept_waiting(connection, conninfo, names):
         if "exchanged_at" not in record.read(connection, names):
             sources.check_readable(connection, Layout(names, Plan(names.dimension)))
         return _Look(connection, names, plan).found()
@@ -40,7 +40,7 @@ def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) ->
 
 def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
     """Return the rows of each old table that is in place, by its name with the schema."""
-    with connected(conninfo) as connection, permitted():
+    with patient(conninfo) as connection, permitted():
         asking = _Look(connection, names)
         tables = {
             what: table
@@ -50,16 +50,24 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
         return {f"{names.schema}.{table}": asking.counted(what)[0] for what, table in tables.items()}
 
 
+def writers(conninfo: Mapping[str, str], names: Names) -> tuple[Session, ...]:
+    """Return the sessions that write to the old tables now."""
+    with patient(conninfo) as connection, permitted():
+        asking = _Look(connection, names)
+        asking.columns = sources.all_columns(connection, asking.layout)
+        return asking.writers()
+
+
 def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
     """Return the other schemas that have a table of memories; `only_old`: of an older OpenMemory."""
-    with connected(conninfo) as connection, permitted():
+    with patient(conninfo) as connection, permitted():
         found = _Look(connection, names).rows("elsewhere")
         return tuple(str(schema) for schema, is_old in found if is_old or not only_old)
 
 
 def written(conninfo: Mapping[str, str], names: Names) -> int:
     """Return how many rows of the old tables were ever written, by PostgreSQL's statistics."""
-    with connected(conninfo) as connection, permitted():
+    with patient(conninfo) as connection, permitted():
         return as_int(_Look(connection, names).rows("written")[0][0])
 
 
@@ -95,7 +103,7 @@ class _Look(Questions):
             checked_finite=checked,
             left_alone=self._left_alone(),
             upgrade=upgrade,
-            writers=self._writers(),
+            writers=self.writers(),
             hidden_sessions=as_int(self.rows("hidden")[0][0]),
             others=tuple(map(session, self.rows("others"))),
             written=as_int(self.rows("written")[0][0]),
@@ -119,11 +127,13 @@ class _Look(Questions):
         if not vectors:
             return {}, {"vectors: no value": sum(count for count, _ in self._memories())}
         same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
-        there = self.layout.render(f"EXISTS (SELECT FROM {{old_memories_table}} AS m WHERE {same})")
-        there = there if memories else "false"
+        # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
+        ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
         sizes: dict[int, int] = {}
         odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, "vectors: wrong length": 0}
-        for length, has_memory, count in self.rows("vectors", bytes=self._length(), has_memory=there):
+        for length, has_memory, count in self.rows(
+            "vectors", bytes=self._length(), memory_ids=self.layout.render(ids), same_id=same
+        ):
             if not has_memory:
                 odd["vectors: no memory has this id"] += as_int(count)
             elif length is None:
@@ -196,7 +206,7 @@ class _Look(Questions):
         ours = _OWN | set(self.layout.old_tables.values())
         return tuple(str(name) for (name,) in self.rows("tables") if name not in ours)
 
-    def _writers(self) -> tuple[Session, ...]:
+    def writers(self) -> tuple[Session, ...]:
         """Return who writes to tables that are there."""
         there = [table for what, table in self.layout.old_tables.items() if self.columns[what]]
         if not there:

@@ -38,8 +38,10 @@ SELECT count(*), pg_total_relation_size({table_text}::regclass)
 -- name: vectors
 -- One pass over the old vectors: bytes of a value without reading it (its length stands beside a TOAST pointer), and
 -- whether its memory is there.
-SELECT {bytes}::bigint, {has_memory}, count(*)
+SELECT {bytes}::bigint, m.id IS NOT NULL, count(*)
   FROM {old_vectors_table} AS v
+  LEFT JOIN {memory_ids} AS m
+    ON {same_id}
  GROUP BY 1, 2;
 
 -- name: without_vector
@@ -122,14 +124,29 @@ SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)
 
 -- name: aside
 -- What was set aside and is not repaired: what of, why, how many, and the first ids.
-SELECT 'vectors', reason, count(*), (array_agg(id::text ORDER BY id))[1:3]
-  FROM {vector_quarantine}
- WHERE repaired_at IS NULL
- GROUP BY reason
+-- They are looked up for each reason: gathered with the count, millions of ids would be sorted in memory.
+SELECT 'vectors', of_reason.reason, of_reason.rows,
+       ARRAY(SELECT q.id::text
+               FROM {vector_quarantine} q
+              WHERE q.repaired_at IS NULL
+                AND q.reason = of_reason.reason
+              ORDER BY q.id
+              LIMIT 3)
+  FROM (SELECT reason, count(*) AS rows
+          FROM {vector_quarantine}
+         WHERE repaired_at IS NULL
+         GROUP BY reason) AS of_reason
  UNION ALL
-SELECT source, reason, count(*), (array_agg(id ORDER BY id))[1:3]
-  FROM {row_quarantine}
- GROUP BY source, reason
+SELECT of_reason.source, of_reason.reason, of_reason.rows,
+       ARRAY(SELECT q.id
+               FROM {row_quarantine} q
+              WHERE q.source = of_reason.source
+                AND q.reason = of_reason.reason
+              ORDER BY q.id
+              LIMIT 3)
+  FROM (SELECT source, reason, count(*) AS rows
+          FROM {row_quarantine}
+         GROUP BY source, reason) AS of_reason
  ORDER BY 1, 2;
 
 -- name: kept

@@ -133,8 +133,11 @@ def vector_source(columns: Columns) -> str:
 
 def columns(connection: Connection, layout: Layout, table: str) -> Columns:
     """Return the types of an old table's columns by name, none where there is no such table."""
+    # format_type() puts the schema before a type that the session does not see; pgvector's typmod is the dimension.
     query = (
-        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        "SELECT attname, CASE WHEN typname NOT IN ('vector', 'halfvec') THEN format_type(atttypid, atttypmod)"
+        " ELSE concat(typname, '(' || nullif(atttypmod, -1) || ')') END"
+        " FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
     )
     return {str(name): str(kind) for name, kind in connection.execute(query, [layout.names.table(table)])}

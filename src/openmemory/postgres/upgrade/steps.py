@@ -7,13 +7,13 @@ from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import migrate, roles
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import patient
 from openmemory.postgres.shared_indexes import IndexChoice
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import EVERY_ROW, PATIENT, find_types, the_only_one
+from openmemory.postgres.upgrade.locks import EVERY_ROW, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
 from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
@@ -43,8 +43,7 @@ def upgrade(
     ConfigurationError with the way out; nothing of the old tables is changed before the end of the last step.
     """
     done = []
-    with connected(conninfo) as connection, the_only_one(connection):
-        connection.execute(PATIENT)
+    with patient(conninfo) as connection, the_only_one(connection):
         connection.execute(EVERY_ROW)
         recorded = record.read(connection, names)
         layout = Layout(names, record.begun_with(recorded, plan))
@@ -63,7 +62,7 @@ def upgrade(
 
 def state(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
     """Return the record of an upgrade: "step" is the last one finished, "done" after the last; {} where none began."""
-    with connected(conninfo) as connection:
+    with patient(conninfo) as connection:
         return record.read(connection, names)
 
 
@@ -123,7 +122,17 @@ class _Work:
     def _add_tenants(self, step: str) -> None:
         self._find_types()
         self._execute("session", "functions")
-        for name in ("conversions", "sectors", "memories", "users", "waypoints", "facts", "batch", "procedure"):
+        for name in (
+            "conversions",
+            "sectors",
+            "owners",
+            "memories",
+            "users",
+            "waypoints",
+            "facts",
+            "batch",
+            "procedure",
+        ):
             self._execute(step, name)
         lift_rows(self.connection, self.layout, self.on_progress)
         build(self.conninfo, self.connection, self.layout, step, ("find", "analyze"), self.on_progress)
@@ -132,8 +141,7 @@ class _Work:
         self._find_types()
         self._execute("session", "functions")
         source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
-        with connected(self.conninfo) as reader:
-            reader.execute(PATIENT)
+        with patient(self.conninfo) as reader:
             reader.execute(EVERY_ROW)
             find_types(reader, self.layout)
             convert_vectors(self.connection, reader, self.layout, source, self.on_progress)

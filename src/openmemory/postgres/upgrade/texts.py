@@ -39,6 +39,9 @@ class _Memory(NamedTuple):
 def fill_texts(connection: Connection, layout: Layout, on_progress: OnProgress) -> None:
     """Make what is recorded as pending: fingerprints of the memories, then terms of the search rows."""
     recorded = record.read(connection, layout.names)
+    if PENDING in (recorded.get("fingerprints"), recorded.get("terms")):
+        # An index of which a build was cut off would be taken for one that is there.
+        connection.execute(layout.block("session", "broken").encode())
     if recorded.get("fingerprints") == PENDING:
         _Filling(connection, layout, _STEP_2, "fingerprints", on_progress).fingerprints()
     if recorded.get("terms") == PENDING:

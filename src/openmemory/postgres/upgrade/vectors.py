@@ -99,7 +99,7 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
     value = {"bytes": "v.v", "vector": "vector_send(v.v::vector)", "none": "NULL::bytea"}[source]
     return (
         f"SELECT m.tenant_id, m.id, v.sector, {_FIELDS}, m.content, {value}, v.id, v.sector, v.user_id,"
-        " v.dim::text FROM {old_vectors} v LEFT JOIN {old_memories} o ON o.raw_id = v.raw_id"
+        " v.dim::text FROM {old_vectors} v LEFT JOIN {old_owners} o ON o.raw_id = v.raw_id"
         f" LEFT JOIN {{memories}} m {_OF}"
         f" WHERE v.place >= '({blocks.first},0)'::tid AND v.place < '({blocks.end},0)'::tid"
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import patient
 from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
@@ -25,7 +25,7 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
     Raises ConfigurationError, and changes nothing, where the new tables hold what the old ones do not, where something
     of the owner's stands on the new ones, or where the old ones were dropped.
     """
-    with connected(conninfo) as connection, the_only_one(connection):
+    with patient(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
         _refuse_reembedding(connection, names)
         if "bytea_dropped_at" in recorded:
@@ -45,7 +45,7 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
 
 def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
     """Return the constraints of others that `drop_bytea` drops."""
-    with connected(conninfo) as connection:
+    with patient(conninfo) as connection:
         _, layout = _begun(connection, names)
         found = dependants(connection, layout, layout.kept)
     return tuple(one.name for one in found if one.kind == "foreign key")
@@ -53,7 +53,7 @@ def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
 
 def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
     """Return the model of the vectors that `openmemory reembed` made since, which `down` drops, or None."""
-    with connected(conninfo) as connection:
+    with patient(conninfo) as connection:
         recorded, layout = _begun(connection, names)
         if "exchanged_at" not in recorded:
             return None
@@ -68,7 +68,7 @@ def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
 
     Raises ConfigurationError, and changes nothing, where a view or a function of the owner's stands on them.
     """
-    with connected(conninfo) as connection, the_only_one(connection):
+    with patient(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
         if recorded.get("step") != record.DONE:
             raise ConfigurationError("the upgrade is not finished, so the old tables stay; run `openmemory migrate`")
