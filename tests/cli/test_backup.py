@@ -131,6 +131,23 @@ def test_an_old_database_comes_back_over_its_migrated_self(
     assert at(place, shared_home).run("migrate", "status", "--json").json["is_foreign"]
 
 
+def test_a_restore_names_what_stands_on_the_old_tables_that_it_drops(
+    postgres: Server, recorded: Path, shared_home: Home, tmp_path: Path
+) -> None:
+    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
+        there = at(old, shared_home)
+        there.run("backup", str(tmp_path / "b.dump"))
+        with old.owner() as connection:
+            connection.execute("CREATE VIEW theirs AS SELECT id FROM openmemory_vectors")
+        assert there.run("migrate", "--yes", "--embedding-model", "theirs").status == 0
+
+        ran = there.run("restore", str(tmp_path / "b.dump"), stdin="n\n")
+
+    assert ran.status == 1
+    assert "all of schema openmemory_old_public" in ran.err
+    assert "view theirs, which stands on it" in ran.err
+
+
 def test_the_embedded_server_is_backed_up_while_it_serves(tmp_path: Path) -> None:
     with a_home() as home:
         own = home.with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64")

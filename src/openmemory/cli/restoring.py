@@ -60,6 +60,7 @@ def _told(going: "Replaced") -> str:
     rows = going.tables.items()
     lines = [f"  {name}  {'uncounted rows' if number is None else count_of(number, 'row')}" for name, number in rows]
     lines += [f"  all of schema {name}" for name in going.schemas]
+    lines += [f"  {one.kind} {one.name}, which stands on it" for one in going.dependants]
     return "\n".join(["The database holds, and would lose:", *lines])
 
 

@@ -2,13 +2,13 @@
 
 from openmemory.postgres.backup.archive import Archive, read
 from openmemory.postgres.backup.restoring import (
-    Replaced,
     gather_statistics,
     holds_tables_alone,
     replaced,
     restore,
 )
 from openmemory.postgres.backup.saving import dump, our_tables
+from openmemory.postgres.backup.tables import Replaced
 
 __all__ = [
     "Archive",

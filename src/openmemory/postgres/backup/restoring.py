@@ -22,10 +22,13 @@ from openmemory.postgres.backup.archive import (
     table_of,
 )
 from openmemory.postgres.backup.programs import running
-from openmemory.postgres.backup.tables import Table, count, is_ours, label, tables_of
+from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
 from openmemory.postgres.direct import alone, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schema_of_reembedding, schemas_of_upgrade, statement
+from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants
+from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.plan import Plan
 
 _PATIENCE = "10s"
 _PIECE_BYTES = 1 << 20
@@ -33,14 +36,6 @@ _ROLE = rb'(?:"((?:[^"]|"")+)"|([^"\s;]+))'
 _RIGHTS = re.compile(rb"^(?:GRANT|REVOKE) .* (?:TO|FROM) " + _ROLE + rb"(?: WITH [^;]*)?;$", re.MULTILINE)
 _META_COMMANDS = (b"\\restrict ", b"\\unrestrict ")
 _TRANSACTION_TIMEOUT = 170_000
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """What a restore would take away: rows of each table (None where they cannot be counted), and whole schemas."""
-
-    tables: dict[str, int | None]
-    schemas: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +59,10 @@ def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Rep
     with patient(conninfo) as connection, connection.transaction():
         going = _going(connection, archive, names)
         beside = set(_beside(names)) & set(_here(connection).schemas)
-        return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)))
+        layout = Layout(names, Plan(names.dimension))
+        found = dependants(connection, layout, layout.kept) if layout.kept in beside else ()
+        of_owner = tuple(one for one in found if one.kind in STAND_ON_IT)
+        return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)), of_owner)
 
 
 def holds_tables_alone(archive: Archive, names: Names) -> bool:

@@ -10,6 +10,7 @@ from psycopg.rows import class_row
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schemas_of_upgrade, statement
+from openmemory.postgres.upgrade.found import Dependant
 
 # What a migration or an upgrade makes beside the tenants' tables.
 _OURS = re.compile(r"openmemory_(?:meta|tenants|migrations|upgrade|\w*quarantine)")
@@ -36,6 +37,18 @@ class Table:
 
 
 _TABLES = statement("backup.tables", Table)
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a restore would take away: rows of each table (None where they cannot be counted), and whole schemas.
+
+    `dependants` are what the owner has made of tables in those.
+    """
+
+    tables: dict[str, int | None]
+    schemas: tuple[str, ...]
+    dependants: tuple[Dependant, ...]
 
 
 def label(schema: str, name: str) -> str:
