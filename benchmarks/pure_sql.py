@@ -44,6 +44,7 @@ CREATE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
 INSERT INTO {memories} (tenant_id, id, content, primary_sector, sectors, salience, salience_at, decay_rate, occurred_at,
                         last_seen_at, created_at, updated_at)
 SELECT 'default', raw_id, content, primary_sector, 2, 0.5, now(), 0, now(), now(), now(), now() FROM {old_memories};
+CREATE VIEW {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories};
 ANALYZE {memories};
 """
 
@@ -67,6 +68,7 @@ def old_database(data_dir: Path, rows: int) -> Iterator[tuple[Connection, Layout
             for block in ("record", "quarantine"):
                 connection.execute(layout.block("001_enable_pgvector", block).encode())
             create_views(connection, layout)
+            connection.execute(layout.block("session", "functions").encode())
             connection.execute(layout.render(_STAGE).encode())
             for name, block in layout.blocks(_STEP).items():
                 if name != "convert":

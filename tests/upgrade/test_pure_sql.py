@@ -41,6 +41,7 @@ SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id), user_id, co
   FROM {old_memories};
 CREATE UNIQUE INDEX {memories_pkey} ON {memories} (tenant_id, id);
 """
+OWNERS = "CREATE VIEW {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories}"
 
 OWN_EVERYTHING = """
 DO $$
@@ -137,7 +138,9 @@ def test_the_values_are_read_from_where_this_shape_has_them(
             connection.execute("UPDATE openmemory_vectors SET embedding = array_fill(1, ARRAY[256])::vector")
         else:
             turn_into_vectors(connection, layout, "v" if shape == "v is a vector" else "embedding")
+        connection.execute(layout.render("DROP VIEW {old_owners}").encode())
         create_views(connection, layout)
+        connection.execute(layout.render(OWNERS).encode())
 
     psql(place, layout.render(SCRIPT.read_text(encoding="utf-8")))
 
@@ -213,6 +216,7 @@ def a_staged_place(
             connection.execute(layout.block("session", "functions").encode())
             create_views(connection, layout)
             connection.execute(layout.render(STEP_2).encode())
+            connection.execute(layout.render(OWNERS).encode())
         yield place, layout
 
 

@@ -140,6 +140,7 @@ class _Work:
     def _convert(self, _: str) -> None:
         self._find_types()
         self._execute("session", "functions")
+        self._execute(STEPS[1], "owners")
         source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
         with patient(self.conninfo) as reader:
             reader.execute(EVERY_ROW)
