@@ -225,3 +225,19 @@ def test_the_estimate_grows_with_the_vectors(old: Place) -> None:
     assert large.wal_bytes > small.wal_bytes
     assert large.seconds > small.seconds
     assert found.estimate("halfvec", 1536).bytes < small.bytes
+
+
+def test_the_estimate_grows_with_what_the_memories_say(old: Place) -> None:
+    before = look(old.logins.owner, old.names).estimate("vector", 1536)
+    with old.owner() as connection:
+        # Digits of hashes, which hardly compress.
+        connection.execute(
+            "UPDATE openmemory_memories SET content ="
+            " (SELECT string_agg(md5(id::text || i), '') FROM generate_series(1, 300) AS i)"
+        )
+        size = connection.execute("SELECT sum(pg_column_size(content)) FROM openmemory_memories").fetchone()
+
+    after = look(old.logins.owner, old.names).estimate("vector", 1536)
+
+    assert size is not None
+    assert after.bytes - before.bytes > 0.9 * int(size[0])

@@ -178,7 +178,7 @@ $do$;
 
 -- name: memories
 -- The old memories of a range of heap blocks; returns how many. `ids` and `fingerprints` come from Python, which folds
--- text as SQL cannot; without them an old memory is simply not recognised when the same is said again.
+-- text as SQL cannot; without them the fingerprint is null until `openmemory migrate` fills it.
 CREATE OR REPLACE FUNCTION {staging}.lift_memories(
     first_block bigint, end_block bigint, ids text[] DEFAULT '{}', fingerprints uuid[] DEFAULT '{}'
 ) RETURNS bigint

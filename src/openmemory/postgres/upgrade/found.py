@@ -7,6 +7,7 @@ _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
 _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
 # By rule of thumb: keys, names, terms and index entries of a row beside its numbers; a memory's row with its indexes.
 _VECTOR_ROW_BYTES, _MEMORY_ROW_BYTES, _TOASTED = 900, 700, 1.07
+_SHORT_TEXT_BYTES = 200  # which the row of a memory has room for
 
 _BECOMES = {
     "foreign key": "follows the old table, and refuses rows of newer memories; drop it, or let it follow the new one",
@@ -65,6 +66,8 @@ class Found:
     """Rows of each old table that is there, counted."""
     bytes: int
     """Disk of the old tables with indexes and long values."""
+    text_bytes: int
+    """What the contents, tags and metadata of the old memories take, compressed as they are."""
     dimensions: dict[int, int]
     """Old vectors by their dimensions, the most frequent first; those of another length are in `set_aside`."""
     dimension: int
@@ -97,7 +100,8 @@ class Found:
         vectors, memories = self.rows.get("vectors", 0), sum(self.rows.values()) - self.rows.get("vectors", 0)
         # The numbers, and a bit of each in the code, which the tenant index holds once more.
         numbers = dimension * (_FLOAT_BYTES[vector_type] + 2 / 8)
-        size = int(vectors * (numbers * _TOASTED + _VECTOR_ROW_BYTES) + memories * _MEMORY_ROW_BYTES)
+        texts = max(0, self.text_bytes - self.rows.get("memories", 0) * _SHORT_TEXT_BYTES)
+        size = int(vectors * (numbers * _TOASTED + _VECTOR_ROW_BYTES) + memories * _MEMORY_ROW_BYTES + texts * _TOASTED)
         pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
         return Estimate(size, int(size * 1.1), vectors / pace + memories / _ROWS_PER_S)
 

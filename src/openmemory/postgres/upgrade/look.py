@@ -97,6 +97,7 @@ class _Look(Questions):
             extension_available=None if available is None else str(available),
             rows={_TITLES.get(what, what): count for what, (count, _) in counted.items()},
             bytes=sum(size for _, size in counted.values()),
+            text_bytes=self._text_bytes(),
             dimensions=dimensions,
             dimension=dimension,
             set_aside={what: count for what, count in {**odd, **not_finite, **of_rows}.items() if count},
@@ -145,6 +146,11 @@ class _Look(Questions):
         if memories:
             odd["vectors: no value"] += as_int(self.rows("without_vector", same_id=same)[0][0])
         return sizes, odd
+
+    def _text_bytes(self) -> int:
+        texts = [name for name in ("content", "tags", "meta") if name in self.columns["memories"]]
+        each = " + ".join(f"coalesce(pg_column_size({name}), 0)" for name in texts)
+        return as_int(self.rows("texts", each=each)[0][0]) if texts else 0
 
     def _memories(self) -> list[tuple[int, int]]:
         return [self.counted("memories")] if self.columns["memories"] else []

@@ -35,6 +35,11 @@ SELECT c.relname,
 SELECT count(*), pg_total_relation_size({table_text}::regclass)
   FROM {table};
 
+-- name: texts
+-- One pass over the old memories without reading long values: their size stands beside the TOAST pointer.
+SELECT coalesce(sum({each}), 0)
+  FROM {old_memories_table};
+
 -- name: vectors
 -- One pass over the old vectors: bytes of a value without reading it (its length stands beside a TOAST pointer), and
 -- whether its memory is there.
