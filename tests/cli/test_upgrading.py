@@ -148,6 +148,13 @@ def test_ivfflat_with_its_defaults_is_built_although_the_server_gives_little_mem
     ran = owner.with_settings(OM_PGVECTOR_INDEX_TYPE="ivfflat").run("migrate", "--yes")
 
     assert ran.status == 0, ran.err
+    with old.owner() as connection:
+        built = connection.execute(
+            "SELECT bool_and(i.indisvalid), count(*) > 0 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+            " JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'ivfflat'"
+            " AND i.indrelid = 'openmemory_vectors'::regclass"
+        ).fetchone()
+    assert built == (True, True)
 
 
 def test_a_backup_that_cannot_be_made_stops_everything(owner: Home, old: Place, tmp_path: Path) -> None:

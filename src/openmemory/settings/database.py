@@ -128,7 +128,7 @@ class DatabaseSettings(Section):
         ge=1,
         le=300,
         validation_alias="OM_PG_CONNECT_TIMEOUT_S",
-        description="Seconds to wait for a connection to PostgreSQL. A DSN's own `connect_timeout` wins.",
+        description="Seconds to wait for a connection to PostgreSQL, new or free. A DSN's `connect_timeout` wins.",
     )
     metadata_backend: Annotated[Literal["postgres"], BeforeValidator(_POSTGRES_ONLY), AnyCase] = Field(
         "postgres",
