@@ -22,8 +22,8 @@ from tests.service.conftest import rooms_on
 class Wire:
     """Carries bytes between clients and PostgreSQL, and can be cut."""
 
-    def __init__(self, target: Path) -> None:
-        self._target = target
+    def __init__(self, host: str, port: str) -> None:
+        self._host, self._port = host, port
         self._ends: list[asyncio.StreamWriter] = []
         self.loses_the_next_answer = False
 
@@ -38,10 +38,15 @@ class Wire:
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client until either side leaves."""
-        from_server, to_server = await asyncio.open_unix_connection(str(self._target))
+        from_server, to_server = await self._connected()
         self._ends += [writer, to_server]
         with suppress(ConnectionError):
             await asyncio.gather(self._pass(reader, to_server), self._answer(from_server, writer))
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        return await asyncio.open_connection(self._host, int(self._port))
 
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):
@@ -61,9 +66,8 @@ class Wire:
 @pytest.fixture
 async def wire(logins: Logins, tmp_path: Path) -> AsyncIterator[Wire]:
     """Yield what carries the bytes of connections to `tmp_path`."""
-    place = f".s.PGSQL.{logins.server['port']}"
-    carrier = Wire(Path(logins.server["host"]) / place)
-    async with await asyncio.start_unix_server(carrier.carry, str(tmp_path / place)):
+    carrier = Wire(logins.server["host"], logins.server["port"])
+    async with await asyncio.start_unix_server(carrier.carry, str(tmp_path / ".s.PGSQL.5432")):
         yield carrier
         await carrier.cut()
 
@@ -73,7 +77,7 @@ async def memories(
     wire: Wire, logins: Logins, names: Names, embedder: Embedder, tmp_path: Path
 ) -> AsyncIterator[Memories]:
     """Yield what can be done with memories over the wire, on one connection."""
-    conninfo = {**logins.server, "host": str(tmp_path)}
+    conninfo = {**logins.server, "host": str(tmp_path), "port": "5432"}
     async with Database(conninfo, names, PoolLimits(most=1, connect_timeout_s=10)) as database:
         yield rooms_on(database, embedder, names).memories
 

@@ -80,7 +80,7 @@ def convert_vectors(
         on_progress(Progress(STEP, "memories without a vector", total, total))
         reader.execute("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan")
         with connection.transaction():
-            none = _convert(connection, reader, layout, codec, _WITHOUT_VECTOR)
+            none = _add_without_vector(connection, reader, layout, codec)
             record.write(connection, layout, {"without_vector": none})
     on_progress(Progress(STEP, "vectors", total, total))
 
@@ -88,10 +88,18 @@ def convert_vectors(
 _FIELDS = "m.user_id, m.project_id, m.session_id, m.occurred_at, m.seq, m.sectors"
 _OF = "ON m.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id) AND m.id = {staging}.as_id(o.id)"
 # A memory that upstream kept without any vector is found by its words, and is listed with those to repair.
+_THOSE_WITHOUT_VECTOR = (
+    f" FROM {{old_memories}} o JOIN {{memories}} m {_OF}"
+    " WHERE NOT EXISTS (SELECT FROM {old_vectors} v WHERE v.raw_id = o.raw_id)"
+)
 _WITHOUT_VECTOR = (
     f"SELECT m.tenant_id, m.id, m.primary_sector, {_FIELDS}, m.content, NULL::bytea, o.id, m.primary_sector, o.user_id,"
-    f" NULL::text FROM {{old_memories}} o JOIN {{memories}} m {_OF}"
-    " WHERE NOT EXISTS (SELECT FROM {old_vectors} v WHERE v.raw_id = o.raw_id)"
+    f" NULL::text{_THOSE_WITHOUT_VECTOR}"
+)
+# By PostgreSQL itself: there may be millions, and they have no bytes to bring along.
+_LIST_WITHOUT_VECTOR = (
+    "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, reason)"
+    f" SELECT m.tenant_id, m.id, m.primary_sector, o.user_id, 'no value'{_THOSE_WITHOUT_VECTOR}"
 )
 
 
@@ -105,9 +113,25 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
     )
 
 
-def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> int:
-    """Convert what a query reads, and return how many were set aside."""
+def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
+    """Convert what a query reads, and set aside what cannot be."""
     aside: list[_Aside] = []
+    for refused in _copied(connection, reader, layout, codec, query):
+        aside += refused
+    _set_aside(connection, layout, aside)
+
+
+def _add_without_vector(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec") -> int:
+    """Give memories without a vector a search row, list them with those to repair, and return how many there are."""
+    for _ in _copied(connection, reader, layout, codec, _WITHOUT_VECTOR):
+        pass
+    return connection.execute(layout.render(_LIST_WITHOUT_VECTOR).encode()).rowcount
+
+
+def _copied(
+    connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str
+) -> Iterator[list[_Aside]]:
+    """Copy what a query reads, converted, and yield what cannot be, chunk by chunk."""
     source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
     cursor = connection.cursor()
     # Writing from a thread of its own keeps both backends busy: otherwise the reader rests while rows are sent.
@@ -119,10 +143,8 @@ def _convert(connection: Connection, reader: Connection, layout: Layout, codec: 
         while chunk := list(islice(rows, codec.rows_at_once)):
             written, refused = codec.converted(chunk)
             taken.write(written)
-            aside += refused
+            yield refused
         taken.write(_TRAILER)
-    _set_aside(connection, layout, aside)
-    return len(aside)
 
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
