@@ -1,6 +1,7 @@
 """One PostgreSQL for the run, one database a worker, a fresh tenant a test."""
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -64,6 +65,9 @@ def postgres(run_folder: Path, testrun_uid: str) -> Iterator[Server]:
         return
     with embedded.start(run_folder / "postgres") as server:
         yield Server({"conninfo": server.owner_dsn()}, {"conninfo": server.server_dsn()}, embedded.SERVER)
+    # The last worker that leaves has stopped it; what it leaves behind would fill the machine's memory run by run.
+    if not (run_folder / "postgres" / "postgres" / "postmaster.pid").exists():
+        shutil.rmtree(run_folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
