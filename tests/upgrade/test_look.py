@@ -8,11 +8,11 @@ import pytest
 from psycopg import sql
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.direct import patient
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.standing import aside, kept_bytes, name_model, recorded_model
 from openmemory.postgres.upgrade.steps import upgrade
-from openmemory.postgres.upgrade.way_back import down
 from tests.conftest import Server
 from tests.postgres.databases import Place
 from tests.upgrade.old_databases import an_old_place
@@ -67,16 +67,15 @@ def test_vectors_are_known_where_pgvector_is_in_a_schema_of_its_own(old: Place, 
         assert connection.execute(query).fetchone() == (715,)
 
 
-def test_a_limit_of_the_logins_statements_stops_neither_the_look_nor_the_way_back(old: Place) -> None:
-    upgrade(old.logins.owner, old.names, Plan(1536))
+def test_work_of_the_owners_has_no_limit_of_the_logins(old: Place) -> None:
     with old.owner() as connection:
         database = sql.Identifier(str(old.logins.owner["dbname"]))
-        connection.execute(sql.SQL("ALTER DATABASE {} SET statement_timeout = '4ms'").format(database))
+        for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = '1h'").format(database, sql.Identifier(limit)))
 
-    assert look(old.logins.owner, old.names).upgrade["step"] == "done"
-    down(old.logins.owner, old.names)
-
-    assert look(old.logins.owner, old.names).dimensions == {1536: 715}
+    with patient(old.logins.owner) as connection:
+        query = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+        assert connection.execute(query).fetchone() == ("0", "0")
 
 
 def test_the_most_frequent_dimension_is_the_databases_own(postgres: Server, shared: Path) -> None:

@@ -74,7 +74,7 @@ class Corpora:
         # Of many who ask a large tenant that is not known yet, one reads it.
         async with reading.turn:
             if waited:
-                as_of_s = monotonic()
+                # Where a database's default is REPEATABLE READ this sees what the first look saw, so `as_of_s` stays.
                 version = await vectors.version(tx, shared=shared)
                 if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
                     return held
