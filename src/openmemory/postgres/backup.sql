@@ -17,12 +17,6 @@ SELECT n.nspname::text AS schema, c.relname::text AS name, row_security_active(c
                       AND d.deptype = 'e')
  ORDER BY n.nspname, c.relname;
 
--- name: unhurried
--- A dump takes as long as it takes; these would end the transaction that holds its snapshot.
-SELECT set_config(name, '0', true) AS set
-  FROM pg_settings
- WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout');
-
 -- name: snapshot
 SELECT pg_export_snapshot() AS id;
 

@@ -47,7 +47,6 @@ def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVect
             raise ConfigurationError(
                 "another `openmemory reembed` is at work on this database; let it finish, or stop it and run this again"
             )
-        connection.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET jit = off")
         schemas = [names.schema, *filter(None, [extension_schema(connection)])]
         path = sql.SQL(", ").join(map(sql.Identifier, schemas))
         connection.execute(sql.SQL("SET search_path TO {}").format(path))

@@ -50,7 +50,6 @@ class _Here:
 _HERE = statement("backup.here", _Here)
 _DROP_BESIDE = statement("backup.drop_beside", type(None))
 _DROP_HELPERS = statement("backup.drop_helpers", type(None))
-_UNHURRIED = statement("backup.unhurried", tuple)
 
 
 def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Replaced:
@@ -119,7 +118,6 @@ def _ensure_ours(archive: Archive, names: Names) -> None:
 
 
 def _make_room(connection: Connection, archive: Archive, names: Names, *, replace: bool) -> None:
-    connection.execute(_UNHURRIED.template.encode())
     going = _going(connection, archive, names)
     schemas = set(_here(connection).schemas)
     beside = [name for name in _beside(names) if name in schemas]

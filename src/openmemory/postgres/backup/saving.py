@@ -19,7 +19,6 @@ from openmemory.postgres.statements import Names, statement
 if sys.platform != "win32":
     import fcntl
 
-_UNHURRIED = statement("backup.unhurried", tuple)
 _SNAPSHOT = statement("backup.snapshot", tuple)
 
 
@@ -149,7 +148,6 @@ def _snapshot(connection: Connection) -> Iterator[str]:
     """Yield the name of a snapshot, under which this connection and pg_dump see the same rows."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        connection.execute(_UNHURRIED.template.encode())
         try:
             row = connection.execute(_SNAPSHOT.template.encode()).fetchone()
         except errors.Error as error:

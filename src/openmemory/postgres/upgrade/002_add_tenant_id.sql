@@ -123,24 +123,12 @@ CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS js
 COMMIT;
 
 -- name: sectors
--- The sectors of a memory's vectors, by its id. Where no index of the old vectors knows that id, as their ids have
--- another type or lost their key, each memory would cost a pass over all vectors: one of our own knows it then.
+-- The sectors of a memory's vectors, by its id: through an index of the old vectors or, where they have none, of our own.
 DO $do$
 BEGIN
     IF to_regclass({old_sectors_text}) IS NOT NULL THEN
         RETURN;
-    END IF;
-    PERFORM
-       FROM pg_index i
-       JOIN pg_class c ON c.oid = i.indexrelid
-       JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'
-       JOIN pg_attribute v ON v.attrelid = i.indrelid AND v.attnum = i.indkey[0] AND v.attname = 'id'
-       JOIN pg_attribute m ON m.attrelid = to_regclass({old_memories_text}) AND m.attname = 'id'
-      WHERE i.indrelid = to_regclass({old_vectors_text})
-        AND i.indisvalid
-        AND i.indpred IS NULL
-        AND v.atttypid = m.atttypid;
-    IF FOUND THEN
+    ELSIF {staging}.finds_by_id(to_regclass({old_vectors_text})) THEN
         CREATE VIEW {old_sectors} AS SELECT id AS raw_id, sector::text AS sector FROM {old_vectors_table};
     ELSE
         CREATE TABLE {old_sectors} AS SELECT raw_id, sector FROM {old_vectors};
@@ -151,22 +139,13 @@ END
 $do$;
 
 -- name: owners
--- Whose an old memory is, by its id, as each vector and each waypoint asks. Where no index of the old memories begins
--- with the id, as theirs begins with the tenant or was lost, each would cost a pass over all memories.
+-- Whose an old memory is, by its id, as each vector and each waypoint asks: the same for the old memories, whose key may
+-- begin with the tenant or be lost.
 DO $do$
 BEGIN
     IF to_regclass({old_owners_text}) IS NOT NULL THEN
         RETURN;
-    END IF;
-    PERFORM
-       FROM pg_index i
-       JOIN pg_class c ON c.oid = i.indexrelid
-       JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'
-       JOIN pg_attribute m ON m.attrelid = i.indrelid AND m.attnum = i.indkey[0] AND m.attname = 'id'
-      WHERE i.indrelid = to_regclass({old_memories_text})
-        AND i.indisvalid
-        AND i.indpred IS NULL;
-    IF FOUND THEN
+    ELSIF {staging}.finds_by_id(to_regclass({old_memories_text})) THEN
         CREATE VIEW {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories};
     ELSE
         CREATE TABLE {old_owners} AS SELECT raw_id, id, tenant_id, user_id, project_id FROM {old_memories};

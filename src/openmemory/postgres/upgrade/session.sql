@@ -119,6 +119,21 @@ BEGIN
 END
 $body$;
 
+-- Whether an index of an old table finds rows by the id that a memory has there. One under another key, or of ids of
+-- another type, does not: each look would cost a pass over the table.
+CREATE OR REPLACE FUNCTION {staging}.finds_by_id(old regclass) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN EXISTS (SELECT
+                     FROM pg_index i
+                     JOIN pg_class c ON c.oid = i.indexrelid
+                     JOIN pg_am a ON a.oid = c.relam AND a.amname = 'btree'
+                     JOIN pg_attribute v ON v.attrelid = i.indrelid AND v.attnum = i.indkey[0] AND v.attname = 'id'
+                     JOIN pg_attribute m ON m.attrelid = to_regclass({old_memories_text}) AND m.attname = 'id'
+                    WHERE i.indrelid = old
+                      AND i.indisvalid
+                      AND i.indpred IS NULL
+                      AND v.atttypid = m.atttypid);
+
 -- The heap block at which an old table is to be read on. Blocks mean nothing in another file: where the table was
 -- rewritten since (VACUUM FULL, CLUSTER, a restored dump), what was filled from it is emptied and it is read anew.
 CREATE OR REPLACE FUNCTION {staging}.resume_at(what text, source regclass) RETURNS bigint

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from psycopg import errors
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import patient, permitted
+from openmemory.postgres.direct import connected, patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
@@ -37,13 +37,13 @@ def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
 
 def kept_bytes(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
     """Return the disk that the old tables hold which an upgrade put aside, {} where there are none."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         return {str(name): as_int(size) for name, size in Questions(connection, names).rows("kept")}
 
 
 def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str, str]) -> dict[str, float]:
     """Return which part of each old table an unfinished upgrade has read, of 0 to 1."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         blocks_of = {str(what): as_int(count) for what, count in Questions(connection, names).rows("blocks")}
     return {
         what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
@@ -54,14 +54,14 @@ def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str,
 def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tuple[Session, ...]:
     """Return the sessions that may be a server's: those of `login`, or other ones of the owner where that is None."""
     text = "NULL" if login is None else Layout.literal(login)
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         found = Questions(connection, names).rows("serving", login_text=text)
     return tuple(map(session, found))
 
 
 def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:
     """Raise ConfigurationError where another migrator is at work on the database, or a step in psql."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         ((at_work,),) = Questions(connection, names).rows("at_work")
     if at_work:
         raise ConfigurationError(ANOTHER.format("migrate"))
@@ -80,7 +80,7 @@ def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
 
     Its record is the owner's to read. A login that may not serves on what the owner has granted it, in that last step.
     """
-    with patient(conninfo) as connection, suppress(errors.InsufficientPrivilege):
+    with connected(conninfo) as connection, suppress(errors.InsufficientPrivilege):
         recorded = record.read(connection, names)
         if recorded and recorded.get("step") != record.DONE:
             raise ConfigurationError(
@@ -90,21 +90,21 @@ def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
 
 def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
     """Return which model is recorded as the one that made the vectors of a lifted database."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         found = Questions(connection, names).rows("model")
     return str(found[0][0]) if found else None
 
 
 def made_by(conninfo: Mapping[str, str], names: Names) -> str:
     """Return the model and the dimension of the vectors in use."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         found = {str(name): str(value) for name, value in Questions(connection, names).rows("made_by")}
     return f"{found.get('embedding_model', 'unknown')} ({found.get('embedding_dimension', 'unknown')} dimensions)"
 
 
 def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
     """Record which model made the vectors of a lifted database."""
-    with patient(conninfo) as connection, permitted():
+    with connected(conninfo) as connection, permitted():
         asking = Questions(connection, names)
         asking.rows("name_model", name_text=Layout.literal(model))
         if record.read(connection, names):

@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import migrate, roles
-from openmemory.postgres.direct import patient
+from openmemory.postgres.direct import connected, patient
 from openmemory.postgres.shared_indexes import IndexChoice
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
@@ -62,7 +62,7 @@ def upgrade(
 
 def state(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
     """Return the record of an upgrade: "step" is the last one finished, "done" after the last; {} where none began."""
-    with patient(conninfo) as connection:
+    with connected(conninfo) as connection:
         return record.read(connection, names)
 
 
@@ -122,17 +122,7 @@ class _Work:
     def _add_tenants(self, step: str) -> None:
         self._find_types()
         self._execute("session", "functions")
-        for name in (
-            "conversions",
-            "sectors",
-            "owners",
-            "memories",
-            "users",
-            "waypoints",
-            "facts",
-            "batch",
-            "procedure",
-        ):
+        for name in (block for block in self.layout.blocks(step) if block not in {"lift", "find", "analyze"}):
             self._execute(step, name)
         lift_rows(self.connection, self.layout, self.on_progress)
         build(self.conninfo, self.connection, self.layout, step, ("find", "analyze"), self.on_progress)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import patient
+from openmemory.postgres.direct import connected, patient
 from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
@@ -45,7 +45,7 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
 
 def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
     """Return the constraints of others that `drop_bytea` drops."""
-    with patient(conninfo) as connection:
+    with connected(conninfo) as connection:
         _, layout = _begun(connection, names)
         found = dependants(connection, layout, layout.kept)
     return tuple(one.name for one in found if one.kind == "foreign key")
@@ -53,7 +53,7 @@ def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
 
 def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
     """Return the model of the vectors that `openmemory reembed` made since, which `down` drops, or None."""
-    with patient(conninfo) as connection:
+    with connected(conninfo) as connection:
         recorded, layout = _begun(connection, names)
         if "exchanged_at" not in recorded:
             return None
