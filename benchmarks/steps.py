@@ -29,6 +29,7 @@ from openmemory.service.keeping import Added
 from openmemory.settings import load
 
 _USER = "steps"
+_EVERY_ONE = 2**31 - 1
 
 
 class Stopwatch:
@@ -81,7 +82,7 @@ async def walk(ready: app.Readied, bodies: Sequence[bytes], watch: Stopwatch) ->
             new = await _encoded(encoder, told, watch)
             await _keep(database, scope, new, watch)
         async with database.tenant(scope) as tx:
-            await memories.delete_of_user(tx, _USER)
+            await memories.delete_of_user(tx, _USER, _EVERY_ONE)
 
 
 def _read(body: bytes, watch: Stopwatch) -> list[Told]:

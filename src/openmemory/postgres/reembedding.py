@@ -81,7 +81,7 @@ class Change:
 class Aside:
     """An old vector that an upgrade set aside."""
 
-    place: str
+    place: int
     tenant: str
     id: UUID
 
@@ -117,9 +117,6 @@ _COUNT_ASIDE = statement("reembedding.count_aside", _Count)
 _MARK_REPAIRED = statement("reembedding.mark_repaired", type(None))
 _WITHOUT_EMBEDDING = statement("reembedding.without_embedding", _Id)
 _REPAIR = statement("reembedding.repair", type(None))
-
-FIRST_PLACE = "(0,0)"
-"""Before every entry of what was set aside."""
 
 
 async def all_texts(tx: TenantTx, after: UUID | None, limit: int) -> list[Text]:
@@ -192,7 +189,7 @@ async def settle(tx: RegistryTx, done: Sequence[Change]) -> None:
     await tx.run(_SETTLE, places=[one.place for one in done])
 
 
-async def aside(tx: RegistryTx, after: str, limit: int) -> list[Aside]:
+async def aside(tx: RegistryTx, after: int, limit: int) -> list[Aside]:
     """Return up to `limit` vectors that were set aside, after a place."""
     return await tx.all(_ASIDE, after=after, limit=limit)
 

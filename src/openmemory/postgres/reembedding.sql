@@ -61,13 +61,12 @@ DELETE FROM {changes}
  WHERE place = ANY (%(places)s::int8[]);
 
 -- name: aside
--- What an upgrade set aside and is not repaired, in the order in which it lies on disk: the table has no key, and may
--- be large.
-SELECT ctid::text AS place, tenant_id AS tenant, id
+-- What an upgrade set aside and is not repaired.
+SELECT entry AS place, tenant_id AS tenant, id
   FROM {vector_quarantine}
- WHERE ctid > %(after)s::text::tid
+ WHERE entry > %(after)s
    AND repaired_at IS NULL
- ORDER BY ctid
+ ORDER BY entry
  LIMIT %(limit)s;
 
 -- name: count_aside
@@ -79,7 +78,7 @@ SELECT count(*) AS count
 -- The old value stays, whole: where the old tables are dropped, it is all there is of it.
 UPDATE {vector_quarantine}
    SET repaired_at = now()
- WHERE ctid = ANY (%(places)s::text[]::tid[]);
+ WHERE entry = ANY (%(places)s::int8[]);
 
 -- name: without_embedding
 -- Which of these memories have a search row without a vector.

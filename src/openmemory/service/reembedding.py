@@ -112,7 +112,7 @@ class Reembedding:
     async def repair(self, on_progress: OnProgress = lambda _done, _total: None, *, dry_run: bool = False) -> Repaired:
         """Embed the memories whose old vectors an upgrade has set aside, and mark those as repaired."""
         counter = TokenCounter(self._embedder)
-        found, place, seen = Repaired(is_exact=counter.is_exact), reembedding.FIRST_PLACE, 0
+        found, place, seen = Repaired(is_exact=counter.is_exact), 0, 0
         async with self._database.registry() as tx:
             total = await reembedding.count_aside(tx)
         while entries := await self._aside(place):
@@ -199,7 +199,7 @@ class Reembedding:
         async with self._database.tenant(Scope(tenant), read_only=True) as tx:
             return tenant, await reembedding.texts_of(tx, [one.id for one in changes])
 
-    async def _aside(self, after: str) -> list[Aside]:
+    async def _aside(self, after: int) -> list[Aside]:
         async with self._database.registry() as tx:
             return await reembedding.aside(tx, after, self._batch_size)
 

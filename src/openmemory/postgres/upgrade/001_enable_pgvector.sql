@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS {upgrade} (
 -- What has no place in the new tables is set aside whole, never dropped. `repaired_at` says since when the memory of an
 -- old vector has a new one, made by `openmemory reembed`.
 CREATE TABLE IF NOT EXISTS {vector_quarantine} (
+    entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id text NOT NULL,
     id uuid NOT NULL,
     sector text NOT NULL,
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS {vector_quarantine} (
 );
 
 CREATE TABLE IF NOT EXISTS {row_quarantine} (
+    entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id text NOT NULL,
     source text NOT NULL,
     id text NOT NULL,
@@ -56,7 +58,8 @@ ALTER TABLE {vectors} DROP CONSTRAINT IF EXISTS {vectors_memory_fkey};
 ALTER TABLE {waypoints} DROP CONSTRAINT IF EXISTS waypoint_source, DROP CONSTRAINT IF EXISTS waypoint_target;
 ALTER TABLE {vectors} DROP CONSTRAINT IF EXISTS {vectors_pkey};
 ALTER TABLE {memories} DROP CONSTRAINT IF EXISTS {memories_pkey}, DROP CONSTRAINT IF EXISTS {memories_said_once};
-DROP INDEX IF EXISTS {staging}.{vectors_search}, {staging}.{memories_listing}, {staging}.{memories_user_listing};
+DROP INDEX IF EXISTS {staging}.{vectors_search}, {staging}.{memories_listing}, {staging}.{memories_user_listing},
+                     {staging}.openmemory_waypoints_target;
 
 -- The functions of a range type belong to the bootstrap superuser, so that an owner who is none could not move them
 -- in 005: the type is made where it stays, while no fact stands on it yet.

@@ -11,6 +11,9 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS {memories_listing} ON {memories} (tenant
 -- name: user_listing
 CREATE INDEX CONCURRENTLY IF NOT EXISTS {memories_user_listing} ON {memories} (tenant_id, user_id, created_at, id);
 
+-- name: waypoint_targets
+CREATE INDEX CONCURRENTLY IF NOT EXISTS openmemory_waypoints_target ON {waypoints} (tenant_id, dst_id);
+
 -- name: vacuum_memories
 VACUUM (ANALYZE, PROCESS_TOAST false) {memories};
 
