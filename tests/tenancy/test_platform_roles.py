@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import pytest
 from psycopg import Connection, sql
 
+from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
+from tests.upgrade.test_odd_values import OLD_TABLES
 
 PLATFORM_ROLES = ("anon", "authenticated", "service_role")
 
@@ -35,18 +38,23 @@ SELECT c.relname, a.privilege_type
 """
 
 
-@pytest.fixture(scope="module")
-def platform(postgres: Server) -> Iterator[Place]:
+@pytest.fixture(scope="module", params=["fresh", "lifted"])
+def platform(postgres: Server, request: pytest.FixtureRequest) -> Iterator[Place]:
     """Yield a database that was migrated after the platform had set its default rights."""
     with a_place(postgres) as place:
         with place.owner() as connection:
+            if request.param == "lifted":
+                connection.execute(OLD_TABLES.encode())
             for role in PLATFORM_ROLES:
                 _create(connection, role)
             everybody = sql.SQL(", ").join([*map(sql.Identifier, PLATFORM_ROLES), sql.SQL("PUBLIC")])
             for kind in ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES"):
                 defaults = f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {kind} TO ".encode()
                 connection.execute(defaults + everybody.as_bytes())
-        place.migrate()
+        if request.param == "lifted":
+            upgrade(place.logins.owner, place.names, Plan(place.names.dimension))
+        else:
+            place.migrate()
         yield place
 
 

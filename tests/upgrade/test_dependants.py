@@ -76,3 +76,14 @@ def test_what_ends_the_dropping_is_not_said_to_go_on(old: Place) -> None:
     assert isinstance(refused.value.__cause__, errors.DependentObjectsStillExist)
     assert "Something else stands on it" in str(refused.value)
     assert str(refused.value).endswith("Nothing was changed")
+
+
+def test_a_database_of_which_all_tables_are_published_is_lifted(old: Place) -> None:
+    execute(old, "CREATE PUBLICATION everything FOR ALL TABLES; CREATE PUBLICATION own FOR TABLES IN SCHEMA public")
+    found = look(old.logins.owner, old.names).dependants
+    assert [(one.kind, one.name) for one in found] == [
+        ("publication of all tables", "everything"),
+        ("publication of the schema", "own"),
+    ]
+    upgrade(old.logins.owner, old.names, Plan(1536))
+    down(old.logins.owner, old.names)

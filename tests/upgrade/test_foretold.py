@@ -57,6 +57,8 @@ def test_who_becomes_a_tenant_is_known_beforehand_and_the_links_between_tenants(
             connection.execute("UPDATE openmemory_memories SET user_id = %s WHERE id = %s", [name, id_])
         for name in ("a,b", "eve"):
             connection.execute("INSERT INTO openmemory_users (user_id) VALUES (%s)", [name])
+    assert look(odd.logins.owner, odd.names, replace(plan, tenant="ada")).has_namesake == from_users
+    assert not look(odd.logins.owner, odd.names, plan).has_namesake
     foretold = look(odd.logins.owner, odd.names, plan).kept_back(DIMENSION)
 
     assert foretold == lift(odd, plan)

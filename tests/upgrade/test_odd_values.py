@@ -25,7 +25,7 @@ A, B, C = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "abc")
 def odd(place: Place) -> Place:
     """Return a database with upstream's empty tables, for vectors of four dimensions."""
     with place.owner() as connection:
-        connection.execute(_TABLES.encode())
+        connection.execute(OLD_TABLES.encode())
     return Place(place.logins, place.names)
 
 
@@ -106,7 +106,7 @@ def odd_rows(postgres: Server) -> Iterator[tuple[Connection, Callable[[str, obje
         return f"{odd.index((column, old)):08d}-0000-4000-8000-000000000000"
 
     with a_place(postgres) as place, place.owner() as connection:
-        connection.execute(_TABLES.encode())
+        connection.execute(OLD_TABLES.encode())
         for column, old in odd:
             own = {"content": f"Ada moved to Lisbon, and said {called(column, old)}"}
             remember(connection, called(column, old), **{**own, column: old})
@@ -270,7 +270,7 @@ def test_facts_keep_their_times_and_the_newer_closes_the_older(odd: Place) -> No
     ]
 
 
-_TABLES = """
+OLD_TABLES = """
 CREATE TABLE openmemory_memories (
     id uuid PRIMARY KEY, user_id text, segment integer DEFAULT 0, content text NOT NULL, simhash text,
     primary_sector text NOT NULL, tags text, meta text, created_at bigint, updated_at bigint, last_seen_at bigint,

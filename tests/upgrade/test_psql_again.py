@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade import layout
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
 from tests.postgres.databases import Place
 from tests.upgrade.old_databases import verify
-from tests.upgrade.test_script import psql
+from tests.upgrade.test_script import psql, say_twice
 
 PLAN = Plan(1536)
 CUT = "ERROR:  unterminated dollar-quoted string"
@@ -105,6 +106,50 @@ def test_an_index_whose_build_was_cut_off_after_psqls_steps_is_built_again(old: 
     upgrade(old.logins.owner, old.names, PLAN)
 
     assert verify(old, shared, "legacy-pre-pgvector")["identical"] == 715
+
+
+def test_a_file_that_was_stopped_before_what_is_said_once_has_its_key_is_gone_on_with(old: Place, shared: Path) -> None:
+    say_twice(old)
+    for step in STEPS[:3]:
+        run(old, step)
+    paragraphs = script(old.logins.owner, old.names, PLAN, STEPS[3])
+    before, keys, _ = paragraphs.partition("-- All of them came in one transaction")
+    assert keys
+    psql(old, before)
+    with old.owner() as connection:
+        unique = connection.execute(
+            "SELECT FROM pg_class WHERE oid = to_regclass('openmemory_new_public.openmemory_memories_said_once')"
+        )
+        assert unique.rowcount == 1
+
+    upgrade(old.logins.owner, old.names, PLAN)
+
+    assert verify(old, shared, "legacy-pre-pgvector")["identical"] == 715
+
+
+def test_a_file_that_was_made_for_another_tenant_than_the_upgrade_has_is_refused(old: Place) -> None:
+    second = script(old.logins.owner, old.names, PLAN, STEPS[1])
+    first = psql(old, script(old.logins.owner, old.names, Plan(1536, "acme"), STEPS[0]))
+    assert first.returncode == 0, first.stderr
+
+    refused = psql(old, second)
+
+    assert "the upgrade was begun with tenant 'acme', and this file says 'default'" in refused.stderr
+    run(old, STEPS[1])
+    with old.owner() as connection:
+        tenants = connection.execute("SELECT DISTINCT tenant_id FROM openmemory_new_public.openmemory_memories")
+        assert tenants.fetchall() == [("acme",)]
+
+
+def test_a_file_waits_for_a_writer_no_longer_than_openmemory_migrate_does(
+    old: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "LOCK_TIMEOUT", "50ms")
+    first = script(old.logins.owner, old.names, PLAN, STEPS[0])
+    with old.owner() as writing, writing.transaction():
+        writing.execute("UPDATE openmemory_users SET summary = 'new'")
+        assert "canceling statement due to lock timeout" in psql(old, first).stderr
+    assert psql(old, first).returncode == 0
 
 
 @pytest.mark.parametrize(

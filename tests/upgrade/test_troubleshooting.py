@@ -20,12 +20,14 @@ from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import check_versions
+from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
 from openmemory.postgres.upgrade.way_back import down
 from tests.cli.homes import Home
 from tests.postgres import outside
 from tests.postgres.databases import Place, a_name
 from tests.upgrade.old_databases import restore, verify
+from tests.upgrade.test_script import psql
 
 RECORDED = "legacy-pre-pgvector"
 PASSWORD = "owners-secret"  # noqa: S105 -- of a server that lives as long as the tests
@@ -207,6 +209,14 @@ def test_of_the_rights_only_the_one_that_lacks_is_asked_for(ready: Old, shared: 
     ready.run(wanted)
     ready.upgrade()
     ready.assert_whole(shared)
+
+
+def test_a_file_for_psql_takes_a_role_that_the_owner_may_act_as_and_may_not_give(ready: Old) -> None:
+    login, role = ready.owner.logins.owner["conninfo"].partition("user=")[2].split()[0], ready.owner.names.app_role
+    ready.run(f"REVOKE {role} FROM {login}", f"GRANT {role} TO {login}")
+    first = script(ready.owner.logins.owner, ready.owner.names, Plan(1536), STEPS[0])
+    done = psql(ready.owner, first)
+    assert done.returncode == 0, done.stderr
 
 
 def test_where_pgvector_is_not_on_the_server_it_is_asked_for(old: Old, shared: Path) -> None:

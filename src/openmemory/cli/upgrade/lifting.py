@@ -76,13 +76,15 @@ def go_back(old: Old, wanted: Wanted) -> None:
 def drop_old(old: Old, wanted: Wanted) -> None:
     """Drop the old tables for good, after a question."""
     from openmemory.postgres.upgrade.standing import kept_bytes
-    from openmemory.postgres.upgrade.way_back import drop_bytea, foreign_keys
+    from openmemory.postgres.upgrade.way_back import drop_bytea, foreign_keys, left_behind
 
     _refuse_without_upgrade(old, "--drop-bytea")
     kept = kept_bytes(old.logins.owner, old.names)
     if kept:
         keys = foreign_keys(old.logins.owner, _own_names(old))
         going = f" These foreign keys of other tables go with them: {', '.join(keys)}." if keys else ""
+        columns = [f"{one.column} of {one.table}" for one in left_behind(old.logins.owner, _own_names(old))]
+        going += f" These columns are nowhere else: {', '.join(columns)}." if columns else ""
         agree(
             f"The old tables ({', '.join(kept)}; {size(sum(kept.values()))}) are dropped for good: the old bytes in v"
             " and every old column are lost, and `openmemory migrate --down` is possible no more. What was set aside"
@@ -203,10 +205,13 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
         print_json({"found": document, "report": asdict(report)})
         return
     print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
-    if plan.embedding_model == UNKNOWN_MODEL and report.rows:
+    if report.rows:
         console().print(
             "Which model made the vectors is not recorded, so only OM_EMBEDDINGS=none serves yet. Name it"
             " (`openmemory migrate --embedding-model NAME`), or move to the settings' own (`openmemory reembed`)."
+            if plan.embedding_model == UNKNOWN_MODEL
+            else f"The vectors are recorded as made by {safe(plan.embedding_model)}, and questions are embedded with"
+            " that. If another model made them: `openmemory migrate --embedding-model NAME`."
         )
 
 

@@ -1,4 +1,4 @@
-"""Which model made the vectors of an old database: said, recorded, answered, or proved by the settings."""
+"""Which model made the vectors of an old database: said, recorded, answered, or the settings' own."""
 
 import sys
 from collections.abc import Mapping
@@ -25,9 +25,10 @@ def model_of(value: str | None) -> str | None:
 
 
 def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said: str | None, *, yes: bool) -> str:
-    """Return the model to record: as said, as an upgrade began with, as answered now, or as the settings prove.
+    """Return the model to record: as said, as an upgrade began with, as answered now, or the settings' own.
 
-    Raises ConfigurationError where the owner does not want a recorded name changed.
+    Those are asked last: where their provider's model has the vectors' dimension. That is no proof, so the report names
+    it. Raises ConfigurationError where the owner does not want a recorded name changed.
     """
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 
@@ -93,7 +94,7 @@ def _problem(name: str) -> str | None:
 
 
 def _configured(settings: "Settings", plan: "Plan") -> str:
-    """Return the provider's model of the settings where its dimension is the vectors'; it is not called for that."""
+    """Return the provider's model of the settings where its dimension is the vectors', else that nobody knows."""
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 
     chosen = settings.embeddings

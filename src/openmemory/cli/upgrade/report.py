@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from openmemory.cli.printing import console, count_of, print_facts, size, warn
 
 if TYPE_CHECKING:
-    from openmemory.postgres.upgrade.found import Estimate, Found, Session
+    from openmemory.postgres.upgrade.found import Estimate, Found, Session, Unmapped
     from openmemory.postgres.upgrade.plan import Plan, Progress, Report
     from openmemory.postgres.upgrade.standing import Aside
 
@@ -27,9 +27,16 @@ def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int 
     if noted := {what: count_of(count, "row") for what, count in counted.items() if is_kept(what)}:
         console().print("Kept, and noted there", style="bold")
         print_facts(noted)
-    if found.dependants:
-        console().print("Stays with the old tables", style="bold")
+    own = [one for one in found.unmapped if not one.is_derived]
+    if found.dependants or own:
+        console().print("Without a place of its own in the new tables", style="bold")
         print_facts({f"{one.kind} {one.name} on {one.of_table}": one.becomes for one in found.dependants})
+        print_facts({f"column {one.column} of {one.table}": _becomes(one) for one in own})
+    if found.has_namesake:
+        warn(
+            f"a user is called {plan.tenant}, and becomes the tenant that gets the rows of no user, which it will see;"
+            " --tenant NAME gives those to another"
+        )
     if vector_type == "halfvec":
         warn("OM_VEC_TYPE=halfvec rounds the old vectors to 16 bits; OM_VEC_TYPE=vector keeps each bit")
     if found.extension_installed is None and found.extension_available is None:
@@ -119,6 +126,10 @@ def _lines(*, stderr: bool) -> "Callable[[Progress], None]":
     return show
 
 
+def _becomes(one: "Unmapped") -> str:
+    return f"{count_of(one.rows, 'row')}; {one.becomes}"
+
+
 def _fate(reason: str) -> str:
     return "kept, with a note" if is_kept(reason) else "set aside"
 
@@ -145,14 +156,27 @@ def _to_do(
 ) -> dict[str, str]:
     each = "each user becomes a tenant; rows without one go to " if plan.tenant_from_user else "every row goes to "
     free = f"; {size(free_bytes)} are free" if free_bytes is not None else ""
+    if found.tablespace:
+        free += f". The new tables go to the tablespace {found.tablespace}, where the old vectors lie"
+    if found.forbidden_tablespace:
+        free += (
+            f". The new tables go to the database's own tablespace: this login may make nothing in"
+            f" {found.forbidden_tablespace}, where the old vectors lie (GRANT CREATE ON TABLESPACE changes that)"
+        )
     return {
         "tenant": each + plan.tenant,
         "vectors": f"{vector_type}({plan.dimension}), beside the old ones",
         "free disk needed": f"about {size(estimate.bytes)} for the new tables beside the old, and room for the"
         f" write-ahead log ({size(estimate.wal_bytes)} in all, recycled unless it is archived){free}",
         "time": f"about {_span(estimate.seconds)}, by the pace of one core; an estimate",
+        "not copied": _derived(found),
         "old tables": "kept until `openmemory migrate --drop-bytea`; `--down` goes back. They take no writes meanwhile",
     }
+
+
+def _derived(found: "Found") -> str:
+    columns = [one.column for one in found.unmapped if one.is_derived]
+    return f"what upstream derived of memories: {', '.join(columns)}" if columns else ""
 
 
 def _aside(counted: Mapping[str, int], found: "Found") -> dict[str, str]:

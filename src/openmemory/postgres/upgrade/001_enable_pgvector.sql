@@ -1,8 +1,25 @@
--- 001: what the other steps stand on. Nothing of the old tables is changed in this step, and nothing ever is until the
--- last block of 005, which moves them aside as they are.
+-- 001: what the other steps stand on. The old tables keep their rows and columns as they are until the last block of
+-- 005 moves them aside; from the end of this step on a trigger has them refuse writes (upgrade/guard.sql), so that what is
+-- read is all there is.
 --
 -- New tables are filled beside the old ones and take their names in the end. To add the columns to the old tables
 -- instead would rewrite each of them under an exclusive lock, old vectors and all, and could not be undone.
+
+-- name: role
+-- The role of every tenant's work, which who fills the tables must be able to act as.
+DO $role$
+BEGIN
+    IF to_regrole({app_role_text}) IS NULL THEN
+        CREATE ROLE {app_role} NOLOGIN NOINHERIT;
+    END IF;
+    -- To be given what one has takes an administrator's rights again.
+    IF NOT pg_has_role({app_role_text}::regrole,
+                       CASE WHEN current_setting('server_version_num')::integer >= 160000
+                            THEN 'SET' ELSE 'MEMBER' END) THEN
+        GRANT {app_role} TO CURRENT_USER;
+    END IF;
+END
+$role$;
 
 -- name: extension
 -- The type `vector`; fails here, before anything else, where pgvector is not installed or may not be created.
@@ -17,8 +34,8 @@ CREATE TABLE IF NOT EXISTS {upgrade} (
 );
 
 -- name: quarantine
--- What has no place in the new tables is set aside whole, never dropped. `repaired_at` says since when the memory of an
--- old vector has a new one, made by `openmemory reembed`.
+-- What has no place in the new tables is set aside whole, never dropped. `original` is the rest of a vector's row whose
+-- memory is gone. `repaired_at` says since when the memory of an old vector has a new one, made by `openmemory reembed`.
 CREATE TABLE IF NOT EXISTS {vector_quarantine} (
     entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id text NOT NULL,
@@ -28,6 +45,7 @@ CREATE TABLE IF NOT EXISTS {vector_quarantine} (
     dim integer,
     v bytea,
     reason text NOT NULL,
+    original jsonb,
     repaired_at timestamptz
 );
 
@@ -42,8 +60,30 @@ CREATE TABLE IF NOT EXISTS {row_quarantine} (
 );
 
 -- Rows of all tenants are in them, so they are the owner's alone, like the record itself: also where a hosted platform
--- grants its roles every new table, for row-level security without a policy shows them nothing.
-REVOKE ALL ON {upgrade}, {vector_quarantine}, {row_quarantine} FROM PUBLIC, {app_role};
+-- grants its roles every new table. Row-level security without a policy shows nothing to whomever it binds.
+DO $body$
+DECLARE
+    revocation text;
+BEGIN
+    FOR revocation IN
+        SELECT format('REVOKE ALL ON %s %s FROM %s', own.kind, own.name::regclass, others.grantee)
+          FROM (VALUES ('TABLE', {upgrade_text}),
+                       ('TABLE', {vector_quarantine_text}),
+                       ('TABLE', {row_quarantine_text}),
+                       ('SEQUENCE', pg_get_serial_sequence({vector_quarantine_text}, 'entry')),
+                       ('SEQUENCE', pg_get_serial_sequence({row_quarantine_text}, 'entry'))) AS own (kind, name)
+         CROSS JOIN (SELECT 'PUBLIC'
+                      UNION ALL
+                     SELECT quote_ident(rolname)
+                       FROM pg_roles
+                      WHERE oid = to_regrole({app_role_text})
+                         OR rolname IN ('anon', 'authenticated', 'service_role')) AS others (grantee)
+    LOOP
+        EXECUTE revocation;
+    END LOOP;
+END
+$body$;
+
 ALTER TABLE {upgrade} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {vector_quarantine} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {row_quarantine} ENABLE ROW LEVEL SECURITY;
@@ -103,3 +143,24 @@ END
 $body$;
 
 COMMIT;
+
+-- name: move
+-- The ordinary migrations made the tables where the database makes any; empty, they move at once.
+DO $body$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'i' THEN 'INDEX' ELSE 'TABLE' END AS kind, s.spcname
+          FROM pg_class c
+          JOIN pg_tablespace s
+            ON s.spcname = current_setting('default_tablespace')
+         WHERE c.relnamespace = to_regnamespace(quote_ident({staging_text}))
+           AND c.relkind IN ('r', 'i')
+           AND c.reltablespace <> s.oid
+           AND s.oid <> (SELECT dattablespace FROM pg_database WHERE datname = current_database())
+    LOOP
+        EXECUTE format('ALTER %s %s SET TABLESPACE %I', made.kind, made.name, made.spcname);
+    END LOOP;
+END
+$body$;

@@ -197,7 +197,8 @@ BEGIN
                    'feedback_score', nullif(m.feedback_score, 0),
                    'created_at', CASE WHEN k.created_at IS NULL THEN m.created_at END,
                    'updated_at', CASE WHEN k.updated_at IS NULL THEN m.updated_at END,
-                   'last_seen_at', CASE WHEN k.last_seen_at IS NULL THEN m.last_seen_at END)),
+                   'last_seen_at', CASE WHEN k.last_seen_at IS NULL THEN m.last_seen_at END,
+                   'columns', m.other)),
            {staging}.as_share(m.salience, 0.5),
            coalesce(k.last_seen_at, k.updated_at, k.created_at, 'epoch'),
            k.decay_rate,
@@ -237,20 +238,20 @@ AS $body$
 DECLARE
     lifted bigint;
 BEGIN
-    TRUNCATE {users};
+    DELETE FROM {users};
     DELETE FROM {row_quarantine} WHERE source = 'users';
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', to_jsonb(u) - 'place'
+    SELECT {tenant}, 'users', coalesce(u.user_id, ''), 'has no name', u.original
       FROM {old_users} u
      WHERE coalesce(u.user_id, '') = ''
      UNION ALL
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
-           'its name is longer than 128 bytes or has control characters; kept with a digest of it', to_jsonb(u) - 'place'
+           'its name is longer than 128 bytes or has control characters; kept with a digest of it', u.original
       FROM {old_users} u
      WHERE {staging}.as_name(u.user_id) <> u.user_id
      UNION ALL
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
-           'a time of it is in no year of the calendar; kept with another of its times', to_jsonb(u) - 'place'
+           'a time of it is in no year of the calendar; kept with another of its times', u.original
       FROM {old_users} u
      WHERE u.user_id <> ''
        AND ({staging}.is_no_instant(u.created_at) OR {staging}.is_no_instant(u.updated_at));
@@ -268,15 +269,17 @@ BEGIN
        AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant};
     -- Tenants whose names may not be tenants' share one, and may each have had a user of that name.
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT n.tenant_id, 'users', n.user_id, 'the tenant has one of its name; kept as the row that came first', n.original
-      FROM (SELECT {staging}.as_tenant(u.tenant_id, u.user_id) AS tenant_id, u.user_id, to_jsonb(u) - 'place' AS original,
+    SELECT n.tenant_id, 'users', n.user_id, 'the tenant has one of its name; kept as the row that came first',
+           n.original
+      FROM (SELECT {staging}.as_tenant(u.tenant_id, u.user_id) AS tenant_id, u.user_id, u.original,
                    row_number() OVER (PARTITION BY {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id
                                           ORDER BY u.place) AS turn
               FROM {old_users} u
              WHERE u.user_id <> '') AS n
      WHERE n.turn > 1;
     INSERT INTO {users} (tenant_id, user_id, summary, reflection_count, created_at, updated_at)
-    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), {staging}.as_name(u.user_id), u.summary, coalesce(u.reflection_count, 0),
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), {staging}.as_name(u.user_id), u.summary,
+           coalesce(u.reflection_count, 0),
            coalesce({staging}.as_instant(u.created_at), {staging}.as_instant(u.updated_at), 'epoch'),
            coalesce({staging}.as_instant(u.updated_at), {staging}.as_instant(u.created_at), 'epoch')
       FROM {old_users} u
@@ -317,7 +320,7 @@ BEGIN
                {staging}.as_id(w.dst_id) AS dst_id, w.src_id AS old_src_id, {staging}.as_name(w.user_id) AS user_id,
                {staging}.as_share(w.weight, 0) AS weight,
                {staging}.as_instant(w.created_at) AS created_at, {staging}.as_instant(w.updated_at) AS updated_at,
-               to_jsonb(w) - '{place,raw_src_id,raw_dst_id}'::text[] AS original,
+               w.original,
                CASE WHEN s.id IS NULL THEN 'its source is no memory'
                     WHEN d.id IS NULL THEN 'its target is no memory'
                     WHEN {staging}.as_tenant(s.tenant_id, s.user_id) <> {staging}.as_tenant(d.tenant_id, d.user_id)
@@ -381,13 +384,57 @@ AS $body$
 DECLARE
     lifted bigint;
 BEGIN
-    TRUNCATE {temporal_facts};
+    DELETE FROM {temporal_facts};
     DELETE FROM {row_quarantine} WHERE source = 'facts';
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
     SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
-           'its subject and predicate are longer than 3,000 bytes', to_jsonb(f) - 'place'
+           'its subject and predicate are longer than 3,000 bytes', f.original
       FROM {old_facts} f
      WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
+    WITH given AS (
+        SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to, f.confidence, f.last_updated, f.metadata,
+               f.other,
+               f.user_id AS old_user_id,
+               f.project_id AS old_project_id,
+               {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
+               {staging}.as_name(f.user_id) AS user_id,
+               {staging}.as_name(f.project_id) AS project_id,
+               {staging}.as_json(f.metadata) AS meta,
+               {staging}.as_instant(f.valid_to) AS ends,
+               coalesce({staging}.as_instant(f.valid_from), {staging}.as_instant(f.last_updated), 'epoch') AS instant
+          FROM {old_facts} f
+         WHERE octet_length(f.subject || f.predicate) <= 3000
+    ), in_turn AS (
+        SELECT *,
+               row_number() OVER (PARTITION BY tenant_id, user_id, project_id, subject, predicate
+                                      ORDER BY instant, last_updated NULLS FIRST, id) AS turn
+          FROM given
+    ), apart AS (
+        -- Facts of one instant follow each other by microseconds, the latest written last; so do those of the next
+        -- instant, where the ones before it took more than its time.
+        SELECT *,
+               max(instant - interval '1 microsecond' * turn)
+                   OVER (PARTITION BY tenant_id, user_id, project_id, subject, predicate ORDER BY turn)
+                   + interval '1 microsecond' * turn AS begins
+          FROM in_turn
+    ), followed AS (
+        SELECT *,
+               lead(begins) OVER (PARTITION BY tenant_id, user_id, project_id, subject, predicate
+                                      ORDER BY begins) AS next_begins
+          FROM apart
+    ), bounded AS (
+        SELECT *,
+               CASE WHEN ends >= begins OR valid_to IS NULL
+                    THEN tstzrange(begins, ends, '[]')
+               END AS told,
+               CASE WHEN coalesce(ends, 'infinity') >= next_begins
+                    THEN tstzrange(begins, next_begins, '[)')
+                    WHEN ends IS NULL
+                    THEN tstzrange(begins, NULL, '[)')
+                    ELSE tstzrange(begins, greatest(begins, ends), '[]')
+               END AS valid
+          FROM followed
+    )
     INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
                                   metadata, created_at, last_updated)
     SELECT n.tenant_id, {staging}.as_id(n.id), n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid,
@@ -405,52 +452,22 @@ BEGIN
                    'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
                    'metadata', CASE WHEN n.metadata <> ''
                                          AND (jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
-                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END)),
+                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END,
+                   'columns', n.other)),
            n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
-      FROM (SELECT o.*,
-                   CASE WHEN o.ends >= o.begins OR o.valid_to IS NULL
-                        THEN tstzrange(o.begins, o.ends, '[]') END AS told,
-                   CASE WHEN coalesce(o.ends, 'infinity') >= o.next_begins
-                        THEN tstzrange(o.begins, o.next_begins, '[)')
-                        WHEN o.ends IS NULL
-                        THEN tstzrange(o.begins, NULL, '[)')
-                        ELSE tstzrange(o.begins, greatest(o.begins, o.ends), '[]')
-                   END AS valid
-              FROM (SELECT p.*,
-                           lead(p.begins) OVER same AS next_begins
-                      FROM (SELECT t.*,
-                                   -- Facts of one instant follow each other by microseconds, the latest written last; so
-                                   -- do those of the next instant, where the ones before it took more than its time.
-                                   max(t.instant - interval '1 microsecond' * t.turn) OVER turns
-                                       + interval '1 microsecond' * t.turn AS begins
-                              FROM (SELECT q.*,
-                                           row_number() OVER (
-                                               PARTITION BY q.tenant_id, q.user_id, q.project_id, q.subject, q.predicate
-                                                   ORDER BY q.instant, q.last_updated NULLS FIRST, q.id) AS turn
-                                      FROM (SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to,
-                                                   f.confidence, f.last_updated, f.metadata,
-                                                   {staging}.as_tenant(f.tenant_id, f.user_id) AS tenant_id,
-                                                   f.user_id AS old_user_id, f.project_id AS old_project_id,
-                                                   {staging}.as_name(f.user_id) AS user_id,
-                                                   {staging}.as_name(f.project_id) AS project_id,
-                                                   {staging}.as_json(f.metadata) AS meta,
-                                                   {staging}.as_instant(f.valid_to) AS ends,
-                                                   coalesce({staging}.as_instant(f.valid_from),
-                                                            {staging}.as_instant(f.last_updated), 'epoch') AS instant
-                                              FROM {old_facts} f
-                                             WHERE octet_length(f.subject || f.predicate) <= 3000) AS q) AS t
-                            WINDOW turns AS (PARTITION BY t.tenant_id, t.user_id, t.project_id, t.subject, t.predicate
-                                                 ORDER BY t.turn)) AS p
-                    WINDOW same AS (PARTITION BY p.tenant_id, p.user_id, p.project_id, p.subject, p.predicate
-                                        ORDER BY p.begins)) AS o) AS n;
+      FROM bounded n;
     GET DIAGNOSTICS lifted = ROW_COUNT;
+    INSERT INTO {tenants} (tenant_id)
+    SELECT DISTINCT tenant_id FROM {temporal_facts}
+        ON CONFLICT DO NOTHING;
     RETURN lifted;
 END
 $body$;
 
 -- name: procedure
 -- The loop around the functions, for psql: CALL {staging}.lift_rows(10000); `openmemory migrate` has its own, which
--- also brings fingerprints, and makes those that this one leaves out. Commits after each range of blocks, so that it can be stopped at any moment and called again.
+-- also brings fingerprints, and makes those that this one leaves out. Commits after each range of blocks, so that it can
+-- be stopped at any moment and called again.
 CREATE OR REPLACE PROCEDURE {staging}.lift_rows(batch_rows integer DEFAULT 10000)
     LANGUAGE plpgsql
 AS $body$

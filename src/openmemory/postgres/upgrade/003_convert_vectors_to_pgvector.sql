@@ -149,7 +149,7 @@ DECLARE
 BEGIN
     EXECUTE $sql$
         CREATE OR REPLACE VIEW {staging}.openmemory_old_values AS
-        SELECT old.place, {staging}.as_id(old.id) AS id, old.sector, old.user_id, old.dim,
+        SELECT old.place, {staging}.as_id(old.id) AS id, old.sector, old.user_id, old.dim, old.original,
                {staging}.as_tenant(memory.tenant_id, who.user_id) AS tenant_id, $sql$
         || CASE WHEN is_bytes
                 -- The length is known without fetching the value.
@@ -189,8 +189,9 @@ BEGIN
         RETURNING id, sector, embedding IS NULL AS unreadable
     )
     -- A memory without a vector is still found by its words; its bytes stay here, with the reason.
-    INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, reason)
+    INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, original, reason)
     SELECT old.tenant_id, old.id, old.sector, old.user_id, old.dim, old.v,
+           CASE WHEN placed.id IS NULL THEN old.original END,
            CASE WHEN placed.id IS NULL THEN 'no memory has this id'
                 WHEN octet_length(old.v) <> 4 * {dimension} AND octet_length(old.v) <> 4 * old.dim
                     THEN problem || '; its column dim says ' || old.dim

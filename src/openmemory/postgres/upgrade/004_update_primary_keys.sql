@@ -4,8 +4,27 @@
 -- name: memories_key
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {memories_pkey} ON {memories} (tenant_id, id);
 
+-- name: memories_primary
+-- At once: where all tables are published (for logical replication), PostgreSQL refuses to change rows without a key.
+DO $body$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass({staged_memories_text}) AND indisprimary) THEN
+        ALTER TABLE {memories} ADD CONSTRAINT {memories_pkey} PRIMARY KEY USING INDEX {memories_pkey};
+    END IF;
+END
+$body$;
+
 -- name: vectors_key
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {vectors_pkey} ON {vectors} (tenant_id, id, sector);
+
+-- name: vectors_primary
+DO $body$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass({staged_vectors_text}) AND indisprimary) THEN
+        ALTER TABLE {vectors} ADD CONSTRAINT {vectors_pkey} PRIMARY KEY USING INDEX {vectors_pkey};
+    END IF;
+END
+$body$;
 
 -- name: said_twice
 -- Of old memories that say the same, the first one is recognised when it is said again; the others stay as well.
@@ -32,11 +51,7 @@ BEGIN
                     WHERE conname = 'waypoint_target'
                       AND connamespace = to_regnamespace(quote_ident({staging_text}))) THEN
         ALTER TABLE {memories}
-            ADD CONSTRAINT {memories_pkey} PRIMARY KEY USING INDEX {memories_pkey},
             ADD CONSTRAINT {memories_said_once} UNIQUE USING INDEX {memories_said_once};
-        ALTER TABLE {vectors}
-            ADD CONSTRAINT {vectors_pkey} PRIMARY KEY USING INDEX {vectors_pkey};
-
         ALTER TABLE {vectors}
             ADD CONSTRAINT {vectors_memory_fkey} FOREIGN KEY (tenant_id, id)
                 REFERENCES {memories} (tenant_id, id) ON DELETE CASCADE NOT VALID;

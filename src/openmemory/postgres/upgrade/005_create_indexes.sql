@@ -177,7 +177,7 @@ BEGIN
          WHERE tgname = 'openmemory_upgrade_guard'
            AND tgfoid IN (SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident({staging_text})))
         UNION ALL
-        SELECT string_agg(format('DROP VIEW %s', oid::regclass), '; ' ORDER BY oid DESC)
+        SELECT 'DROP VIEW ' || string_agg(oid::regclass::text, ', ')
           FROM pg_class
          WHERE relnamespace = to_regnamespace(quote_ident({staging_text}))
            AND relkind = 'v'

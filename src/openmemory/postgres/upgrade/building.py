@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event, Thread
+from typing import LiteralString
 
 import psycopg
 from psycopg import Connection
@@ -22,6 +23,11 @@ _TRANSACTION = re.compile(r"\bBEGIN;\n(.*)\nCOMMIT;", re.DOTALL)
 _PROGRESS = (
     "SELECT phase, greatest(blocks_done, tuples_done), greatest(blocks_total, tuples_total)"
     " FROM pg_stat_progress_create_index WHERE pid = %s"
+)
+_WAITED_FOR: LiteralString = (
+    "SELECT concat('pid ', pid, ' ', nullif(application_name, ''), ', in its transaction since ',"
+    " to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI'), ' UTC')"
+    " FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid"
 )
 
 
@@ -82,7 +88,10 @@ def _build_shared(
 def _watched(
     conninfo: Mapping[str, str], connection: Connection, begun: Progress, on_progress: OnProgress
 ) -> Iterator[None]:
-    """Report what PostgreSQL says of an index while it is built, from a connection beside the builder's."""
+    """Report what PostgreSQL says of an index while it is built, and whom the builder waits for.
+
+    It looks from a connection beside the builder's.
+    """
     on_progress(begun)
     over = Event()
     pid = connection.info.backend_pid
@@ -93,6 +102,8 @@ def _watched(
                 while not over.wait(_LOOK_EVERY_S):
                     for phase, done, total in watcher.execute(_PROGRESS, [pid]):
                         on_progress(Progress(begun.step, f"{begun.doing}: {phase}", int(done or 0), int(total or 0)))
+                    for (waited_for,) in watcher.execute(_WAITED_FOR, [pid]):
+                        on_progress(Progress(begun.step, f"{begun.doing}: waits for {waited_for}", 0, 0))
         except (psycopg.Error, DatabaseUnavailable):
             return  # the builder says what is wrong with the server
 

@@ -53,6 +53,16 @@ SELECT 'publication', format('%I', b.pubname), t.relname
     ON t.oid = l.prrelid
  WHERE l.prrelid = ANY ({tables})
  UNION
+SELECT 'publication of all tables', format('%I', b.pubname), 'this database'
+  FROM pg_publication AS b
+ WHERE b.puballtables
+ UNION
+SELECT 'publication of the schema', format('%I', b.pubname), {final_text}
+  FROM pg_publication_namespace AS l
+  JOIN pg_publication AS b
+    ON b.oid = l.pnpubid
+ WHERE l.pnnspid = to_regnamespace(quote_ident({final_text}))
+ UNION
 SELECT 'grant', format('%s to %s', string_agg(DISTINCT a.privilege_type, ', '),
                        CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END), t.relname
   FROM pg_class AS t

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from psycopg import Connection
 
 from openmemory.core.scope import tenant_problem
+from openmemory.core.sectors import Sector
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.layout import Layout
@@ -23,6 +24,7 @@ _TABLES = (
     "openmemory_migrations",
 )
 _INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_truth_at_a_time")
+_SHARED_KINDS = ("hnsw", "ivfflat")
 
 
 def rows_set_aside(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> dict[str, int]:
@@ -40,9 +42,21 @@ def rows_set_aside(connection: Connection, layout: Layout, columns: Mapping[str,
     return counted
 
 
+def has_namesake(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> bool:
+    """Return whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
+    if not layout.plan.tenant_from_user:
+        return False
+    ((found,),) = connection.execute(_asked(layout, columns, "namesake")).fetchall()
+    return bool(found)
+
+
 def taken_names(connection: Connection, layout: Layout, *, is_staged: bool) -> tuple[str, ...]:
     """Return what of the owner's has a name that the new tables need; they may be in their own schema already."""
-    array = f"ARRAY[{', '.join(map(Layout.literal, new_names(layout.names)))}]"
+    wanted = (
+        *new_names(layout.names),
+        *(f"idx_vectors_{sector}_{kind}" for sector in Sector for kind in _SHARED_KINDS),
+    )
+    array = f"ARRAY[{', '.join(map(Layout.literal, wanted))}]"
     more = {"new_names": array, "is_staged": str(is_staged).lower()}
     query = layout.render(blocks("upgrade/foretold")["taken"], more)
     return tuple(str(name) for (name,) in connection.execute(query.encode()))

@@ -113,3 +113,9 @@ SELECT DISTINCT n.user_id
         SELECT user_id, tenant_id FROM ({facts_rows}) AS f) AS n
  WHERE n.user_id <> ''
    AND coalesce(n.tenant_id, 'default') = 'default';
+
+-- name: namesake
+-- Whether a user who becomes a tenant has the name of the one that gets the rows of no user.
+SELECT EXISTS (SELECT FROM ({memories_rows}) AS m WHERE m.user_id = {tenant})
+    OR EXISTS (SELECT FROM ({users_rows}) AS u WHERE u.user_id = {tenant})
+    OR EXISTS (SELECT FROM ({facts_rows}) AS f WHERE f.user_id = {tenant});

@@ -14,6 +14,10 @@ _BECOMES = {
     "grant": "stays on the old table; the new one has rows of tenants, and grants of its own",
     "trigger": "stays on the old table, which is not written any more",
     "publication": "publishes the old table, which is not written any more; add the new one",
+    "publication of all tables": "publishes the new tables while they are filled, too: a subscriber that lacks them"
+    " stops, and its slot then keeps all that is written. Drop the subscription for the upgrade, and make it anew",
+    "publication of the schema": "publishes the new tables from the exchange on; a subscriber that lacks their columns"
+    " stops there",
 }
 
 
@@ -40,6 +44,27 @@ class Dependant:
     def becomes(self) -> str:
         """What becomes of it when the table is put aside."""
         return _BECOMES.get(self.kind, "reads the old table; make it anew on the new one")
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """A column without a place in the new table, and the rows with a value in it.
+
+    Their metadata gets the value if it `is_noted`; upstream made it of the rest, and can again, if it `is_derived`.
+    """
+
+    table: str
+    column: str
+    rows: int
+    is_noted: bool
+    is_derived: bool
+
+    @property
+    def becomes(self) -> str:
+        """What becomes of the values."""
+        if self.is_noted:
+            return "goes into each row's metadata, under openmemory_old.columns"
+        return "stays in the old table, and goes with it at --drop-bytea"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +119,14 @@ class Found:
     """For memories and vectors where there is no such table: tables of other names that look like it."""
     dependants: tuple[Dependant, ...]
     """What an owner has made of the old tables, and stays with them."""
+    has_namesake: bool
+    """Whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
+    tablespace: str
+    """Where the old vectors lie, and the new tables will; empty where that is the database's own."""
+    forbidden_tablespace: str
+    """Where the old vectors lie, and the new tables cannot, for this login may make nothing there."""
+    unmapped: tuple[Unmapped, ...]
+    """Columns of the old tables that have no place of their own in the new ones, and hold something."""
 
     def estimate(self, vector_type: str, dimension: int) -> Estimate:
         """Return what the new tables will take."""

@@ -9,7 +9,7 @@ from openmemory.postgres.direct import patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
-from openmemory.postgres.upgrade.foretold import rows_set_aside, taken_names
+from openmemory.postgres.upgrade.foretold import has_namesake, rows_set_aside, taken_names
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -17,6 +17,7 @@ from openmemory.postgres.upgrade.questions import Questions, as_int, session
 from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
+from openmemory.postgres.upgrade.unmapped import unmapped
 
 __all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
 
@@ -89,6 +90,7 @@ class _Look(Questions):
         not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
         of_rows = rows_set_aside(self.connection, self.layout, self.columns)
         ((server, installed, available),) = self.rows("server")
+        room = {bool(may): str(name) for name, may in self.rows("tablespace")}
         return Found(
             shape=shape_of(self.columns),
             schema=self.layout.names.schema,
@@ -114,6 +116,10 @@ class _Look(Questions):
             dependants=()
             if "exchanged_at" in upgrade
             else dependants(self.connection, self.layout, self.layout.names.schema),
+            has_namesake=has_namesake(self.connection, self.layout, self.columns),
+            tablespace=room.get(True, ""),
+            forbidden_tablespace=room.get(False, ""),
+            unmapped=unmapped(self.connection, self.layout, self.layout.names.schema),
         )
 
     def counted(self, what: str) -> tuple[int, int]:

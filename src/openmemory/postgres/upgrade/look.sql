@@ -7,6 +7,14 @@ SELECT split_part(current_setting('server_version'), ' ', 1),
        (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector');
 
+-- name: tablespace
+-- Where the old vectors lie, if not where the database makes its tables, and whether the login may make some there.
+SELECT s.spcname, has_tablespace_privilege(s.oid, 'CREATE')
+  FROM pg_class c
+  JOIN pg_tablespace s
+    ON s.oid = c.reltablespace
+ WHERE c.oid = to_regclass({old_vectors_text});
+
 -- name: tables
 SELECT tablename
   FROM pg_tables

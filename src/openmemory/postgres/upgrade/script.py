@@ -40,6 +40,7 @@ def _before(layout: Layout, step: str) -> Iterator[str]:
     if step in STEPS[:3]:
         yield _session(layout, "here")
         yield _session(layout, "readable")
+    yield _session(layout, "room")
     yield _session(layout, "broken")
 
 
@@ -54,14 +55,7 @@ def _session(layout: Layout, name: str) -> str:
 
 
 def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
-    role = layout.render("{app_role}")
-    yield "-- The role of every tenant's work."
-    yield (
-        f"DO $role$\nBEGIN\n    IF to_regrole({layout.literal(role)}) IS NULL THEN\n"
-        f"        CREATE ROLE {role} NOLOGIN NOINHERIT;\n    END IF;\nEND\n$role$;"
-    )
-    yield f"GRANT {role} TO CURRENT_USER;"
-    for name in ("extension", "record", "quarantine"):
+    for name in ("role", "extension", "record", "quarantine"):
         yield layout.block(STEPS[0], name).strip()
     yield _record(layout, record.decisions(layout))
     yield layout.render("CREATE SCHEMA IF NOT EXISTS {staging};")
@@ -69,8 +63,12 @@ def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
     yield layout.staging.render(blocks("migrate")["create"]).strip()
     for one in migrate.shipped():
         yield from _once(layout, one)
-    yield layout.block(STEPS[0], "unkey").strip()
+    for name in ("unkey", "move"):
+        yield layout.block(STEPS[0], name).strip()
+    # Whoever waits for a table keeps its writers waiting behind.
+    yield layout.render("BEGIN;\nSET LOCAL lock_timeout = {lock_timeout};")
     yield from (guard(layout, what) for what in _GUARD_TABLES)
+    yield "COMMIT;"
     yield from (f"{view};" for view in views)
 
 
@@ -89,6 +87,8 @@ def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
     yield _path(layout)
     if step in _LOOPS:
         yield _session(layout, "functions")
+    if step == STEPS[2]:
+        yield layout.block(STEPS[1], "owners").strip()
     if step == STEPS[-1]:
         asked = "SELECT count(*) = 0 AS wanted FROM {upgrade} WHERE name = 'exchanged_at'"
         yield layout.render(asked) + " \\gset\n\\if :wanted"

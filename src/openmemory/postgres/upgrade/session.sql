@@ -19,13 +19,28 @@ END
 $lock$;
 
 -- name: turn
--- A step that is finished is not run again, and none before the one that it stands on.
+-- A step that is finished is not run again, and none before the one that it stands on; nor by a file that was made for
+-- another tenant or other vectors than the upgrade was begun with.
 DO $turn$
 DECLARE
     finished text := '000';
+    other text;
 BEGIN
     IF to_regclass({upgrade_text}) IS NOT NULL THEN
         SELECT coalesce(max(value), '000') INTO finished FROM {upgrade} WHERE name = 'step';
+        SELECT string_agg(format('%s %L, and this file says %L', begun.name, begun.value, file.value), '; ')
+          INTO other
+          FROM (VALUES ('tenant', {tenant}),
+                       ('tenant_from', CASE WHEN {tenant_from_user} THEN 'user_id' ELSE '' END),
+                       ('dimension', '{dimension}'),
+                       ('vector_type', '{vector_type}')) AS file (name, value)
+          JOIN {upgrade} AS begun
+            ON begun.name = file.name
+           AND begun.value <> file.value;
+    END IF;
+    IF other IS NOT NULL THEN
+        RAISE EXCEPTION 'the upgrade was begun with %', other
+            USING HINT = 'Make the file anew: openmemory migrate sql STEP.', ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF finished <> 'done' AND finished::integer < STEP - 1 THEN
         RAISE EXCEPTION 'step % is not finished, and step % needs it', STEP - 1, STEP
@@ -45,6 +60,15 @@ BEGIN
     END IF;
 END
 $here$;
+
+-- name: room
+-- What is made goes to the tablespace of the old vectors, which an owner will have looked at for room.
+SELECT set_config('default_tablespace', s.spcname, false)
+  FROM pg_class c
+  JOIN pg_tablespace s
+    ON s.oid = c.reltablespace
+ WHERE c.oid = to_regclass({old_vectors_text})
+   AND has_tablespace_privilege(s.oid, 'CREATE');
 
 -- name: readable
 -- Rows are read by their place in one table's file, and all of them: where that cannot be, nothing is begun.
@@ -143,14 +167,21 @@ DECLARE
     file text := pg_relation_filepath(source);
 BEGIN
     IF file IS DISTINCT FROM (SELECT value FROM {upgrade} WHERE name = what || '_file') THEN
+        -- At first they are empty, and TRUNCATE would wait for whoever reads them, such as a pg_dump.
         CASE what
             WHEN 'memories' THEN
-                TRUNCATE {memories};
+                IF EXISTS (SELECT FROM {memories}) THEN
+                    TRUNCATE {memories};
+                END IF;
             WHEN 'waypoints' THEN
-                TRUNCATE {waypoints};
+                IF EXISTS (SELECT FROM {waypoints}) THEN
+                    TRUNCATE {waypoints};
+                END IF;
                 DELETE FROM {row_quarantine} aside WHERE aside.source = 'waypoints';
             WHEN 'vectors' THEN
-                TRUNCATE {vectors}, {vector_quarantine};
+                IF EXISTS (SELECT FROM {vectors}) OR EXISTS (SELECT FROM {vector_quarantine}) THEN
+                    TRUNCATE {vectors}, {vector_quarantine};
+                END IF;
                 DELETE FROM {upgrade} WHERE name = 'without_vector';
         END CASE;
         INSERT INTO {upgrade} (name, value)

@@ -58,13 +58,55 @@ _FACTS = {
 }
 
 
+# Read by their own expressions; a vector's tenant and project are its memory's.
+_READ_APART = {
+    "memories": {"id"},
+    "vectors": {"id", "sector", "user_id", "dim", "v", "embedding", "tenant_id", "project_id"},
+    "waypoints": {"src_id", "dst_id", "tenant_id"},
+    "users": set[str](),
+    "facts": set[str](),
+}
+_MAPPED = {"memories": _MEMORIES, "vectors": {}, "waypoints": _WAYPOINTS, "users": _USERS, "facts": _FACTS}
+# Upstream made these of the rest, and nothing here reads them.
+DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
+_NOT_JSONB = "json"
+
+
 def check_readable(connection: Connection, layout: Layout) -> None:
-    """Raise ConfigurationError, with the way out, where an old table is none, hides rows or has memories of nothing."""
+    """Raise ConfigurationError, with the way out, where old rows cannot be read.
+
+    That is where a table is none, or hides rows, memories have no content, or vectors are of a type that is not known.
+    """
     try:
         connection.execute(layout.block("session", "readable").encode())
     except errors.ObjectNotInPrerequisiteState as error:
         raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
     _refuse_without_content(connection, layout)
+    _refuse_other_values(connection, layout)
+
+
+def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
+    """Return the columns of an old table that have no place of their own in the new one."""
+    known = _MAPPED[what].keys() | _READ_APART[what]
+    return tuple(sorted(columns.keys() - known))
+
+
+def noted(what: str, columns: Columns) -> tuple[str, ...]:
+    """Return those of the columns without a place that go into a row's metadata: an owner's own."""
+    return tuple(name for name in unmapped(what, columns) if what in {"memories", "facts"} and name not in DERIVED)
+
+
+def _refuse_other_values(connection: Connection, layout: Layout) -> None:
+    found = columns(connection, layout, layout.names.vectors)
+    table = layout.names.table(layout.names.vectors)
+    for name, kind in found.items():
+        if name not in {"v", "embedding"} or _is_value(kind):
+            continue
+        if connection.execute(f"SELECT FROM {table} WHERE {name} IS NOT NULL LIMIT 1".encode()).rowcount:
+            raise ConfigurationError(
+                f"the column {name} of {table} is of type {kind}; vectors are read from bytea, vector and halfvec. Make"
+                f" it one of them: ALTER TABLE {table} ALTER COLUMN {name} TYPE vector USING {name}::vector"
+            )
 
 
 def _refuse_without_content(connection: Connection, layout: Layout) -> None:
@@ -108,8 +150,8 @@ def selects(layout: Layout, found: Mapping[str, Columns]) -> dict[str, str]:
         "memories": _memories(found["memories"]),
         "vectors": _vectors(found["vectors"], found["memories"].get("id", "uuid")),
         "waypoints": _waypoints(found["waypoints"], found["memories"].get("id", "uuid")),
-        "users": _selected(_USERS, found["users"]),
-        "facts": _selected(_FACTS, found["facts"]),
+        "users": [*_selected(_USERS, found["users"]), _whole(found["users"])],
+        "facts": [*_selected(_FACTS, found["facts"]), _other("facts", found["facts"]), _whole(found["facts"])],
     }
     return {
         what: f"SELECT {', '.join(select)} "
@@ -126,13 +168,18 @@ def vector_source(columns: Columns) -> str:
     for name in ("v", "embedding"):
         if columns.get(name) == "bytea":
             return "bytes"
-        if columns.get(name, "").startswith(("vector", "halfvec")):
+        if _is_value(columns.get(name, "")):
             return "vector"
     return "none"
 
 
 def columns(connection: Connection, layout: Layout, table: str) -> Columns:
     """Return the types of an old table's columns by name, none where there is no such table."""
+    return columns_of(connection, layout.names.table(table))
+
+
+def columns_of(connection: Connection, table: str) -> Columns:
+    """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table."""
     # format_type() puts the schema before a type that the session does not see; pgvector's typmod is the dimension.
     query = (
         "SELECT attname, CASE WHEN typname NOT IN ('vector', 'halfvec') THEN format_type(atttypid, atttypmod)"
@@ -140,20 +187,21 @@ def columns(connection: Connection, layout: Layout, table: str) -> Columns:
         " FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
     )
-    return {str(name): str(kind) for name, kind in connection.execute(query, [layout.names.table(table)])}
+    return {str(name): str(kind) for name, kind in connection.execute(query, [table])}
 
 
 def _memories(columns: Columns) -> list[str]:
     own = ["id AS raw_id", "id::text AS id"] if columns else ["NULL::uuid AS raw_id", "NULL::text AS id"]
-    return [*_selected(_MEMORIES, columns), *own]
+    return [*_selected(_MEMORIES, columns), *own, _other("memories", columns)]
 
 
 def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
         nulls = {"place": "tid", "raw_id": id_type, "id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
-        return [f"NULL::{kind} AS {name}" for name, kind in {**nulls, "v": "bytea"}.items()]
+        return [f"NULL::{kind} AS {name}" for name, kind in {**nulls, "v": "bytea", "original": "jsonb"}.items()]
     column = _value(columns)
     own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
+    own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
     return [*_selected({"sector": "text", "user_id": "text", "dim": "int4"}, columns), *own]
 
 
@@ -163,7 +211,7 @@ def _value(columns: Columns) -> str:
     A runner that died half way filled `embedding` from `v`, so without a `v` it was written by someone who knew.
     """
     kinds = [columns.get(name, "") for name in ("v", "embedding")]
-    v, embedding = (kind == "bytea" or kind.startswith(("vector", "halfvec")) for kind in kinds)
+    v, embedding = map(_is_value, kinds)
     if not embedding or kinds == ["bytea", "bytea"]:
         return "v" if "v" in columns else "embedding" if embedding else "NULL::bytea"
     if not v:
@@ -177,7 +225,33 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
         there = columns.get(end)
         ends.append(f"{end}::text AS {end}" if there else f"NULL::text AS {end}")
         ends.append(f"{_raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
-    return [*_selected(_WAYPOINTS, columns), *ends]
+    return [*_selected(_WAYPOINTS, columns), *ends, _whole(columns)]
+
+
+def _is_value(kind: str) -> bool:
+    return kind == "bytea" or kind.startswith(("vector", "halfvec"))
+
+
+def _other(what: str, columns: Columns) -> str:
+    """Return the expression of what goes into a row's metadata for lack of a column; null where that is nothing."""
+    names = noted(what, columns)
+    if not names:
+        return "NULL::jsonb AS other"
+    return f"nullif(jsonb_strip_nulls({_as_jsonb({name: columns[name] for name in names})}), '{{}}') AS other"
+
+
+def _whole(columns: Columns) -> str:
+    """Return the expression of an old row as it is, for the quarantine."""
+    return f"{_as_jsonb(columns) if columns else 'NULL::jsonb'} AS original"
+
+
+def _as_jsonb(columns: Columns) -> str:
+    # JSON may hold what jsonb cannot, so it goes as the text that it is.
+    fields = (
+        f"{name}::text AS {name}" if kind == _NOT_JSONB else name
+        for name, kind in ((sql.Identifier(name).as_string(), kind) for name, kind in columns.items())
+    )
+    return f"(SELECT to_jsonb(openmemory_row) FROM (SELECT {', '.join(fields)}) AS openmemory_row)"
 
 
 def _raw(column: str, there: str, id_type: str) -> str:

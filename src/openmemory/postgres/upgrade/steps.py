@@ -113,6 +113,7 @@ class _Work:
         refuse_taken_names(self.connection, self.layout)
         self._find_types()
         self._execute(step, "unkey")
+        self._execute(step, "move")
         with self.connection.transaction():
             self.connection.execute(self.layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
             for what in self.layout.old_tables:
@@ -162,6 +163,7 @@ class _Work:
 
     def _find_types(self) -> None:
         find_types(self.connection, self.layout)
+        self._execute("session", "room")
 
 
 def _set_aside(connection: Connection, layout: Layout) -> dict[str, int]:

@@ -60,8 +60,8 @@ class _Filling:
 
     def fingerprints(self) -> None:
         """Make them, and keep those of what is said twice apart as step 4 does, which may be over already."""
-        self._execute(self.layout.block(_STEP_4, "memories_key"))
-        self._execute(self.layout.block(_FILE, "apart"))
+        for step, name in ((_STEP_4, "memories_key"), (_STEP_4, "memories_primary"), (_FILE, "apart")):
+            self._execute(self.layout.block(step, name))
         for memories in self._batches():
             made = [text.fingerprint(one.content, user=one.user, project=one.project) for one in memories]
             self._fill(memories, made)
@@ -71,7 +71,8 @@ class _Filling:
 
     def terms(self) -> None:
         """Make them, with the marks and the length of each text."""
-        self._execute(self.layout.block(_STEP_4, "vectors_key"))
+        for name in ("vectors_key", "vectors_primary"):
+            self._execute(self.layout.block(_STEP_4, name))
         self._execute(self.layout.render("ANALYZE {vectors}"))
         cap = term_cap(self.layout.plan.dimension)
         for memories in self._batches():

@@ -25,9 +25,10 @@ UPDATE {memories} m
    AND m.fingerprint IS NULL;
 
 -- name: apart
--- Step 4 may have made the key already, which keeps what is said once apart; it is made again when all fingerprints are
--- there and those of what is said twice are gone.
+-- Step 4 may have made the key already, or only its index: either keeps what is said once apart, and is made again when
+-- all fingerprints are there and those of what is said twice are gone.
 ALTER TABLE {memories} DROP CONSTRAINT IF EXISTS {memories_said_once};
+DROP INDEX IF EXISTS {staging}.{memories_said_once};
 
 -- name: once
 DO $body$

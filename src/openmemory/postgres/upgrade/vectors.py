@@ -51,7 +51,7 @@ class _Row:
     content: bytes | None
     value: bytes | None
     origin: tuple[bytes | None, ...]
-    """The tenant, the old id, sector, user and dimension, for the quarantine."""
+    """What the quarantine gets: tenant, old id, sector, user, dimension and, without a memory, the rest of the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ _THOSE_WITHOUT_VECTOR = (
 )
 _WITHOUT_VECTOR = (
     f"SELECT m.tenant_id, m.id, m.primary_sector, {_FIELDS}, m.content, NULL::bytea, o.id, m.primary_sector, o.user_id,"
-    f" NULL::text{_THOSE_WITHOUT_VECTOR}"
+    f" NULL::text, NULL::text{_THOSE_WITHOUT_VECTOR}"
 )
 # By PostgreSQL itself: there may be millions, and they have no bytes to bring along.
 _LIST_WITHOUT_VECTOR = (
@@ -107,7 +107,8 @@ def _vectors_of(blocks: Blocks, source: str) -> str:
     value = {"bytes": "v.v", "vector": "vector_send(v.v::vector)", "none": "NULL::bytea"}[source]
     return (
         f"SELECT m.tenant_id, m.id, v.sector, {_FIELDS}, m.content, {value}, v.id, v.sector, v.user_id,"
-        " v.dim::text FROM {old_vectors} v LEFT JOIN {old_owners} o ON o.raw_id = v.raw_id"
+        " v.dim::text, CASE WHEN m.id IS NULL THEN v.original::text END"
+        " FROM {old_vectors} v LEFT JOIN {old_owners} o ON o.raw_id = v.raw_id"
         f" LEFT JOIN {{memories}} m {_OF}"
         f" WHERE v.place >= '({blocks.first},0)'::tid AND v.place < '({blocks.end},0)'::tid"
     )
@@ -149,8 +150,8 @@ def _copied(
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
     query = layout.render_with_params(
-        "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, reason)"
-        " VALUES (coalesce(%s, {tenant}), {staging}.as_id(%s), %s, %s, %s::int4, %s, %s)"
+        "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, original, v, reason)"
+        " VALUES (coalesce(%s, {tenant}), {staging}.as_id(%s), %s, %s, %s::int4, %s::jsonb, %s, %s)"
     )
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -168,7 +169,7 @@ def _rows(given: Iterable[bytes | bytearray | memoryview]) -> Iterator[_Row]:
             continue
         fields: list[bytes | None] = []
         at = 2
-        for place in range(_PASSED + 6):
+        for place in range(_PASSED + 7):
             length = _LENGTH.unpack_from(data, at)[0]
             at += 4
             fields.append(None if length < 0 else data[at : at + length])

@@ -10,10 +10,12 @@ from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
+from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.refusals import explained
+from openmemory.postgres.upgrade.unmapped import unmapped
 
 _CONVERSIONS = "002_add_tenant_id"
 _COUNTED = ("rows_memories", "rows_users", "rows_waypoints", "rows_temporal_facts")
@@ -49,6 +51,15 @@ def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
         _, layout = _begun(connection, names)
         found = dependants(connection, layout, layout.kept)
     return tuple(one.name for one in found if one.kind == "foreign key")
+
+
+def left_behind(conninfo: Mapping[str, str], names: Names) -> tuple[Unmapped, ...]:
+    """Return the columns of the old tables that `drop_bytea` drops and that nobody has or can make again."""
+    with patient(conninfo) as connection:
+        _, layout = _begun(connection, names)
+        return tuple(
+            one for one in unmapped(connection, layout, layout.kept) if not one.is_noted and not one.is_derived
+        )
 
 
 def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:

@@ -1,0 +1,110 @@
+"""Columns of old tables that have no place in the new ones: kept with the row, or named before they go."""
+
+import re
+
+import pytest
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.upgrade.look import look
+from openmemory.postgres.upgrade.plan import STEPS
+from openmemory.postgres.upgrade.script import script
+from openmemory.postgres.upgrade.steps import upgrade
+from openmemory.postgres.upgrade.way_back import left_behind
+from tests.postgres.databases import Place
+from tests.upgrade.test_odd_values import FACTS, ORDINARY, A, B, lift, memory, odd, remember
+from tests.upgrade.test_script import psql
+
+__all__ = ["odd"]
+
+NUL = '{"nul": "\\u0000"}'
+BYTES = b"\x00\x00\x80?" * 4
+
+
+def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute(FACTS.encode())
+        connection.execute(
+            'ALTER TABLE openmemory_memories ADD "Source\'s URL" text, ADD seen json, ADD never int;'
+            "ALTER TABLE temporal_facts ADD told_by text"
+        )
+        remember(connection, A, simhash="00ff")
+        remember(connection, B)
+        connection.execute(
+            "UPDATE openmemory_memories SET \"Source's URL\" = 'https://a', seen = %s WHERE id = %s", [NUL, A]
+        )
+        connection.execute(
+            "INSERT INTO temporal_facts (id, subject, predicate, object, valid_from, confidence, last_updated, told_by)"
+            " VALUES ('f', 'Ada', 'likes', 'tea', 1, 1, 1, 'Ben')"
+        )
+        found = look(odd.logins.owner, odd.names).unmapped
+        lift(odd)
+        noted = memory(connection, A, "metadata")[0]
+        assert memory(connection, B, "metadata")[0] == {"source": "chat"}
+        fact = connection.execute("SELECT metadata -> 'openmemory_old' -> 'columns' FROM temporal_facts").fetchone()
+    assert [(one.table, one.column, one.rows, one.is_noted) for one in found] == [
+        ("openmemory_memories", "Source's URL", 1, True),
+        ("openmemory_memories", "seen", 1, True),
+        ("openmemory_memories", "segment", 2, False),
+        ("openmemory_memories", "simhash", 1, False),
+        ("temporal_facts", "told_by", 1, True),
+    ]
+    assert noted["openmemory_old"]["columns"] == {"Source's URL": "https://a", "seen": NUL}
+    assert fact == ({"told_by": "Ben"},)
+
+
+def test_columns_that_are_nowhere_else_are_named_before_the_old_tables_are_dropped(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_users ADD email text")
+        connection.execute("INSERT INTO openmemory_users (user_id, email) VALUES ('ada', 'ada@example.org')")
+        remember(connection, A)
+    lift(odd)
+    left = left_behind(odd.logins.owner, odd.names)
+    assert [(one.table, one.column) for one in left] == [("openmemory_users", "email")]
+    assert "goes with it at --drop-bytea" in left[0].becomes
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+def test_what_is_set_aside_is_whole(odd: Place, by: str) -> None:
+    with odd.owner() as connection:
+        for table in ("vectors", "waypoints"):
+            connection.execute(f"ALTER TABLE openmemory_{table} ADD tenant_id text, ADD own text".encode())
+        remember(connection, A)
+        connection.execute(
+            "INSERT INTO openmemory_vectors (id, sector, v, dim, tenant_id, own)"
+            " VALUES (%s, 'semantic', %s, 4, 'acme', 'x')",
+            [B, BYTES],
+        )
+        connection.execute(
+            "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight, tenant_id, own)"
+            " VALUES (%s, %s, 'ada', 1, 'acme', 'y')",
+            [A, B],
+        )
+        for step in STEPS[: 3 if by == "psql" else 0]:
+            done = psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step))
+            assert done.returncode == 0, done.stderr
+        upgrade(odd.logins.owner, odd.names, ORDINARY)
+        vector = connection.execute(
+            "SELECT v, original FROM openmemory_vector_quarantine WHERE reason LIKE 'no memory%'"
+        ).fetchall()
+        link = connection.execute("SELECT original FROM openmemory_row_quarantine").fetchall()
+    assert vector == [
+        (BYTES, {"id": B, "sector": "semantic", "user_id": None, "dim": 4, "tenant_id": "acme", "own": "x"})
+    ]
+    ((original,),) = link
+    assert (original["src_id"], original["dst_id"], original["tenant_id"], original["own"]) == (A, B, "acme", "y")
+
+
+def test_vectors_of_a_type_that_is_not_read_are_refused_by_name(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_vectors ALTER v TYPE real[] USING NULL")
+        remember(connection, A)
+        connection.execute(
+            "INSERT INTO openmemory_vectors (id, sector, v, dim) VALUES (%s, 'semantic', '{1,2,3,4}', 4)", [A]
+        )
+        with pytest.raises(ConfigurationError, match=r"the column v of .* is of type real\[\]") as refused:
+            look(odd.logins.owner, odd.names)
+        remedy = re.search(r"ALTER TABLE .*$", str(refused.value))
+        assert remedy is not None
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute(remedy[0].encode())
+    assert lift(odd) == {}
