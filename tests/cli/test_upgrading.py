@@ -60,6 +60,17 @@ def test_who_agrees_is_asked_for_the_model_and_a_yes_is_none(
     assert rows == [(model,)]
 
 
+def test_a_model_that_is_taken_from_the_settings_is_named(owner: Home) -> None:
+    configured = owner.with_settings(
+        OM_EMBEDDINGS="openai", OM_EMBED_MODEL="text-embedding-3-small", OM_OPENAI_API_KEY="a-key", OM_VEC_DIM="1536"
+    )
+
+    ran = configured.run("migrate", "--yes")
+
+    assert ran.status == 0, ran.err
+    assert "recorded as made by openai:text-embedding-3-small" in words(ran)
+
+
 def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(owner: Home) -> None:
     assert owner.run("migrate", "--step", "1", "--yes").status == 0
     assert owner.run("migrate", "--step", "2", "--yes", "--embedding-model", "opnai:small").status == 0

@@ -205,13 +205,15 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
         print_json({"found": document, "report": asdict(report)})
         return
     print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
-    if report.rows:
+    if report.rows and plan.embedding_model == UNKNOWN_MODEL:
         console().print(
             "Which model made the vectors is not recorded, so only OM_EMBEDDINGS=none serves yet. Name it"
             " (`openmemory migrate --embedding-model NAME`), or move to the settings' own (`openmemory reembed`)."
-            if plan.embedding_model == UNKNOWN_MODEL
-            else f"The vectors are recorded as made by {safe(plan.embedding_model)}, and questions are embedded with"
-            " that. If another model made them: `openmemory migrate --embedding-model NAME`."
+        )
+    elif report.rows and not wanted.embedding_model:
+        console().print(
+            f"The vectors are recorded as made by {safe(plan.embedding_model)}, and questions are embedded with that."
+            " If another model made them: `openmemory migrate --embedding-model NAME`."
         )
 
 
