@@ -29,8 +29,9 @@ _HEADER = _SIGNATURE + bytes(8)
 _TRAILER = b"\xff\xff"
 _LENGTH = Struct(">i")
 _NULL = _LENGTH.pack(-1)
-# What a search row has of its memory, in the order of COPY; old memories have no session and no speaker.
-_PASSED = 9
+# What a search row has of its memory, in the order of COPY; old memories have no session and no speaker. Content and
+# value come next, then what only the quarantine gets.
+_PASSED, _ASIDE = 9, 5
 _KEYS = _LENGTH.pack(8) + bytes(8) + _LENGTH.pack(4) + bytes(4)
 _COLUMNS = Struct(">h").pack(_PASSED + 5)
 _VECTOR = Struct(">Hh")
@@ -50,8 +51,14 @@ class _Row:
     id: bytes
     content: bytes | None
     value: bytes | None
-    origin: tuple[bytes | None, ...]
-    """What the quarantine gets: tenant, old id, sector, user, dimension and, without a memory, the rest of the row."""
+    tenant: bytes | None
+    rest: bytes
+    """Fields still to be read: old id, sector, user, dimension and, without a memory, the old row."""
+
+    @property
+    def origin(self) -> tuple[bytes | None, ...]:
+        """Return what the quarantine gets beside the value."""
+        return self.tenant, *_fields(self.rest, 0, _ASIDE)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +174,23 @@ def _rows(given: Iterable[bytes | bytearray | memoryview]) -> Iterator[_Row]:
         data = bytes(message).removeprefix(_HEADER)
         if data[:2] == _TRAILER or not data:
             continue
-        fields: list[bytes | None] = []
-        at = 2
-        for place in range(_PASSED + 7):
-            length = _LENGTH.unpack_from(data, at)[0]
-            at += 4
-            fields.append(None if length < 0 else data[at : at + length])
-            at += max(0, length)
-            if place == _PASSED - 1:
-                passed = data[2:at]
-        yield _Row(passed, fields[1] or b"", fields[_PASSED], fields[_PASSED + 1], (fields[0], *fields[_PASSED + 2 :]))
+        of_memory, begin = _fields(data, 2, _PASSED)
+        (content, value), end = _fields(data, begin, 2)
+        yield _Row(data[2:begin], of_memory[1] or b"", content, value, of_memory[0], data[end:])
+
+
+def _fields(data: bytes, at: int, count: int) -> tuple[list[bytes | None], int]:
+    """Return so many fields of a row from a place on, and the place behind them."""
+    fields: list[bytes | None] = []
+    for _ in range(count):
+        length = _LENGTH.unpack_from(data, at)[0]
+        at += 4
+        if length < 0:
+            fields.append(None)
+        else:
+            fields.append(data[at : at + length])
+            at += length
+    return fields, at
 
 
 class _Codec:
@@ -198,7 +212,7 @@ class _Codec:
         right = [place for place, value in enumerate(values) if value is not None and len(value) == self._bytes]
         embeddings, finite = self._embeddings([values[place] or b"" for place in right])
         good = dict(zip((place for place, fine in zip(right, finite, strict=True) if fine), embeddings, strict=True))
-        out: list[bytes] = []
+        out: list[bytes | memoryview] = []
         aside: list[_Aside] = []
         for place, row in enumerate(rows):
             if row.content is None or place not in good:
@@ -209,7 +223,7 @@ class _Codec:
                 out += (self._header, good[place]) if place in good else (_NULL,)
         return b"".join(out), aside
 
-    def _embeddings(self, values: Sequence[bytes]) -> tuple[list[bytes], npt.NDArray[np.bool_]]:
+    def _embeddings(self, values: Sequence[bytes]) -> tuple[list[memoryview], npt.NDArray[np.bool_]]:
         """Return the finite ones of `values` as pgvector receives them, and which those are."""
         floats = np.frombuffer(b"".join(values), self._from).reshape(len(values), self.dimension)
         if self._to.itemsize == 4:
@@ -220,10 +234,9 @@ class _Codec:
             with np.errstate(over="ignore"):
                 sent = floats.astype(self._to)
         finite = np.asarray(np.isfinite(floats if self._to.itemsize == 4 else sent).all(axis=1))
-        kept = np.ascontiguousarray(sent)[finite]
-        width = self.dimension * self._to.itemsize
-        joined = kept.tobytes()
-        return [joined[start : start + width] for start in range(0, len(joined), width)], finite
+        # Views, since each copy of all these bytes costs as much as swapping them.
+        width, together = self.dimension * self._to.itemsize, sent.reshape(-1).view(np.uint8).data
+        return [together[row * width : (row + 1) * width] for row in np.flatnonzero(finite).tolist()], finite
 
     def _reason(self, row: _Row, value: bytes | None) -> str:
         if row.content is None:
