@@ -49,6 +49,20 @@ async def test_an_id_that_is_taken_refuses_all(me: httpx2.AsyncClient) -> None:
     assert await listed(me) == ["Here already"]
 
 
+@pytest.mark.parametrize(("field", "values"), [("embedding", [0.5, *[""] * 3_990]), ("tags", ["a", *[7] * 63])])
+async def test_of_many_bad_values_in_a_list_the_first_is_named(
+    me: httpx2.AsyncClient, field: str, values: list[object]
+) -> None:
+    body = {"items": [{"content": "x", field: values}] * 3}
+    first = [f"items[{place}].{field}[1]" for place in range(3)]
+
+    whole = await me.post("/memory/add/batch", json=body)
+    partial = await me.post("/memory/add/batch", json={**body, "partial": True})
+
+    assert fields(whole) == first
+    assert [one["field"] for refused in partial.json()["results"] for one in refused["errors"]] == first
+
+
 @pytest.mark.parametrize("bad", [*BAD, {"content": "x", "embedding": [1.0]}])
 async def test_a_partial_batch_keeps_what_can_be_kept(me: httpx2.AsyncClient, bad: object) -> None:
     response = await sent(me, "/memory/add/batch", {"items": [GOOD, bad, {"content": "Another"}], "partial": True})

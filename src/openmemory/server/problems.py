@@ -123,7 +123,7 @@ def invalid(found: Sequence[Any], instance: str) -> Response:
 
 
 def field_errors(found: Sequence[Any], prefix: str = "") -> tuple[errors.FieldError, ...]:
-    """Return the fields that Pydantic refused and why, at most 100; `prefix` says where they stand."""
+    """Return the first 100 of the fields that Pydantic refused, and why; `prefix` says where they stand."""
     return tuple(
         errors.FieldError(".".join(filter(None, (prefix, _field(error)))), _message(error)) for error in found[:100]
     )

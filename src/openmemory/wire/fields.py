@@ -114,7 +114,8 @@ Name = Annotated[
         description="At most 128 bytes, no control characters.", json_schema_extra={"minLength": 1, "maxLength": 128}
     ),
 ]
-Tags = Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=64)]
+# A list is refused at its first bad entry: to tell of each of millions would take all memory, and seconds.
+Tags = Annotated[list[Annotated[str, AfterValidator(_tag)]], Field(max_length=64, fail_fast=True)]
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant, json_schema_input_type=str | float),
@@ -123,7 +124,9 @@ Instant = Annotated[
 Metadata = Annotated[
     dict[str, JsonValue], AfterValidator(_metadata), Field(description="At most 16 KiB of JSON, 16 levels deep.")
 ]
-Vector = Annotated[list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=EMBEDDING_MOST)]
+Vector = Annotated[
+    list[Annotated[float, Field(strict=True)]], Field(min_length=1, max_length=EMBEDDING_MOST, fail_fast=True)
+]
 # The bounds come first: what follows a validator stands in the schema under names that JSON Schema does not know.
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
