@@ -19,9 +19,10 @@ from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.look import elsewhere
 from openmemory.postgres.upgrade.standing import refuse_half_done
-from openmemory.server.api import Limits, create_api
+from openmemory.server.api import create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Services
+from openmemory.server.limits import Limits
 from openmemory.server.status_calls import About
 from openmemory.service.census import Census
 from openmemory.service.clock import Clock, system_clock

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from tests.server.asking import listed, problem
+from tests.factories import a_tenant
+from tests.server.asking import a_client, fields, listed, problem
+from tests.server.conftest import Started
 
 JSON = {"content-type": "application/json"}
 POSTS = ["/memory/add", "/memory/add/batch", "/memory/query", "/memory/reinforce"]
@@ -181,9 +183,27 @@ async def test_a_body_of_very_many_lists_or_values_is_refused_and_a_text_of_brac
 
     brackets = "[{" * 40_000
     assert await status(",".join(["[]"] * 100_001)) == 413
-    assert await status(",".join(["1"] * 4_000_002)) == 413
+    assert await status(",".join(["1"] * 4_194_306)) == 413
     assert await status(",".join(["[]"] * 1_001)) == 400
     assert await status(",".join(f'{{"content": "{place} \\"{brackets}"}}' for place in range(3))) == 200
+
+
+async def test_as_many_values_are_taken_as_a_larger_batch_has_room_for(started: Started) -> None:
+    embedding = ",".join(["1"] * 4_200)
+    items = ",".join([f'{{"content": "x", "embedding": [{embedding}]}}'] * 1_000)
+    body = f'{{"items": [{items}]}}'
+
+    async with (
+        started() as small,
+        started(OM_MAX_BATCH_BYTES="64MiB") as large,
+        a_client(small, a_tenant()) as me,
+        a_client(large, a_tenant()) as me_of_large,
+    ):
+        refused = await me.post("/memory/add/batch", content=body, headers=JSON)
+        read = await me_of_large.post("/memory/add/batch", content=body, headers=JSON)
+
+    assert "4,194,304 values" in problem(refused, 413, "too-large")["detail"]
+    assert fields(read) == ["items[0].embedding"]  # which has the length of no vector here
 
 
 async def test_a_change_of_very_many_lists_is_refused_before_it_is_read(me: httpx2.AsyncClient) -> None:

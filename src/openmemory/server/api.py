@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -11,19 +10,11 @@ from openmemory.server import problems
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.calling import Authenticated, Services
 from openmemory.server.direct import ShortWay
-from openmemory.server.limits import RequestLimit
+from openmemory.server.limits import Limits, RequestLimit
 from openmemory.server.memory_calls import direct_calls, memory_calls
 from openmemory.server.schema import PROBLEMS, DescribedApi
 from openmemory.server.status_calls import About, sector_calls, status_calls
 from openmemory.server.telemetry import Metrics, Observed
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The largest bodies taken."""
-
-    body_bytes: int = 1024**2
-    batch_bytes: int = 32 * 1024**2
 
 
 def create_api(
@@ -53,6 +44,7 @@ def create_api(
     )
     app.tenant_header = auth.header
     app.state.about = about
+    app.state.limits = limits
     app.state.metrics = Metrics()
     app.include_router(direct_calls)  # first, since /memory/{id} reads like any of their paths
     app.include_router(memory_calls)
@@ -62,7 +54,7 @@ def create_api(
     # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, how much,
     # and the short way past the router.
     app.add_middleware(ShortWay, routes=direct_calls.routes)
-    app.add_middleware(RequestLimit, most_bytes=limits.body_bytes, batch_bytes=limits.batch_bytes)
+    app.add_middleware(RequestLimit, limits=limits)
     app.add_middleware(Authenticated, auth=auth.with_pages(cors_origins))
     app.add_middleware(problems.Caught)
     if cors_origins:

@@ -14,14 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
-from openmemory.server.limits import refuse_intricate
+from openmemory.server.intricacy import refuse_intricate
 from openmemory.server.problems import answered
 
 
 class PlacedRoute(APIRoute):
-    """A route that takes a place of its tenant's before its body, of which there are thus no more at once than places.
+    """A route that takes a place of its tenant's before its body, which is refused unparsed if it is too intricate.
 
-    A body that is too intricate is refused before it is parsed.
+    Of one tenant, no more bodies arrive at once than it has places, admitted or not; those of all tenants together are
+    not bounded.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -30,7 +31,7 @@ class PlacedRoute(APIRoute):
 
         async def placed(request: Request) -> Response:
             async with place(request):
-                refuse_intricate(await request.body())
+                refuse_intricate(await request.body(), request.app.state.limits.values)
                 return await handle(request)
 
         return placed

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.datastructures import Headers
@@ -14,46 +15,43 @@ _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15
 _NAME_MAX_CHARS = 80
 _PARAMETERS_MOST = 100
-# A list or an object takes a JSON reader some hundred bytes of memory and far more time than a number or a text. A full
-# batch has a hundred for each memory, and as many numbers as a full body can spell out with eight characters each.
-_LISTS_MOST = 100_000
-_VALUES_MOST = 4_000_000
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_VALUES_AT_LEAST = 4_000_000
+_NUMBER_BYTES = 8
 _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest bodies taken."""
+
+    body_bytes: int = 1024**2
+    batch_bytes: int = 32 * 1024**2
+
+    @property
+    def values(self) -> int:
+        """How many values a body may have: as many numbers as the largest can spell out with eight characters each."""
+        return max(_VALUES_AT_LEAST, max(self.body_bytes, self.batch_bytes) // _NUMBER_BYTES)
 
 
 class RequestLimit:
     """Refuses bodies that are too large, while they arrive, or no plain JSON; and targets that can be read two ways."""
 
-    def __init__(self, app: ASGIApp, most_bytes: int, batch_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
-        self._most = most_bytes
-        self._batch = batch_bytes
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._batch if scope["path"] in _BATCH_PATHS else self._most
+        most = self._limits.batch_bytes if scope["path"] in _BATCH_PATHS else self._limits.body_bytes
         headers = Headers(scope=scope)
         refusal = _unclear(scope) or _refusal(headers, most)
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
         await self._app(scope, _counted(receive, most), send)
-
-
-def refuse_intricate(body: bytes) -> None:
-    """Raise TooLarge for JSON that would keep its reader, and with it every tenant, busy for seconds."""
-    if len(body) > _LISTS_MOST and _is_intricate(body) and _is_intricate(_STRINGS.sub(b"", body)):
-        raise TooLarge(
-            f"the body has more than {_LISTS_MOST:,} lists and objects, or {_VALUES_MOST:,} values; send less at once"
-        )
-
-
-def _is_intricate(body: bytes) -> bool:
-    return body.count(b"[") + body.count(b"{") > _LISTS_MOST or body.count(b",") > _VALUES_MOST
 
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:
