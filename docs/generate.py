@@ -23,6 +23,8 @@ REMEDIES = {
     "memory-exists": "Choose another `id`, leave it out, or change the memory that is there.",
     "idempotency-conflict": "Send the same request again a little later; it then gets the first one's answer.",
     "version-changed": "Read the memory again, and send the change with its new version.",
+    "request-timeout": "Send the request again; nothing of it was done. Some of a body has to come every 20 seconds,"
+    " and all of it within 5 minutes. The connection is closed.",
     "too-large": "Send less at once, or raise `OM_MAX_BODY_BYTES` or `OM_MAX_BATCH_BYTES`.",
     "media-type-unsupported": "Send JSON with `content-type: application/json`.",
     "unprocessable": "What was sent can be read and not be used: a question of blanks, or a value that PostgreSQL"

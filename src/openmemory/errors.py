@@ -119,6 +119,13 @@ class TenantForbidden(OpenMemoryError):
     title = "The tenant may not be used"
 
 
+class RequestTimeout(OpenMemoryError):
+    """The body stopped on its way, or took longer than one may."""
+
+    code = "request-timeout"
+    title = "The body did not arrive in time"
+
+
 class TooLarge(OpenMemoryError):
     """The body is over the limit."""
 

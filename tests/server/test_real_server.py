@@ -1,14 +1,10 @@
 """A real server: connections that are kept, shared by many, and lost in the middle."""
 
 import asyncio
-import json
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.client import HTTPConnection, HTTPResponse
-from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -25,35 +21,8 @@ from openmemory.service.search import Found
 from openmemory.settings import load
 from tests.factories import a_tenant
 from tests.server.asking import asked, told
+from tests.server.bare import ADD, QUERY, a_request, connected, dialled, status_of, works
 from tests.server.serving import PATIENCE_S, serving
-
-ADD = json.dumps({"content": "The ferry leaves at nine"}).encode()
-QUERY = json.dumps({"query": "ferry"}).encode()
-
-
-def connected(url: str) -> HTTPConnection:
-    """Return a connection to a server."""
-    return HTTPConnection(urlsplit(url).hostname or "", urlsplit(url).port, timeout=PATIENCE_S)
-
-
-def a_request(path: str, body: bytes, tenant: str, *headers: str, length: int | None = None) -> bytes:
-    """Return a POST as it goes over the wire; `length` is what it says of its body, by default the truth."""
-    lines = [f"POST {path} HTTP/1.1", "host: 127.0.0.1", f"x-tenant-id: {tenant}", "content-type: application/json"]
-    lines += headers or [f"content-length: {len(body) if length is None else length}"]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def dialled(url: str) -> socket.socket:
-    """Return a bare connection to a server."""
-    return socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=PATIENCE_S)
-
-
-def status_of(connection: socket.socket) -> int:
-    """Return the status of the answer that comes next."""
-    response = HTTPResponse(connection)
-    response.begin()
-    response.read()
-    return response.status
 
 
 def test_a_connection_is_kept_through_answers_and_refusals(url: str) -> None:
@@ -148,19 +117,6 @@ def scarce(ready: Readied, embedder: Embedder) -> Iterator[tuple[FastAPI, str]]:
     app = application.create_app(settings, ready, embedder)
     with serving(app) as address:
         yield app, address
-
-
-def works(url: str, tenant: str) -> bool:
-    """Return whether a tenant's write and question are answered."""
-    with closing(connected(url)) as connection:
-        for path, body in (("/memory/add", ADD), ("/memory/query", QUERY)):
-            headers = {"x-tenant-id": tenant, "content-type": "application/json"}
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            response.read()
-            if response.status != 200:
-                return False
-    return True
 
 
 def test_clients_that_leave_in_the_middle_of_a_request_cost_nothing(scarce: tuple[FastAPI, str]) -> None:

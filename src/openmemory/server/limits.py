@@ -1,5 +1,6 @@
 """What one request may bring."""
 
+import asyncio
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, TooLarge
+from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, RequestTimeout, TooLarge
 from openmemory.server.problems import answer
 
 _BATCH_PATHS = ("/memory/add/batch",)
@@ -22,10 +23,12 @@ _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest bodies taken."""
+    """The largest bodies taken, and how long one may be on its way: in all, and with nothing of it coming."""
 
     body_bytes: int = 1024**2
     batch_bytes: int = 32 * 1024**2
+    arrival_s: float = 300
+    silence_s: float = 20
 
     @property
     def values(self) -> int:
@@ -34,7 +37,7 @@ class Limits:
 
 
 class RequestLimit:
-    """Refuses bodies that are too large, while they arrive, or no plain JSON; and targets that can be read two ways."""
+    """Refuses bodies that are too large or slow, while they arrive, or no plain JSON; and targets with two readings."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
@@ -51,7 +54,7 @@ class RequestLimit:
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
-        await self._app(scope, _counted(receive, most), send)
+        await self._app(scope, _Arrival(receive, most, self._limits).receive, send)
 
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:
@@ -92,19 +95,43 @@ def _not_json(media: str | None) -> OpenMemoryError | None:
     return MediaTypeUnsupported(f"content-type is {name[:80]!r}; send application/json")
 
 
-def _counted(receive: Receive, most: int) -> Receive:
-    """Return `receive` that raises TooLarge, in whoever reads the body, once there is too much of it."""
-    seen = 0
+class _Arrival:
+    """A body on its way in, which ends in an error for whoever reads it once there is too much of it, or too slowly."""
 
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
-            raise _too_large(most)
+    def __init__(self, receive: Receive, most_bytes: int, limits: Limits) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._limits = limits
+        self._seen_bytes = 0
+        self._ends_s: float | None = None
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        """Return the next message; raises TooLarge, and RequestTimeout while the body is not whole."""
+        message = await (self._receive() if self._is_whole else self._in_time())
+        self._is_whole = not message.get("more_body", False)
+        self._seen_bytes += len(message.get("body", b""))
+        if self._seen_bytes > self._most_bytes:
+            raise _too_large(self._most_bytes)
         return message
 
-    return counted
+    async def _in_time(self) -> Message:
+        now_s = asyncio.get_running_loop().time()
+        if self._ends_s is None:
+            self._ends_s = now_s + self._limits.arrival_s
+        silent_s = now_s + self._limits.silence_s
+        try:
+            async with asyncio.timeout_at(min(self._ends_s, silent_s)):
+                return await self._receive()
+        except TimeoutError as error:
+            raise self._too_slow(is_silent=silent_s < self._ends_s) from error
+
+    def _too_slow(self, *, is_silent: bool) -> RequestTimeout:
+        if is_silent:
+            return RequestTimeout(
+                f"no more of the body came for {self._limits.silence_s:g} s; send it again as a whole"
+            )
+        return RequestTimeout(f"the body was not whole after {self._limits.arrival_s:g} s; send less at once")
 
 
 def _too_large(most: int) -> TooLarge:

@@ -29,6 +29,7 @@ STATUS: dict[type[errors.OpenMemoryError], HTTPStatus] = {
     errors.MemoryExists: HTTPStatus.CONFLICT,
     errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.VersionChanged: HTTPStatus.PRECONDITION_FAILED,
+    errors.RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.MediaTypeUnsupported: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Unprocessable: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -97,6 +98,8 @@ def answer(error: errors.OpenMemoryError, instance: str) -> Response:
         headers["retry-after"] = str(_RETRY_AFTER_S)
     elif status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
+    elif status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["connection"] = "close"  # where the next request would begin is not known
     fields = error.fields if isinstance(error, errors.Malformed) else ()
     return _problem(
         status,
