@@ -1,22 +1,26 @@
 """A write whose answer was lost on the way is not done twice, and one on a connection that was dead before is done."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
+import anyio.lowlevel
 import pytest
 
 from openmemory.adapters.embedders import Embedder
 from openmemory.app import Logins
 from openmemory.core.memory import Filters, Told
+from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.scope import Scope
 from openmemory.postgres.database import Database
+from openmemory.postgres.direct import connected
 from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.statements import Names
 from openmemory.service.memories import Memories
 from tests.factories import a_scope
-from tests.service.conftest import rooms_on
+from tests.service.conftest import Rooms, rooms_on
 
 
 class Wire:
@@ -73,13 +77,35 @@ async def wire(logins: Logins, tmp_path: Path) -> AsyncIterator[Wire]:
 
 
 @pytest.fixture
-async def memories(
-    wire: Wire, logins: Logins, names: Names, embedder: Embedder, tmp_path: Path
-) -> AsyncIterator[Memories]:
-    """Yield what can be done with memories over the wire, on one connection."""
+async def rooms(wire: Wire, logins: Logins, names: Names, embedder: Embedder, tmp_path: Path) -> AsyncIterator[Rooms]:
+    """Yield services over the wire, on one connection."""
     conninfo = {**logins.server, "host": str(tmp_path), "port": "5432"}
     async with Database(conninfo, names, PoolLimits(most=1, connect_timeout_s=10)) as database:
-        yield rooms_on(database, embedder, names).memories
+        yield rooms_on(database, embedder, names)
+
+
+@pytest.fixture
+def memories(rooms: Rooms) -> Memories:
+    """Return what can be done with memories over the wire."""
+    return rooms.memories
+
+
+@contextmanager
+def held_up(logins: Logins, names: Names) -> Iterator[Callable[[], int]]:
+    """Keep writes waiting in PostgreSQL inside the block; yield what ends the sessions that wait, and counts them."""
+    table = names.table(names.memories)
+
+    def end_the_waiting() -> int:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+            " WHERE d.datname = current_database() AND l.relation = %s::regclass AND NOT l.granted",
+            [table],
+        )
+        return ended.rowcount
+
+    with connected(logins.owner) as connection, connection.transaction():
+        connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        yield end_the_waiting
 
 
 async def _kept(memories: Memories, scope: Scope) -> list[tuple[str, float]]:
@@ -99,14 +125,50 @@ async def test_a_write_whose_answer_is_lost_is_done_once(memories: Memories, wir
     assert await _kept(memories, scope) == [("the first", 0.5), ("the second", 0.5)]
 
 
-async def test_what_was_known_before_is_reinforced_though_the_answer_is_lost(memories: Memories, wire: Wire) -> None:
+async def test_what_was_known_before_is_reinforced_once_though_the_answer_is_lost(rooms: Rooms, wire: Wire) -> None:
     scope = a_scope()
-    before = await memories.add(scope, Told("the first", salience=0.5))
+    before = await rooms.memories.add(scope, Told("the first", salience=0.1))
+    rooms.clock.advance(hours=1, microseconds=1)
+    faded = (await rooms.memories.get(scope, before.id)).salience_now(rooms.clock())
     wire.loses_the_next_answer = True
 
-    again = await memories.add(scope, Told("the first"))
+    again = await rooms.memories.add(scope, Told("the first"))
 
     assert (again.id, again.deduplicated) == (before.id, True)
+    ((_, salience),) = await _kept(rooms.memories, scope)
+    assert salience == pytest.approx(faded + REINFORCEMENT)
+
+
+async def test_what_is_kept_under_its_own_id_is_known_though_the_session_was_ended_in_the_middle(
+    rooms: Rooms, wire: Wire, logins: Logins, names: Names
+) -> None:
+    scope, own = a_scope(), Told("the first", id=uuid4(), salience=0.1)
+    await rooms.memories.add(scope, own)
+    rooms.clock.advance(hours=1, microseconds=1)
+
+    with held_up(logins, names) as end_the_waiting:
+        adding = asyncio.create_task(rooms.memories.add(scope, own))
+        while not end_the_waiting():
+            await anyio.lowlevel.checkpoint()
+    again = await adding
+
+    assert (again.id, again.deduplicated) == (own.id, True)
+    ((_, salience),) = await _kept(rooms.memories, scope)
+    assert salience > 0.1
+
+
+async def test_of_a_batch_whose_answer_is_lost_each_memory_is_done_once(rooms: Rooms, wire: Wire) -> None:
+    scope = a_scope()
+    await rooms.memories.add(scope, Told("the first", salience=0.1))
+    rooms.clock.advance(hours=1, microseconds=1)
+    wire.loses_the_next_answer = True
+
+    added = await rooms.memories.add_all(scope, [Told("the second", salience=0.1), Told("the first")])
+
+    assert [one.deduplicated for one in added] == [False, True]
+    (_, first), (_, second) = await _kept(rooms.memories, scope)
+    assert second == 0.1
+    assert 0.1 < first <= 0.1 + REINFORCEMENT
 
 
 async def test_a_write_on_a_connection_that_was_cut_before_goes_over_another(memories: Memories, wire: Wire) -> None:

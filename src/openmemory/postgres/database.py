@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Self, TypeVar
 
 import psycopg
@@ -157,7 +158,7 @@ class Database:
 
     async def read(self, scope: Scope, call: Call[Row]) -> list[Row]:
         """Run one statement that reads as `scope.tenant`, planned once, in one round trip; return its rows."""
-        return await self._run_alone(scope, self._openings.reading_at_once, call)
+        return await self._run_alone(scope, self._openings.reading_at_once, lambda: call)
 
     async def read_at_once(
         self, scope: Scope, first: Call[Row], second: Call[OtherRow]
@@ -179,21 +180,21 @@ class Database:
     async def write_at_once(self, scope: Scope, call: Call[Row]) -> list[Row]:
         """Run one statement that writes as `scope.tenant`, and commit it, in one round trip; return its rows.
 
-        Where the connection is lost before the answer, nobody knows whether it was run. It is run again then, with true
-        for the parameter `again`.
+        Where the session ends before the answer it is run again, with true for the parameter `again`: the first run may
+        have been done, or not.
         """
-        return await self._run_alone(scope, self._openings.writing_at_once, call)
+        runs = count()
+        return await self._run_alone(
+            scope,
+            self._openings.writing_at_once,
+            lambda: replace(call, params={**call.params, "again": next(runs) > 0}),
+        )
 
-    async def _run_alone(self, scope: Scope, opening: bytes, call: Call[Row]) -> list[Row]:
-        again = False
-
+    async def _run_alone(self, scope: Scope, opening: bytes, a_run: Callable[[], Call[Row]]) -> list[Row]:
         async def ask(connection: Connection) -> list[Row]:
-            nonlocal again
             async with connection.pipeline():
                 await connection.execute(opening, [scope.tenant])
-                params = {**call.params, "again": again}
-                again = True
-                cursor = await self._sent(connection, scope, replace(call, params=params))
+                cursor = await self._sent(connection, scope, a_run())
             return await cursor.fetchall()
 
         return await self._at_once(ask)

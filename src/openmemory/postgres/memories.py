@@ -114,7 +114,8 @@ async def insert(
     """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
-    taken. All is one statement and one transaction; run again after a lost answer, it knows what it kept itself.
+    taken. All is one statement and one transaction. Run again where the first run may have been done, it takes what
+    that kept for new, and reinforces nothing twice unless somebody else did meanwhile.
     """
     with _ids_untaken():
         return await database.write_at_once(scope, insert_call(new, now, boost))

@@ -1,7 +1,8 @@
 -- name: insert
 -- New memories in the order given; one that was said before is reinforced instead. Only those come back,
 -- each with its own id: nothing needs to be said of what is new.
--- Run again because the answer was lost, it passes over what it kept the first time.
+-- Run again because the first run may have been done, it passes over what that kept, and reinforces nothing twice: its
+-- rows carry this request's own instants.
 -- Its search row and a user seen for the first time are written in the same round trip.
 WITH given AS (
     SELECT *
@@ -32,11 +33,12 @@ WITH given AS (
       FROM given
      ORDER BY place
         ON CONFLICT (tenant_id, fingerprint) DO UPDATE
-       SET repetitions = m.repetitions + 1,
-           salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s) + %(boost)s),
+       SET repetitions = m.repetitions + CASE WHEN %(again)s AND m.salience_at = %(now)s THEN 0 ELSE 1 END,
+           salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s)
+                               + CASE WHEN %(again)s AND m.salience_at = %(now)s THEN 0 ELSE %(boost)s END),
            salience_at = %(now)s,
            last_seen_at = %(now)s
-     WHERE NOT (%(again)s AND m.id = EXCLUDED.id)
+     WHERE NOT (%(again)s AND m.id = EXCLUDED.id AND m.created_at = EXCLUDED.created_at)
     RETURNING m.id, m.fingerprint, m.primary_sector, m.sectors, m.occurred_at, m.seq,
               m.repetitions > 0 AS deduplicated
 ), indexed AS (
