@@ -128,6 +128,23 @@ def test_a_login_that_an_administrator_let_in_needs_no_admin_option_of_the_owner
     assert site.home(home).run("add", "one").status == 0
 
 
+def test_a_membership_that_does_not_let_the_login_become_the_role_is_not_enough(server: Outside, home: Home) -> None:
+    site = a_site(server, "NOCREATEROLE")
+    site.run(
+        f"CREATE ROLE {site.role} NOLOGIN NOINHERIT",
+        f"GRANT {site.role} TO {site.owner}",
+        f"GRANT {site.role} TO {site.login} WITH SET FALSE, INHERIT FALSE",
+    )
+
+    refused = site.home(home).run("migrate")
+    site.run(told(refused.err))
+    ran = site.home(home).run("migrate")
+
+    assert refused.status == 1
+    assert ran.status == 0, ran.err
+    assert site.home(home).run("add", "one").status == 0
+
+
 def test_an_extension_that_only_an_administrator_may_create_is_asked_for(server: Outside, home: Home) -> None:
     site = a_site(server, "CREATEROLE", with_extension=False)
 

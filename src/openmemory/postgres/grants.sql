@@ -22,4 +22,4 @@ REVOKE UPDATE ON {tenants} FROM {role};
 
 -- name: membership
 -- The login may become the tenants' role and has none of its rights before; PostgreSQL 15 knows no such difference.
-GRANT {app_role} TO {role} WITH INHERIT FALSE;
+GRANT {app_role} TO {role} WITH INHERIT FALSE, SET TRUE;

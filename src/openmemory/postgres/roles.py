@@ -65,7 +65,7 @@ _ROLE = statement("roles.role", _Role)
 _UNPROTECTED = statement("roles.unprotected", _Unprotected)
 _POLICIES = statement("roles.policies", _Policy)
 _VERSIONS = statement("roles.versions", Versions)
-_IS_MEMBER = statement("roles.is_member", _Answer)
+_MAY_BECOME = statement("roles.may_become", _Answer)
 _MAY_USE = statement("roles.may_use", _Answer)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
 _SEQUENCES = statement("roles.sequences", _Name)
@@ -143,8 +143,8 @@ def _join(connection: Connection, names: Names, login: str) -> None:
         with connection.transaction():
             _run(connection, names, "membership", sql.Identifier(login))
     except ConfigurationError:
-        member = _one(connection, _IS_MEMBER, {"login": login, "role": names.app_role})
-        if member is None or not member.yes:
+        allowed = _one(connection, _MAY_BECOME, {"login": login, "role": names.app_role})
+        if allowed is None or not allowed.yes:
             raise
 
 
@@ -250,7 +250,7 @@ def _run(connection: Connection, names: Names, block: str, role: sql.Composable 
     if role is not None:
         template = template.replace("{role}", role.as_string(connection))
     if connection.info.server_version < _MEMBERSHIPS_HAVE_OPTIONS:
-        template = template.replace(" WITH INHERIT FALSE", "")
+        template = template.replace(" WITH INHERIT FALSE, SET TRUE", "")
     try:
         connection.execute(names.render(template).encode())
     except errors.InsufficientPrivilege as error:

@@ -71,6 +71,8 @@ SELECT format('%%I.%%I', n.nspname, s.relname) AS name
    AND n.nspname = %(schema)s
    AND t.relname = ANY (%(tables)s);
 
--- name: is_member
--- Whether the login may become the tenants' role by itself.
-SELECT pg_has_role(%(login)s, %(role)s, 'MEMBER') AS yes;
+-- name: may_become
+-- Whether the login may become the tenants' role by itself, which a membership alone does not say from PostgreSQL 16 on.
+SELECT pg_has_role(%(login)s, %(role)s,
+                   CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+       AS yes;
