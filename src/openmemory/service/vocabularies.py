@@ -52,10 +52,10 @@ class Vocabularies:
         reading = self._readings.get(scope)
         if reading is None:
             reading = self._readings[scope] = asyncio.create_task(self._renewed(scope))
-            reading.add_done_callback(lambda done: self._read(scope, done))
+            reading.add_done_callback(lambda done: self._forget(scope, done))
         return await asyncio.shield(reading)
 
-    def _read(self, scope: Scope, reading: asyncio.Task[Vocabulary]) -> None:
+    def _forget(self, scope: Scope, reading: asyncio.Task[Vocabulary]) -> None:
         del self._readings[scope]
         if not reading.cancelled():
             reading.exception()  # seen, also where nobody waits for it any more
