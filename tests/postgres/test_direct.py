@@ -1,10 +1,14 @@
 """A connection past any pooler."""
 
+from contextlib import suppress
+
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import connected, patient
+from tests.cli.homes import PATIENCE_S
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_name
 
@@ -41,6 +45,17 @@ def test_a_database_whose_texts_have_no_encoding_is_refused(postgres: Server) ->
                 pass
         finally:
             connection.execute(f"DROP DATABASE {name}".encode())
+
+
+def test_the_lock_of_a_patient_session_is_free_soon_after_its_client_is_gone_in_a_statement(place: Place) -> None:
+    with psycopg.connect(**place.logins.owner, autocommit=True) as next_one:  # type: ignore[arg-type]  # all text
+        with suppress(DatabaseUnavailable), patient(place.logins.owner) as working:
+            working.execute("SELECT pg_advisory_lock(1)")
+            working.pgconn.send_query(b"SELECT pg_sleep(3600)")
+            working.pgconn.finish()
+
+        next_one.execute(f"SET lock_timeout = '{PATIENCE_S}s'".encode())
+        next_one.execute("SELECT pg_advisory_lock(1)")
 
 
 def be_cut_off(place: Place) -> None:

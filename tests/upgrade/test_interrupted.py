@@ -14,6 +14,7 @@ from psycopg import sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.upgrade import layout
+from openmemory.postgres.upgrade.locks import the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.steps import state, upgrade
 from tests.postgres.databases import Place
@@ -90,6 +91,16 @@ def test_of_two_at_once_the_second_is_refused(old: Place) -> None:
 
     upgrade(old.logins.owner, old.names, Plan(1536), meet)
     assert refused
+
+
+def test_who_is_at_work_is_named_and_how_its_session_is_ended(old: Place) -> None:
+    with psycopg.connect(**old.logins.owner, application_name="gone", autocommit=True) as other, the_only_one(other):  # type: ignore[arg-type]  # all text
+        pid = other.info.backend_pid
+        with pytest.raises(
+            ConfigurationError,
+            match=rf"at work .*: pid {pid} \('gone', idle, since 20.*\)\..* SELECT pg_terminate_backend\({pid}\)",
+        ):
+            upgrade(old.logins.owner, old.names, Plan(1536))
 
 
 def test_the_old_tables_take_no_writes_meanwhile(old: Place) -> None:

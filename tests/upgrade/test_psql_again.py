@@ -1,5 +1,6 @@
 """The files for psql: stopped anywhere they are run again, and nobody else works on the database meanwhile."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
 from tests.postgres.databases import Place
-from tests.upgrade.old_databases import verify
+from tests.upgrade.old_databases import PATIENCE_S, dsn, program, verify
 from tests.upgrade.test_script import psql, say_twice
 
 PLAN = Plan(1536)
@@ -84,6 +85,24 @@ def test_openmemory_migrate_and_a_procedure_called_by_hand_are_refused_while_a_f
             upgrade(old.logins.owner, old.names, PLAN)
         assert AT_WORK in psql(old, "CALL openmemory_new_public.lift_rows();").stderr
         assert AT_WORK in psql(old, script(old.logins.owner, old.names, PLAN, STEPS[2])).stderr
+
+
+def test_a_psql_that_was_killed_in_a_statement_holds_no_lock_for_long(old: Place) -> None:
+    layout = Layout(old.names, PLAN)
+    before = layout.block("session", "settings") + layout.block("session", "lock")
+    with subprocess.Popen(
+        [program("psql"), "--no-psqlrc", "--quiet", dsn(old)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as killed:
+        assert killed.stdin is not None
+        assert killed.stdout is not None
+        killed.stdin.write(f"{before}\n\\echo locked\nSELECT pg_sleep(3600);\n".encode())
+        killed.stdin.flush()
+        assert killed.stdout.readline() == b"locked\n"
+        killed.kill()
+
+    with old.owner() as next_one:
+        next_one.execute(f"SET lock_timeout = '{PATIENCE_S}s'".encode())
+        next_one.execute(layout.render("SELECT pg_advisory_lock({lock})").encode())
 
 
 def test_an_index_whose_build_was_cut_off_after_psqls_steps_is_built_again(old: Place, shared: Path) -> None:

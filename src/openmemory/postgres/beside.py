@@ -15,6 +15,7 @@ from openmemory.postgres.migrate import shipped
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade.locks import the_only_one
 
 OURS = "openmemory-reembed"
 """How the sessions of a re-embedding name themselves."""
@@ -22,7 +23,6 @@ OURS = "openmemory-reembed"
 Facts = Mapping[str, str]
 OnStep = Callable[[str], None]
 
-_LOCK = 7_234_190_855_120_551_004
 _LOCK_TIMEOUT = "5s"
 _CUT = ("08", "57P")
 _KEPT = "What was done is kept; run `openmemory reembed` again to go on"
@@ -42,11 +42,11 @@ class Session:
 @contextmanager
 def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVectors"]:
     """Yield the new vectors, to one process at a time; the driver's errors become what the owner can do about them."""
-    with patient({**conninfo, "application_name": OURS}) as connection, _explained():
-        if connection.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK]).fetchone() != (True,):
-            raise ConfigurationError(
-                "another `openmemory reembed` is at work on this database; let it finish, or stop it and run this again"
-            )
+    with (
+        patient({**conninfo, "application_name": OURS}) as connection,
+        _explained(),
+        the_only_one(connection, "reembed"),
+    ):
         schemas = [names.schema, *filter(None, [extension_schema(connection)])]
         path = sql.SQL(", ").join(map(sql.Identifier, schemas))
         connection.execute(sql.SQL("SET search_path TO {}").format(path))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import LiteralString
 
 import psycopg
@@ -14,13 +14,18 @@ from openmemory.postgres.failures import first_line, is_cut
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
 )
-# What a hosted platform limits for every session of a role would end work of hours.
+# What a hosted platform limits for every session of a role would end work of hours; and a session whose client is gone
+# would hold its locks for as long as its statement takes, or for the two hours after which TCP asks by itself.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17.
 _PATIENT: LiteralString = (
-    "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE '0' END, false) FROM pg_settings"
+    "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' WHEN 'tcp_keepalives_idle' THEN '60'"
+    " WHEN 'tcp_keepalives_interval' THEN '10' WHEN 'tcp_keepalives_count' THEN '6' ELSE '0' END, false)"
+    " FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
-    " 'idle_session_timeout', 'transaction_timeout', 'jit')"
+    " 'idle_session_timeout', 'transaction_timeout', 'jit', 'tcp_keepalives_idle', 'tcp_keepalives_interval',"
+    " 'tcp_keepalives_count')"
 )
+_NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
 _UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _LOCK = 7_234_190_855_120_551_001
 _TURN = 7_234_190_855_120_551_002
@@ -54,9 +59,14 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
 
 @contextmanager
 def patient(conninfo: Mapping[str, str]) -> Iterator[Connection]:
-    """Open one connection as `connected` does, whose statements may take as long as they need."""
+    """Open one connection as `connected` does, whose statements may take as long as they need.
+
+    They end soon after their client does.
+    """
     with connected(conninfo) as connection:
         connection.execute(_PATIENT)
+        with suppress(errors.InvalidParameterValue):  # a server on Windows cannot look
+            connection.execute(_NOTICE_GONE)
         yield connection
 
 

@@ -113,15 +113,6 @@ SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), ''), coa
    AND pid <> pg_backend_pid()
  ORDER BY pid;
 
--- name: at_work
--- Whether another migrator, or a step in psql, holds the upgrade's lock.
-SELECT EXISTS (SELECT
-                 FROM pg_locks
-                WHERE locktype = 'advisory'
-                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                  AND granted
-                  AND (classid::bigint << 32 | objid::bigint) = {lock});
-
 -- name: repaired
 -- Vectors that were set aside and made anew since.
 SELECT count(*)

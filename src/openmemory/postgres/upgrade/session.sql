@@ -6,6 +6,17 @@
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET row_security = off;
+-- A session whose client is gone ends soon, and its lock with it; a server on Windows cannot look while it works.
+SET tcp_keepalives_idle = 60;
+SET tcp_keepalives_interval = 10;
+SET tcp_keepalives_count = 6;
+DO $gone$
+BEGIN
+    SET client_connection_check_interval = '1s';
+EXCEPTION WHEN invalid_parameter_value THEN
+    NULL;
+END
+$gone$;
 
 -- name: lock
 -- Tried, not waited for: who waits holds a snapshot, for which the other's CREATE INDEX CONCURRENTLY would wait in turn.

@@ -9,10 +9,9 @@ from psycopg import errors
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, patient, permitted
 from openmemory.postgres.statements import Names
-from openmemory.postgres.upgrade import record
+from openmemory.postgres.upgrade import locks, record
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import ANOTHER
 from openmemory.postgres.upgrade.questions import Questions, as_int, session
 
 
@@ -62,9 +61,7 @@ def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tup
 def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:
     """Raise ConfigurationError where another migrator is at work on the database, or a step in psql."""
     with connected(conninfo) as connection, permitted():
-        ((at_work,),) = Questions(connection, names).rows("at_work")
-    if at_work:
-        raise ConfigurationError(ANOTHER.format("migrate"))
+        locks.refuse_beside(connection)
 
 
 def repaired(conninfo: Mapping[str, str], names: Names) -> int:
