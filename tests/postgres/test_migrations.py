@@ -107,7 +107,7 @@ def test_two_servers_that_start_at_once_on_an_empty_database_both_succeed(place:
 def test_a_file_that_changed_after_it_was_applied_is_refused(prepared: Place) -> None:
     _migrated(prepared)
     first, *others = migrate.shipped()
-    changed = [replace(first, template=first.template + "-- harmless\n"), *others]
+    changed = [replace(first, text=first.text + "-- harmless\n"), *others]
 
     with pytest.raises(ConfigurationError, match=f"{first.name} was applied with another text"):
         migrate.migrate(prepared.logins.owner, prepared.names, migrations=changed)
@@ -193,3 +193,9 @@ def test_the_right_to_create_in_the_schema_is_enough_where_the_extension_is_inst
     migrate.migrate(prepared.as_role(modest), prepared.names)
 
     assert set(prepared.names.tenant_tables) <= _relations(prepared)
+
+
+def test_what_an_encoding_may_lack_stands_in_comments_only() -> None:
+    odd = [line for migration in migrate.shipped() for line in migration.text.splitlines() if not line.isascii()]
+
+    assert all(line.startswith("--") for line in odd)

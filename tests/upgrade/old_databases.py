@@ -46,11 +46,12 @@ def _template(server: Server, shared: Path, name: str) -> str:
     return template
 
 
-def restore(place: Place, shared: Path, name: str) -> None:
-    """Bring a recorded database into the empty one of `place`."""
+def restore(place: Place, shared: Path, name: str, characters: str = "utf-8") -> None:
+    """Bring a recorded database into the empty one of `place`; what is not in `characters` becomes question marks."""
     with gzip.open(shared / "legacy" / f"{name}.sql.gz", "rt", encoding="utf-8") as dump:
         # psql's \restrict comes with the fixed versions of 2025; an older psql stumbles over it.
         script = "".join(line for line in dump if not line.startswith(("\\restrict", "\\unrestrict")))
+    script = script.encode(characters, "replace").decode(characters)
     done = subprocess.run(
         [program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", dsn(place)],
         input=script,

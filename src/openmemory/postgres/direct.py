@@ -14,6 +14,8 @@ from openmemory.postgres.failures import first_line, is_cut
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
 )
+# PostgreSQL would send texts in the database's encoding, or in the one that PGCLIENTENCODING names.
+AS_UTF8 = {"client_encoding": "UTF8"}
 # What a hosted platform limits for every session of a role would end work of hours; and a session whose client is gone
 # would hold its locks for as long as its statement takes, or for the two hours after which TCP asks by itself.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17.
@@ -39,7 +41,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     connection string cannot be read; neither shows the password.
     """
     try:
-        connection = psycopg.connect(autocommit=True, **conninfo)  # type: ignore[arg-type]  # libpq's keywords are text
+        connection = psycopg.connect(autocommit=True, **{**conninfo, **AS_UTF8})  # type: ignore[arg-type]  # all text
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
     except psycopg.ProgrammingError as error:

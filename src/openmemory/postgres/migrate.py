@@ -25,17 +25,22 @@ class Migration:
 
     number: int
     name: str
-    template: str
+    text: str
 
     @property
     def checksum(self) -> str:
         """SHA-256 of the file as shipped, before names are substituted."""
-        return hashlib.sha256(self.template.encode()).hexdigest()
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def template(self) -> str:
+        """The file as it is run: a database's encoding may lack what is not ASCII, which only a comment has."""
+        return self.text.encode("ascii", "replace").decode()
 
     @property
     def in_transaction(self) -> bool:
         """Whether the file runs in one transaction; CREATE INDEX CONCURRENTLY, for one, may not."""
-        return not self.template.startswith(_NO_TRANSACTION)
+        return not self.text.startswith(_NO_TRANSACTION)
 
 
 @dataclass(frozen=True, slots=True)

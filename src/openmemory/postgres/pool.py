@@ -10,6 +10,7 @@ from psycopg import errors
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmemory.postgres.direct import AS_UTF8
 from openmemory.postgres.failures import AllBusy
 from openmemory.postgres.openings import Connection
 
@@ -47,6 +48,7 @@ class Pool(AsyncConnectionPool[Connection]):
             conninfo.get("conninfo", ""),
             kwargs={
                 **{key: value for key, value in conninfo.items() if key != "conninfo"},
+                **AS_UTF8,
                 "autocommit": True,
                 "prepare_threshold": 0 if prepare else None,
             },

@@ -172,6 +172,7 @@ def _run(program: Program, way: Way, file: Path, snapshot: str, tables: Sequence
         "--format=custom",
         "--compress=1",
         "--no-password",
+        "--encoding=UTF8",
         f"--snapshot={snapshot}",
         f"--file={_partial_of(file)}",
     ]

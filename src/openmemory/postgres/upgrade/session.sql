@@ -2,7 +2,8 @@
 -- it holds the lock of `openmemory migrate` from beginning to end.
 
 -- name: settings
--- Some statements take hours. A policy that hides rows is an error then, and not fewer rows.
+-- Some statements take hours. A policy that hides rows is an error then, and not fewer rows. This file is in UTF-8.
+SET client_encoding = 'UTF8';
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET row_security = off;
