@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from openmemory.postgres.statements import Names
+from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.reembedding.moves import COUNTS, Filled, filled
+from tests.upgrade.old_databases import an_old_place
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +31,11 @@ def place(postgres: Server) -> Iterator[Place]:
 def small(place: Place, tmp_path: Path) -> Filled:
     """Return three tenants' memories with vectors of 64 dimensions."""
     return filled(place, tmp_path, COUNTS)
+
+
+@pytest.fixture
+def mixed(postgres: Server, shared: Path, tmp_path: Path) -> Iterator[Filled]:
+    """Yield the one with vectors of four dimensions, lifted, with most of them set aside."""
+    with an_old_place(postgres, shared, "legacy-pre-pgvector-mixed-dims", 256) as old:
+        upgrade(old.logins.owner, old.names, Plan(256, embedding_model="hash-v1"))
+        yield Filled(old, tmp_path)

@@ -34,14 +34,6 @@ def lifted(postgres: Server, shared: Path, tmp_path: Path) -> Iterator[Filled]:
         yield Filled(old, tmp_path)
 
 
-@pytest.fixture
-def mixed(postgres: Server, shared: Path, tmp_path: Path) -> Iterator[Filled]:
-    """Yield the one with vectors of four dimensions, lifted, with most of them set aside."""
-    with an_old_place(postgres, shared, "legacy-pre-pgvector-mixed-dims", 256) as old:
-        upgrade(old.logins.owner, old.names, Plan(256, embedding_model="hash-v1"))
-        yield Filled(old, tmp_path)
-
-
 def test_a_lifted_database_moves_with_one_row_a_memory(lifted: Filled, postgres: Server) -> None:
     ran = lifted.home(TO_STATIC).run("reembed", "--yes", "--json")
 

@@ -18,7 +18,8 @@ from openmemory.postgres.beside import new_vectors
 from openmemory.postgres.reembedding import Beside
 from tests.adapters.provider import Answer, Provider, serving, status, well
 from tests.cli.homes import COMMAND, Home
-from tests.reembedding.moves import TO_HASH, TOTAL, Filled, on_rooms, words
+from tests.cli.test_backup import wait_until_it_waits
+from tests.reembedding.moves import TO_HASH, TO_STATIC, TOTAL, Filled, on_rooms, words
 from tests.service.conftest import Rooms
 
 KILLS = 8
@@ -121,6 +122,24 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(small: Filled) 
     assert small.facts()["embedding_dimension"] == "256"
     assert small.value("SELECT count(*) FROM openmemory_vectors WHERE vector_dims(embedding) = 256") == TOTAL
     assert not small.is_begun()
+
+
+def test_killed_between_the_exchange_and_its_last_work_the_next_run_does_that(mixed: Filled) -> None:
+    command = ("reembed", "--yes", "--ignore-sessions")
+    with mixed.place.owner() as holder, holder.transaction(), mixed.home(TO_STATIC).started(*command) as one:
+        holder.execute("LOCK TABLE openmemory_vector_quarantine")
+        wait_until_it_waits(mixed.place)
+        one.kill()
+    assert mixed.facts()["embedding_model"] == "static-v1"
+    pending = "SELECT count(*) FROM openmemory_vector_quarantine WHERE repaired_at IS NULL"
+    assert mixed.value(pending) != 0
+
+    ran = mixed.home(TO_STATIC).run("reembed", "--yes", "--json")
+
+    assert ran.status == 0, ran.err
+    assert (ran.json["moved"], ran.json["tidied"]) == (False, True)
+    assert mixed.value(pending) == 0
+    assert mixed.home(TO_STATIC).run("reembed", "--yes", "--json").json["tidied"] is False
 
 
 async def test_what_is_written_changed_and_deleted_meanwhile_is_in_the_new_vectors(small: Filled) -> None:

@@ -119,8 +119,17 @@ class NewVectors:
             self._run("take_place")
             for name, value in target.items():
                 self._run("record", name=name, value=value)
+            self._run("untidied")
             return True
         return False
+
+    def is_untidied(self) -> bool:
+        """Return whether a run was stopped after its exchange, before `tidied`."""
+        return self._true("is_untidied")
+
+    def tidied(self) -> None:
+        """Record that what comes after an exchange is done."""
+        self._run("tidied")
 
     def abandon(self) -> None:
         """Drop the new table and stop noting changes; the vectors in use stay as they are."""

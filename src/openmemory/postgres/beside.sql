@@ -142,6 +142,21 @@ INSERT INTO {meta} (name, value)
 VALUES (%(name)s, %(value)s)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: untidied
+-- Rights and the quarantine are seen to after the exchange, by this run or by the next one.
+INSERT INTO {meta} (name, value)
+VALUES ('reembedding', 'exchanged')
+    ON CONFLICT (name) DO NOTHING;
+
+-- name: is_untidied
+SELECT EXISTS (SELECT
+                 FROM {meta}
+                WHERE name = 'reembedding');
+
+-- name: tidied
+DELETE FROM {meta}
+ WHERE name = 'reembedding';
+
 -- name: abandon
 DROP TRIGGER IF EXISTS openmemory_reembed ON {memories};
 DROP SCHEMA {beside} CASCADE;

@@ -71,8 +71,7 @@ def _move(place: Place, wanted: Wanted) -> None:
         begun = new.begun()
         _check_begun(place, begun)
         if place.is_there:
-            what = {"moved": False, "texts": 0, "to": place.target}
-            say(what, f"nothing to do: the vectors are of {told(place.target)}", as_json=wanted.as_json)
+            _tidy_after_another(place, wanted, new, names)
             return
         if wanted.keep_old:
             new.refuse_kept()
@@ -133,6 +132,17 @@ def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "W
     raise ConfigurationError(f"memories are written all the time, so the exchange finds no moment. {KEPT}")
 
 
+def _tidy_after_another(place: Place, wanted: Wanted, new: "NewVectors", names: "Names") -> None:
+    """Do what a run that was stopped after its exchange has left; mostly that is nothing."""
+    is_left = new.is_untidied()
+    if is_left and not wanted.dry_run:
+        with working(place, names, wanted) as work:
+            _tidy(place, new, work)
+    done = "tidied up after a run that was stopped" if is_left else "nothing to do"
+    what = {"moved": False, "texts": 0, "to": place.target, "tidied": is_left}
+    say(what, f"{done}: the vectors are of {told(place.target)}", as_json=wanted.as_json)
+
+
 def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
     """Set the rights as everywhere, and mark in the quarantine what has a vector now."""
     from openmemory.postgres import roles
@@ -140,6 +150,7 @@ def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
     roles.grant(place.logins.owner, place.names, place.logins.server_user)
     if new.has_quarantine():
         work.run(work.rows.repair())
+    new.tidied()
 
 
 def _finish(place: Place, wanted: Wanted, texts: int, seconds: float, kept: str) -> None:
