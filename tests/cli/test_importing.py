@@ -12,6 +12,7 @@ import pytest
 
 from openmemory.postgres.upgrade.locks import the_only_one
 from tests.cli.homes import Home
+from tests.cli.old_owners import words
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.upgrade.old_databases import dsn
@@ -85,6 +86,9 @@ def test_all_of_it_comes_across_bit_for_bit_and_nothing_is_changed_the_second_ti
     before = digest(place)
     again = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes", "--json")
     assert again.json["added"] == {"users": 0, "memories": 0, "waypoints": 0, "temporal_facts": 0}
+    assert {table: (held["same"], held["contradicting"]) for table, held in again.json["already"].items()} == {
+        table: (count, 0) for table, count in ran.json["added"].items()
+    }
     assert digest(place) == before
 
 
@@ -248,6 +252,36 @@ def test_what_was_changed_since_stays_so(bare: Home, place: Place, file: Path) -
         connection.execute("UPDATE openmemory_memories SET content = 'mine now', version = version + 1")
         assert bare.run(*arguments).status == 0
         assert connection.execute("SELECT DISTINCT content FROM openmemory_memories").fetchall() == [("mine now",)]
+
+
+def test_what_the_tenant_has_otherwise_is_counted_and_named_by_table(bare: Home, place: Place, file: Path) -> None:
+    arguments = ("import", "sqlite", str(file), "--tenant", "acme", "--embedding-model", "none", "--yes")
+    added = bare.run(*arguments, "--json").json["added"]
+    with place.owner() as connection:
+        query = "SELECT (SELECT min(id::text) FROM openmemory_memories), (SELECT min(id::text) FROM temporal_facts)"
+        memory, fact = connection.execute(query).fetchone() or ("", "")
+        connection.execute("UPDATE openmemory_memories SET content = 'mine now' WHERE id = %s", [memory])
+        connection.execute("UPDATE temporal_facts SET id = gen_random_uuid(), object = 'tea' WHERE id = %s", [fact])
+        connection.execute("UPDATE openmemory_users SET summary = 'another' WHERE user_id = 'alice'")
+        connection.execute("UPDATE openmemory_waypoints SET weight = weight / 2")
+
+    ran = bare.run(*arguments, "--json")
+    told = words(bare.run(*arguments))
+
+    assert ran.status == 0, ran.err
+    already = ran.json["already"]
+    waypoints = already.pop("waypoints")
+    assert already == {
+        table: {"same": added[table] - 1, "contradicting": 1, "first_ids": [first]}
+        for table, first in (("users", "alice"), ("memories", memory), ("temporal_facts", fact))
+    }
+    assert (waypoints["same"], waypoints["contradicting"]) == (0, added["waypoints"])
+    assert f"users: {added['users'] - 1} rows there already, the same" in told
+    assert "users: 1 row left out, contradicting what is there: alice" in told
+    assert (
+        f"{added['waypoints']} rows left out, contradicting what is there: {', '.join(waypoints['first_ids'])}, …"
+        in told
+    )
 
 
 def test_of_two_imports_at_once_the_second_is_refused(bare: Home, place: Place, file: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from openmemory.adapters.embedders.protocol import Vectors
     from openmemory.adapters.sqlite import OldFile
     from openmemory.app import Readied
-    from openmemory.postgres.imports import Imported
+    from openmemory.postgres.imports import Already, Imported
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="Upstream's SQLite file.", dir_okay=False)]
 
@@ -96,10 +96,13 @@ def _bring(
 
 
 def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> None:
-    from openmemory.cli.printing import console, count_of, print_facts
+    from openmemory.cli.printing import console, count_of, print_facts, safe
     from openmemory.cli.upgrade.report import is_kept
 
     print_facts({f"{table} added": f"{count:,}" for table, count in done.added.items()})
+    for table, held in done.already.items():
+        for line in _already(held):
+            console().print(safe(f"{table}: {line}"), soft_wrap=True)
     for reason, count in done.set_aside.items():
         console().print(f"{'noted' if is_kept(reason) else 'left out'}: {count:,} {reason}", soft_wrap=True)
     for table, count in replaced.items():
@@ -109,6 +112,18 @@ def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> No
         console().print(line, soft_wrap=True)
     if done.embedded:
         console().print(f"{done.embedded:,} texts embedded by {embedder.name}", soft_wrap=True)
+
+
+def _already(held: "Already") -> list[str]:
+    """Return why rows of a table were not added, one reason a line."""
+    from openmemory.cli.printing import count_of
+
+    lines = [f"{count_of(held.same, 'row')} there already, the same"] if held.same else []
+    if held.contradicting:
+        more = ", …" if held.contradicting > len(held.first_ids) else ""
+        first = ", ".join(held.first_ids) + more
+        lines.append(f"{count_of(held.contradicting, 'row')} left out, contradicting what is there: {first}")
+    return lines
 
 
 def _said(old: "OldFile") -> dict[str, str]:

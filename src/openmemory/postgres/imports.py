@@ -30,10 +30,25 @@ _AGAIN = "Run the same command again; what the tenant has already stays as it is
 
 
 @dataclass(frozen=True, slots=True)
+class Already:
+    """Rows that were not added for what the tenant has: the same, or something that they contradict."""
+
+    same: int
+    contradicting: int
+    first_ids: tuple[str, ...]
+    """The first of those that contradict."""
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
-    """What came across: rows that were added by table, what was set aside or left out by reason, texts embedded."""
+    """What came across, and what did not.
+
+    Rows that were added and those that the tenant has already, by table; what was set aside or left out, by reason;
+    texts embedded.
+    """
 
     added: dict[str, int]
+    already: dict[str, Already]
     set_aside: dict[str, int]
     embedded: int
 
@@ -73,13 +88,13 @@ def import_rows(
         try:
             work.load(source, on_progress)
             report = [upgrade(conninfo, beside, plan, on_progress, only=step) for step in STEPS[:3]][-1]
-            added, ids = work.merge(keep_vectors=keep_vectors)
+            added, already, ids = work.merge(keep_vectors=keep_vectors)
         finally:
             work.clean()
         embedded = work.embed_missing(ids, embed, on_progress) if embed else 0
     anew = embed is not None and not keep_vectors
     left_out = {why: count for why, count in report.set_aside.items() if not (anew and why.startswith("vectors"))}
-    return Imported(added, left_out, embedded)
+    return Imported(added, already, left_out, embedded)
 
 
 @contextmanager
@@ -115,8 +130,11 @@ class _Import:
                         on_progress(Progress(_STEP, f"reading {table}", done, 0))
         self.connection.execute(beside.render("ANALYZE {memories}").encode())
 
-    def merge(self, *, keep_vectors: bool) -> tuple[dict[str, int], list[UUID]]:
-        """Write what the tenant does not have, as the tenants' role; return the rows added, and the memories' ids."""
+    def merge(self, *, keep_vectors: bool) -> tuple[dict[str, int], dict[str, Already], list[UUID]]:
+        """Write what the tenant does not have, as the tenants' role.
+
+        Returns the rows added and those that were there already, by table, and the ids of the file's memories.
+        """
         staging = self.layout.staging
         role = sql.Identifier(self.names.app_role).as_string()
         grants = (
@@ -133,11 +151,16 @@ class _Import:
             self.connection.execute(tenants, [self.tenant])
             with self._inside():
                 given = {"tenant": self.tenant}
+                already = self._already(given)
                 added = {"users": self._run("users", given).rowcount}
                 added["memories"] = int(str(self._run("memories", given).fetchall()[0][0]))
                 added["waypoints"] = self._run("waypoints", given).rowcount
                 added["temporal_facts"] = self._run("facts", given).rowcount
-        return added, ids
+        return added, already, ids
+
+    def _already(self, given: Mapping[str, object]) -> dict[str, Already]:
+        rows = self._run("already", given).fetchall()
+        return {str(table): Already(int(str(same)), int(str(other)), tuple(ids)) for table, same, other, ids in rows}  # type: ignore[arg-type]  # an array of text
 
     def embed_missing(self, ids: Sequence[UUID], embed: Embed, on_progress: OnProgress) -> int:
         """Embed those of the memories that have no vector; return how many those were."""

@@ -17,6 +17,52 @@ CREATE TABLE {temporal_facts} (
     confidence double precision, last_updated bigint, metadata text
 );
 
+-- name: already
+-- What the tenant has instead of a row of the file: how many say the same, how many do not, and the first of those. Within
+-- the file no row contradicts another, for the steps have set that aside.
+WITH held AS (
+    SELECT 'users' AS source, n.user_id AS id, n.summary IS NOT DISTINCT FROM t.summary AS is_same
+      FROM {new_users} n
+      JOIN {users} t
+        ON t.tenant_id = %(tenant)s
+       AND t.user_id = n.user_id
+     UNION ALL
+    SELECT 'memories', n.id::text, n.content = t.content
+      FROM {new_memories} n
+      JOIN {memories} t
+        ON t.tenant_id = %(tenant)s
+       AND t.id = n.id
+     UNION ALL
+    SELECT 'waypoints', n.src_id || ' to ' || n.dst_id, n.weight = t.weight
+      FROM {new_waypoints} n
+      JOIN {waypoints} t
+        ON t.tenant_id = %(tenant)s
+       AND t.src_id = n.src_id
+       AND t.dst_id = n.dst_id
+     UNION ALL
+    SELECT 'temporal_facts', either.id::text, bool_or(either.is_same)
+      FROM (SELECT n.id, (n.subject, n.predicate, n.object, n.valid) = (t.subject, t.predicate, t.object, t.valid)
+              FROM {new_temporal_facts} n
+              JOIN {temporal_facts} t
+                ON t.tenant_id = %(tenant)s
+               AND t.id = n.id
+             UNION ALL
+            SELECT n.id, n.object = t.object AND n.valid <@ t.valid
+              FROM {new_temporal_facts} n
+              JOIN {temporal_facts} t
+                ON t.tenant_id = %(tenant)s
+               AND t.subject = n.subject
+               AND t.predicate = n.predicate
+               AND coalesce(t.user_id, '') = coalesce(n.user_id, '')
+               AND coalesce(t.project_id, '') = coalesce(n.project_id, '')
+               AND t.valid && n.valid) AS either (id, is_same)
+     GROUP BY either.id
+)
+SELECT source, count(*) FILTER (WHERE is_same), count(*) FILTER (WHERE NOT is_same),
+       coalesce((array_agg(id ORDER BY id) FILTER (WHERE NOT is_same))[1:3], '{}')
+  FROM held
+ GROUP BY source;
+
 -- name: users
 INSERT INTO {users}
 SELECT *
