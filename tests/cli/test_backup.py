@@ -131,6 +131,38 @@ def test_an_old_database_comes_back_over_its_migrated_self(
     assert at(place, shared_home).run("migrate", "status", "--json").json["is_foreign"]
 
 
+def test_a_backup_of_the_new_tables_comes_back_over_the_old_ones(
+    postgres: Server, recorded: Path, shared_home: Home, tmp_path: Path
+) -> None:
+    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
+        there = at(old, shared_home)
+        assert there.run("backup", str(tmp_path / "old.dump")).status == 0
+        assert there.run("migrate", "--yes", "--embedding-model", "theirs").status == 0
+        made = there.run("backup", "--tables", str(tmp_path / "new.dump"), "--json")
+        assert there.run("restore", str(tmp_path / "old.dump"), "--yes").status == 0
+
+        ran = there.run("restore", str(tmp_path / "new.dump"), "--yes", "--json")
+
+        assert ran.status == 0, ran.err
+        assert (ran.json["rows"], ran.json["next"]) == (made.json["rows"], None)
+        roles.check(old.logins.owner, old.names, owner_serves=True)
+
+
+def test_a_restore_that_fails_leaves_an_empty_database_empty(place: Place, shared_home: Home, tmp_path: Path) -> None:
+    there = at(place, shared_home)
+    there.run("add", "the spare key lies under the stone")
+    there.run("backup", "--tables", str(tmp_path / "b.dump"))
+    made = "SELECT FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    run_sql(place, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "CREATE VIEW temporal_facts AS SELECT 1")
+
+    ran = there.run("restore", str(tmp_path / "b.dump"), "--yes")
+
+    assert ran.status == 1
+    assert "nothing was restored" in ran.err
+    with place.owner() as connection:
+        assert connection.execute(made).rowcount == 0
+
+
 def test_a_restore_names_what_stands_on_the_old_tables_that_it_drops(
     postgres: Server, recorded: Path, shared_home: Home, tmp_path: Path
 ) -> None:

@@ -38,8 +38,6 @@ def restore(
             agree(f"Replace them with the {count_of(len(archive.rows), 'table')} of {file}?", yes=yes)
         with progress("bringing the backup back") as on_event:
             _prepare_roles(logins, names, archive.rows)
-            if backup.holds_tables_alone(archive, names):
-                _make_tables(logins, names)
             rows = backup.restore(logins.owner, file, program, on_event, names=names, replace=True, archive=archive)
             with when_stopped("the rows are back; `openmemory migrate` sees to the rest"):
                 backup.gather_statistics(logins.owner, rows, on_event)
@@ -70,14 +68,6 @@ def _prepare_roles(logins: "Logins", names: "Names", rows: Mapping[str, int]) ->
 
     if f"{names.schema}.openmemory_migrations" in rows:
         roles.prepare_app_role(logins.owner, names)
-
-
-def _make_tables(logins: "Logins", names: "Names") -> None:
-    """Make an empty database's own tables, for the types and functions that those of the backup stand on."""
-    from openmemory.postgres import migrate
-
-    if migrate.status(logins.owner, names).is_empty:
-        migrate.migrate(logins.owner, names)
 
 
 def _grant(logins: "Logins", names: "Names") -> str | None:

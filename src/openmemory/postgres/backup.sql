@@ -28,6 +28,16 @@ SELECT current_user::text AS login,
        ARRAY(SELECT rolname::text FROM pg_roles) AS roles,
        ARRAY(SELECT rolname::text FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')) AS memberships;
 
+-- name: there
+-- The functions and the types of a schema.
+SELECT proname::text
+  FROM pg_proc
+ WHERE pronamespace = to_regnamespace(quote_ident(%(schema)s))
+ UNION ALL
+SELECT typname::text
+  FROM pg_type
+ WHERE typnamespace = to_regnamespace(quote_ident(%(schema)s));
+
 -- name: drop_beside
 -- What stands beside the tables and is of their rows: the new ones while an upgrade runs, the old ones after it, and the
 -- vectors of a reembedding that is not over.

@@ -11,7 +11,7 @@ from psycopg import Connection, errors, sql
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.direct import extension_schema, patient
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.migrate import shipped
+from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import blocks
@@ -190,7 +190,7 @@ def _parts() -> tuple[list[str], list[str]]:
 
     Read from them, so that a new table ends as they would have made it.
     """
-    parts = [part for migration in shipped() for part in _statements(migration.template) if "{vectors}" in part]
+    parts = [part for migration in shipped() for part in statements_of(migration.template) if "{vectors}" in part]
     made = [part for part in parts if not part.startswith("CREATE INDEX")]
     indexes = [part.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1) for part in parts if part not in made]
     return [part.replace(f"{_key()},", "") for part in made], indexes
@@ -202,11 +202,6 @@ def _key() -> str:
     if found is None:
         raise LookupError("no migration makes the foreign key of the vectors")
     return found[0]
-
-
-def _statements(script: str) -> list[str]:
-    lines = [line for line in script.splitlines(keepends=True) if not line.lstrip().startswith("--")]
-    return [part.strip() for part in re.split(r"(?<=;)\n", "".join(lines)) if part.strip()]
 
 
 @contextmanager

@@ -78,6 +78,12 @@ def shipped() -> tuple[Migration, ...]:
     return tuple(Migration(int(name[:4]), name, entry.read_text(encoding="utf-8")) for name, entry in found)
 
 
+def statements_of(script: str) -> list[str]:
+    """Return the statements of a file: each ends with a semicolon at a line's end."""
+    lines = [line for line in script.splitlines(keepends=True) if not line.lstrip().startswith("--")]
+    return [part.strip() for part in re.split(r"(?<=;)\n", "".join(lines)) if part.strip()]
+
+
 def status(conninfo: Mapping[str, str], names: Names) -> Status:
     """Return what is applied and what is pending; changes nothing.
 
@@ -174,15 +180,9 @@ def _apply(connection: Connection, names: Names, migration: Migration) -> None:
                 connection.execute(query)
                 connection.execute(record, entry)
         else:
-            for part in _statements(query):
-                connection.execute(part)
+            for part in statements_of(query.decode()):
+                connection.execute(part.encode())
             connection.execute(record, entry)
-
-
-def _statements(script: bytes) -> Iterator[bytes]:
-    """Yield the statements of a file that runs outside a transaction: each ends with a semicolon at a line's end."""
-    lines = [line for line in script.splitlines(keepends=True) if not line.lstrip().startswith(b"--")]
-    yield from (part for part in re.split(rb"(?<=;)\n", b"".join(lines)) if part.strip())
 
 
 @contextmanager

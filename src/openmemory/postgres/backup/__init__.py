@@ -3,7 +3,6 @@
 from openmemory.postgres.backup.archive import Archive, read
 from openmemory.postgres.backup.restoring import (
     gather_statistics,
-    holds_tables_alone,
     replaced,
     restore,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "Replaced",
     "dump",
     "gather_statistics",
-    "holds_tables_alone",
     "our_tables",
     "read",
     "replaced",

@@ -21,6 +21,7 @@ from openmemory.postgres.backup.archive import (
     rows_of_copy,
     table_of,
 )
+from openmemory.postgres.backup.beneath import make_missing
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
 from openmemory.postgres.direct import alone, patient
@@ -92,7 +93,7 @@ def restore(
     _ensure_ours(archive, own)
     with patient(conninfo) as connection, alone(connection), _explained(), connection.transaction():
         _make_room(connection, archive, own, replace=replace)
-        loaded = _load(connection, archive, file, on_progress)
+        loaded = _load(connection, archive, own, file, on_progress)
         _compare(connection, archive.rows, loaded)
         on_progress("committing")
     return loaded
@@ -136,7 +137,9 @@ def _make_room(connection: Connection, archive: Archive, names: Names, *, replac
         connection.execute(names.render(_DROP_HELPERS.template).encode())
 
 
-def _load(connection: Connection, archive: Archive, file: Path, on_progress: Callable[[str], None]) -> dict[str, int]:
+def _load(
+    connection: Connection, archive: Archive, names: Names, file: Path, on_progress: Callable[[str], None]
+) -> dict[str, int]:
     """Run the dump's script, without psql: so that it is this connection's transaction, TLS and password."""
     here = _here(connection)
     contents = chosen(archive.contents, here.extensions, here.schemas)
@@ -149,6 +152,8 @@ def _load(connection: Connection, archive: Archive, file: Path, on_progress: Cal
         options += [] if has_owners else ["--no-owner"]
         options += [] if _rights_apply(archive, file, here) else ["--no-privileges"]
         _create_schemas(connection, archive, contents, here)
+        if holds_tables_alone(archive, names):
+            make_missing(connection, names)
         with running([archive.program.restore, *options, file]) as process:
             assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
             _play(connection, process.stdout, file, loaded, on_progress)

@@ -1,0 +1,25 @@
+"""What the tables of a migrated database stand on, made where a backup brings the tables alone."""
+
+import re
+
+from psycopg import Connection, sql
+
+from openmemory.postgres.direct import extension_schema
+from openmemory.postgres.migrate import shipped, statements_of
+from openmemory.postgres.statements import Names, statement
+
+_MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:TYPE|FUNCTION) \{(textrange|faded)\}")
+_THERE = statement("backup.there", tuple)
+
+
+def make_missing(connection: Connection, names: Names) -> None:
+    """Make the extension, the type and the function that the migrations make beside the tables, where they lack."""
+    if extension_schema(connection) is None:
+        connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(names.schema)))
+        connection.execute("CREATE EXTENSION vector")
+    there = {str(name) for (name,) in connection.execute(_THERE.template.encode(), {"schema": names.schema})}
+    for migration in shipped():
+        for part in statements_of(migration.template):
+            made = _MADE.match(part)
+            if made and f"openmemory_{made[1]}" not in there:
+                connection.execute(names.render(part).encode())
