@@ -12,9 +12,11 @@ from psycopg.conninfo import make_conninfo
 
 from openmemory.postgres import roles
 from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, interrupt
+from tests.cli.old_owners import words
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+from tests.upgrade.catalogues import catalogue
 from tests.upgrade.old_databases import an_old_place, program
 
 NEW = program("pg_dump")
@@ -281,6 +283,67 @@ def test_an_owner_under_row_level_security_is_told_how_and_can_restore(
     assert back.status == 0, back.err
     assert back.json["rows"] == made.json["rows"]
     assert [item["content"] for item in owner.run("list", "--json").json["items"]] == ["one"]
+
+
+def test_what_is_not_the_owners_is_named_and_its_own_tables_come_back_without_it(
+    outside: Outside, shared_home: Home, tmp_path: Path
+) -> None:
+    site = a_site(outside, "CREATEROLE")
+    owner = site.home(shared_home).with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64", OM_PG_DUMP=NEW)
+    assert owner.run("migrate").status == 0
+    assert owner.run("add", "one").status == 0
+    site.run(
+        f"GRANT REFERENCES ON openmemory_tenants TO {site.login}",
+        "CREATE TABLE orders (id int, tenant text REFERENCES openmemory_tenants)",
+        f"ALTER TABLE orders OWNER TO {site.login}",
+        "CREATE INDEX orders_of ON orders (tenant)",
+        "INSERT INTO orders VALUES (1, NULL)",
+        f"CREATE PUBLICATION all_{site.mark} FOR ALL TABLES",
+        "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        f"CREATE EVENT TRIGGER seen_{site.mark} ON ddl_command_end EXECUTE FUNCTION watch()",
+    )
+
+    made = owner.with_settings(OM_PG_DIRECT_DSN=a_backup_role(site)).run("backup", str(tmp_path / "b.dump"))
+    refused = owner.run("restore", str(tmp_path / "b.dump"), "--yes")
+    site.run("ALTER TABLE orders DROP CONSTRAINT orders_tenant_fkey")
+    assert owner.run("add", "two").status == 0
+    back = owner.run("restore", str(tmp_path / "b.dump"), "--tables", "--yes", "--json")
+
+    assert made.status == 0, made.err
+    for foreign in (
+        f"tables and views of {site.login}: orders",
+        f"publications of all tables: all_{site.mark}",
+        f"event triggers: seen_{site.mark}",
+    ):
+        assert foreign in words(made)
+    assert refused.status == 1
+    assert "openmemory restore FILE --tables" in words(refused)
+    assert back.status == 0, back.err
+    assert "public.orders" not in back.json["rows"]
+    assert back.json["next"] is None
+    assert site.value("SELECT count(*) FROM orders") == 1
+    assert [item["content"] for item in owner.run("list", "--json").json["items"]] == ["one"]
+
+
+def test_our_tables_out_of_a_whole_backup_are_as_those_of_a_backup_of_tables(
+    place: Place, shared_home: Home, tmp_path: Path
+) -> None:
+    there = at(place, shared_home)
+    there.run("add", "one")
+    run_sql(place, "CREATE TABLE customers AS SELECT 1 AS id")
+    whole, alone = tmp_path / "whole.dump", tmp_path / "alone.dump"
+    assert there.run("backup", str(whole)).status == 0
+    assert there.run("backup", str(alone), "--tables").status == 0
+
+    run_sql(place, "DROP TABLE customers")
+    assert there.run("restore", str(alone), "--yes").status == 0
+    with place.owner() as connection:
+        expected = catalogue(connection, place.names)
+    assert there.run("restore", str(whole), "--tables", "--yes").status == 0
+
+    with place.owner() as connection:
+        assert catalogue(connection, place.names) == expected
+        assert connection.execute("SELECT to_regclass('customers')").fetchone() == (None,)
 
 
 def a_backup_role(site: Site) -> str:

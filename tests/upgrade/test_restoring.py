@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from openmemory.postgres import migrate, roles
-from openmemory.postgres.backup import dump, our_tables, restore
+from openmemory.postgres.backup import dump, our_tables, ours_of, read, restore
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.postgres.databases import Place
+from tests.upgrade.catalogues import catalogue
 from tests.upgrade.old_databases import program, verify
 
 NAME = "legacy-pre-pgvector"
@@ -50,3 +51,22 @@ def test_a_migrated_database_comes_back_with_its_old_tables_beside(
     assert verify(old, shared, NAME)["identical"] == 715
     roles.grant(owner, old.names, old.logins.server_user)
     assert roles.check(owner, old.names, owner_serves=True)  # the warning that the owner serves, and no refusal
+
+
+@pytest.mark.parametrize("is_lifted", [False, True], ids=["old", "lifted"])
+def test_our_tables_come_back_out_of_a_whole_backup_as_the_whole_does(
+    old: Place, tmp_path: Path, is_lifted: bool
+) -> None:
+    owner, file = old.logins.owner, tmp_path / "b.dump"
+    if is_lifted:
+        upgrade(owner, old.names, Plan(dimension=1536))
+    rows = dump(owner, file, NEW)
+    restore(owner, file, NEW, names=old.names, replace=True)
+    with old.owner() as connection:
+        expected = catalogue(connection, old.names)
+
+    ours = restore(owner, file, NEW, names=old.names, replace=True, archive=ours_of(read(file, NEW), old.names))
+
+    assert rows.keys() - ours.keys() == {"public.openmemory_embed_logs", "public.stats"}
+    with old.owner() as connection:
+        assert catalogue(connection, old.names) == expected

@@ -1,12 +1,16 @@
 """`openmemory backup FILE`: the database in one file, every row of it counted."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from openmemory.cli.naming import names_of
 from openmemory.cli.options import ConfigOption, JsonOption, read_settings
+
+if TYPE_CHECKING:
+    from openmemory.postgres.backup.others import Others
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", dir_okay=False)]
 TablesOption = Annotated[
@@ -25,7 +29,7 @@ def backup(
     from openmemory import app
     from openmemory.cli.printing import console, count_of, print_facts, print_json, progress, size, when_stopped
     from openmemory.errors import ConfigurationError
-    from openmemory.postgres.backup import dump, our_tables
+    from openmemory.postgres.backup import dump, others, our_tables
 
     settings = read_settings(context, config)
     with progress("opening the database") as on_event, app.reached(settings, on_event) as logins:
@@ -34,9 +38,22 @@ def backup(
             raise ConfigurationError(f"schema {settings.database.schema_name} holds no table of OpenMemory")
         with when_stopped(f"{file} was not written"):
             rows = dump(logins.owner, file, settings.database.pg_dump, only, on_event)
+        foreign = [] if tables else others(logins.owner, names_of(settings))
+    warn_of_others(foreign)
     if as_json:
         print_json({"file": str(file), "bytes": file.stat().st_size, "rows": dict(rows)})
         return
     print_facts({name: f"{number:,}" for name, number in rows.items()})
     total, held = count_of(sum(rows.values()), "row"), size(file.stat().st_size)
     console().print(f"{file} holds {total} of {count_of(len(rows), 'table')} ({held})", soft_wrap=True)
+
+
+def warn_of_others(found: "Sequence[Others]") -> None:
+    """Say what in a backup of the whole database the owner of OpenMemory's tables could not bring back."""
+    from openmemory.cli.printing import warn
+
+    if found:
+        warn(
+            f"the backup is of the whole database, and `openmemory restore` could not make again what is not its own:"
+            f" {'; '.join(map(str, found))}. `openmemory restore FILE --tables` brings back OpenMemory's tables alone"
+        )

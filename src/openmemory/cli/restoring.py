@@ -1,7 +1,7 @@
 """`openmemory restore FILE`: a backup brought back in place of what is there."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 def restore(
     context: typer.Context,
     file: FileArgument,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Only OpenMemory's tables, where the backup is of the whole database.")
+    ] = False,
     yes: YesOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -32,6 +35,7 @@ def restore(
     with when_stopped("nothing was restored; what was there is there"), app.reached(settings) as logins:
         with progress(f"reading {file}") as on_event:
             archive = backup.read(file, program, on_event)
+            archive = backup.ours_of(archive, names) if tables else archive
             going = backup.replaced(logins.owner, archive, names)
         if going.tables or going.schemas:
             note(_told(going))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openmemory.cli.backing import warn_of_others
 from openmemory.cli.printing import console, progress, size
 from openmemory.errors import ConfigurationError
 
@@ -17,7 +18,7 @@ def back_up(old: "Old", wanted: "Wanted") -> None:
     """
     if wanted.backup is None:
         return
-    from openmemory.postgres.backup import dump, our_tables
+    from openmemory.postgres.backup import dump, others, our_tables
 
     if old.recorded:
         _check_backup(old, wanted.backup)
@@ -25,6 +26,7 @@ def back_up(old: "Old", wanted: "Wanted") -> None:
     only = our_tables(old.logins.owner, old.names) if wanted.backup_tables else None
     with progress("backing up") as on_event:
         rows = dump(old.logins.owner, wanted.backup, old.settings.database.pg_dump, only, on_event, keep_same=True)
+    warn_of_others([] if wanted.backup_tables else others(old.logins.owner, old.names))
     held = size(wanted.backup.stat().st_size)
     console(stderr=wanted.as_json).print(
         f"{wanted.backup} holds {sum(rows.values()):,} rows of {len(rows)} tables ({held}), counted", soft_wrap=True

@@ -1,6 +1,8 @@
 """A database kept in a file and brought back from it, with the rows counted on both ways."""
 
 from openmemory.postgres.backup.archive import Archive, read
+from openmemory.postgres.backup.others import others
+from openmemory.postgres.backup.ours import ours_of
 from openmemory.postgres.backup.restoring import (
     gather_statistics,
     replaced,
@@ -14,7 +16,9 @@ __all__ = [
     "Replaced",
     "dump",
     "gather_statistics",
+    "others",
     "our_tables",
+    "ours_of",
     "read",
     "replaced",
     "restore",

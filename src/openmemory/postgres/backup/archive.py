@@ -23,7 +23,10 @@ Named: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A dump that was read to its end: the rows of each table, and its list of contents as pg_restore prints it."""
+    """A dump that was read to its end: the rows of each table, and its list of contents as pg_restore prints it.
+
+    After an entry follows a comment with those that it depends on.
+    """
 
     program: Program
     rows: dict[str, int]
@@ -40,7 +43,7 @@ def read(file: Path, program: str | None, on_progress: Callable[[str], None] = l
         )
     reasons = []
     for one in candidates(program):
-        done = subprocess.run([str(one.restore), "--list", str(file)], capture_output=True, check=False)  # noqa: S603
+        done = subprocess.run([str(one.restore), "--list", "--verbose", str(file)], capture_output=True, check=False)  # noqa: S603
         if done.returncode == 0:
             on_progress(f"reading {file}")
             rows = rows_in(file, one, on_progress)
@@ -120,7 +123,7 @@ def chosen(contents: Sequence[str], extensions: Sequence[str], schemas: Sequence
     skipped = {f"EXTENSION - {name}" for name in extensions}
     skipped |= {f"COMMENT - EXTENSION {name}" for name in extensions}
     skipped |= {f"SCHEMA - {name}" for name in schemas}
-    return [line for line in contents if not _starts(line, skipped)]
+    return [line for line in contents if not any(is_entry_of(line, one) for one in skipped)]
 
 
 def owners(contents: Sequence[str]) -> set[str]:
@@ -129,11 +132,12 @@ def owners(contents: Sequence[str]) -> set[str]:
     return {owner for owner in found if owner}
 
 
-def _starts(line: str, skipped: set[str]) -> bool:
+def is_entry_of(line: str, one: str) -> bool:
+    """Return whether a line of a list is that of `one`: its kind, schema and name."""
     found = _ENTRY.match(line)
     what = found["what"] if found else ""
     # What follows is the owner, who may be missing; more words are another name that begins alike.
-    return any(what == one or (what.startswith(f"{one} ") and len(what[len(one) :].split()) < 2) for one in skipped)
+    return what == one or (what.startswith(f"{one} ") and len(what[len(one) :].split()) < 2)
 
 
 def _plain(identifier: bytes) -> str:

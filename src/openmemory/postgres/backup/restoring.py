@@ -279,7 +279,8 @@ def _explained() -> Iterator[None]:
         ) from error
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(
-            f"nothing was restored: {first_line(error)}. Ask an administrator to do that, or to run this; where it is"
+            f"nothing was restored: {first_line(error)}. Where that is another application's, `openmemory restore FILE"
+            " --tables` brings back OpenMemory's tables alone; else ask an administrator to do it, or to run this. For"
             " the extension, CREATE EXTENSION vector in this database is enough"
         ) from error
     except errors.DiskFull as error:

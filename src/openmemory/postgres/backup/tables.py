@@ -65,8 +65,19 @@ def tables_of(connection: Connection) -> list[Table]:
 def is_ours(table: Table, names: Names) -> bool:
     """Return whether a table is one that OpenMemory made, in whichever version."""
     return table.schema in schemas_of_upgrade(names.schema) or (
-        table.schema == names.schema and (table.name in names.tenant_tables or _OURS.fullmatch(table.name) is not None)
+        table.schema == names.schema and _is_our_name(table.name, names)
     )
+
+
+def is_named_by_us(named: str, names: Names) -> bool:
+    """Return whether a label is that of a table that OpenMemory made, in whichever version."""
+    beside = (label(schema, "") for schema in schemas_of_upgrade(names.schema))
+    own = label(names.schema, "")
+    return named.startswith(tuple(beside)) or (named.startswith(own) and _is_our_name(named[len(own) :], names))
+
+
+def _is_our_name(name: str, names: Names) -> bool:
+    return name in names.tenant_tables or _OURS.fullmatch(name) is not None
 
 
 def count(connection: Connection, table: Table) -> int:

@@ -1,0 +1,64 @@
+"""OpenMemory's own tables out of a dump of the whole database."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from openmemory.postgres.backup.archive import Archive, is_entry_of
+from openmemory.postgres.backup.tables import is_named_by_us, label
+from openmemory.postgres.statements import Names
+
+_ID = re.compile(r"(\d+); ")
+_DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
+# What belongs to a table and to nobody else. A trigger, a rule or a view may call what is not in the list.
+_BELONGING = ("TABLE DATA", "CONSTRAINT", "FK CONSTRAINT", "INDEX", "POLICY", "ROW SECURITY", "DEFAULT", "ACL",
+              "COMMENT", "SEQUENCE", "SEQUENCE SET", "SEQUENCE OWNED BY", "STATISTICS", "STATISTICS DATA")  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Entry:
+    id: str
+    line: str
+    depends: frozenset[str] = frozenset()
+
+    def is_one_of(self, kinds: Sequence[str]) -> bool:
+        what = self.line.split(" ", 3)[-1]
+        return any(what.startswith(f"{kind} ") for kind in kinds)
+
+
+def ours_of(archive: Archive, names: Names) -> Archive:
+    """Return `archive` as if it had OpenMemory's tables alone, with what belongs to them."""
+    rows = {name: count for name, count in archive.rows.items() if is_named_by_us(name, names)}
+    schemas = frozenset(one for one in archive.schemas if any(name.startswith(label(one, "")) for name in rows))
+    entries = list(_entries(archive.contents))
+    chosen = _chosen(entries, rows)
+    contents = tuple(one.line for one in entries if one.id in chosen)
+    return replace(archive, rows=rows, schemas=schemas, contents=contents)
+
+
+def _chosen(entries: Sequence[_Entry], tables: Collection[str]) -> set[str]:
+    """Return the ids of tables, of what depends on them, and so on; not of what depends on others' tables as well."""
+    wanted = [f"TABLE {name.replace('.', ' ', 1)}" for name in tables]
+    chosen = {one.id for one in entries if any(is_entry_of(one.line, table) for table in wanted)}
+    foreign = {one.id for one in entries if one.is_one_of(["TABLE"]) and not one.is_one_of(_BELONGING)} - chosen
+    size = 0
+    while size < len(chosen):
+        size = len(chosen)
+        for one in entries:
+            if one.is_one_of(_BELONGING) and chosen & one.depends and not foreign & one.depends:
+                chosen.add(one.id)
+    return chosen
+
+
+def _entries(contents: Sequence[str]) -> Iterator[_Entry]:
+    """Yield the entries of a list that pg_restore has printed with what each depends on."""
+    last: _Entry | None = None
+    for line in contents:
+        if found := _ID.match(line):
+            if last:
+                yield last
+            last = _Entry(found[1], line)
+        elif last and (found := _DEPENDS.match(line)):
+            last.depends = frozenset(found[1].split())
+    if last:
+        yield last
