@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPResponse
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.server.bare import a_request, dialled, works
 from tests.server.serving import serving
 
 HALF = b'{"content": "The ferry '
-CALLS = [("POST", "/memory/add"), ("POST", "/memory/query"), ("PATCH", f"/memory/{uuid4()}")]
+CALLS = [("POST", "/memory/add"), ("POST", "/memory/query"), ("PATCH", f"/memory/{UUID(int=1)}")]
 Impatient = Callable[[Limits], AbstractContextManager[str]]
 
 
