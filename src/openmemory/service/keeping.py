@@ -1,5 +1,7 @@
 """Keeping new memories: all or none of them, or each that can be kept."""
 
+import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +16,8 @@ from openmemory.postgres.database import Database
 from openmemory.postgres.memories import Duplicate
 from openmemory.service.idempotency import Seal
 
-_TRIES = 3
+# The one that goes on is mostly done by then; where it is not, both would meet again.
+_TRIES, _PAUSE_S = 5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,12 @@ def _if_alone(new: Sequence[NewMemory], error: OpenMemoryError) -> dict[int, Ope
 async def _tried_again(
     database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
 ) -> list[Added]:
-    for _ in range(_TRIES - 1):
+    for tried in range(1, _TRIES):
         try:
             return await _kept(database, scope, new, now, seal)
         except DatabaseConflict:
-            continue  # two batches that repeat each other's memories in another order; the loser starts again
+            # Two batches that repeat each other's memories in another order: the loser starts again.
+            await asyncio.sleep(random.uniform(0.5, 1.5) * _PAUSE_S * tried)  # noqa: S311 -- no secret
     return await _kept(database, scope, new, now, seal)
 
 
