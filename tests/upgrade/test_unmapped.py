@@ -52,6 +52,17 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
     assert fact == ({"told_by": "Ben"},)
 
 
+def test_what_a_time_has_beyond_milliseconds_is_noted(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ALTER created_at TYPE timestamptz USING NULL")
+        remember(connection, A, created_at="2024-05-01T10:00:00.123456Z")
+        remember(connection, B, created_at="2024-05-01T10:00:00.123Z")
+        lift(odd)
+        noted = memory(connection, A, "metadata")[0]
+        assert memory(connection, B, "metadata")[0] == {"source": "chat"}
+    assert noted["openmemory_old"]["columns"]["created_at"].startswith("2024-05-01T10:00:00.123456")
+
+
 def test_columns_that_are_nowhere_else_are_named_before_the_old_tables_are_dropped(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute("ALTER TABLE openmemory_users ADD email text")

@@ -234,24 +234,32 @@ def _is_value(kind: str) -> bool:
 
 def _other(what: str, columns: Columns) -> str:
     """Return the expression of what goes into a row's metadata for lack of a column; null where that is nothing."""
-    names = noted(what, columns)
-    if not names:
+    fields = {name: _as_it_is(name, columns[name]) for name in noted(what, columns)}
+    for name, kind in _MAPPED[what].items():
+        if kind == "ms" and columns.get(name, "").startswith("timestamp"):
+            column = sql.Identifier(name).as_string()
+            fields[name] = f"CASE WHEN {column} <> date_trunc('milliseconds', {column}) THEN {column} END"
+    if not fields:
         return "NULL::jsonb AS other"
-    return f"nullif(jsonb_strip_nulls({_as_jsonb({name: columns[name] for name in names})}), '{{}}') AS other"
+    return f"nullif(jsonb_strip_nulls({_as_jsonb(fields)}), '{{}}') AS other"
 
 
 def _whole(columns: Columns) -> str:
     """Return the expression of an old row as it is, for the quarantine."""
-    return f"{_as_jsonb(columns) if columns else 'NULL::jsonb'} AS original"
+    if not columns:
+        return "NULL::jsonb AS original"
+    return f"{_as_jsonb({name: _as_it_is(name, kind) for name, kind in columns.items()})} AS original"
 
 
-def _as_jsonb(columns: Columns) -> str:
+def _as_it_is(name: str, kind: str) -> str:
     # JSON may hold what jsonb cannot, so it goes as the text that it is.
-    fields = (
-        f"{name}::text AS {name}" if kind == _NOT_JSONB else name
-        for name, kind in ((sql.Identifier(name).as_string(), kind) for name, kind in columns.items())
-    )
-    return f"(SELECT to_jsonb(openmemory_row) FROM (SELECT {', '.join(fields)}) AS openmemory_row)"
+    return sql.Identifier(name).as_string() + ("::text" if kind == _NOT_JSONB else "")
+
+
+def _as_jsonb(fields: Mapping[str, str]) -> str:
+    """Return the expression of an object with these expressions under their names."""
+    selected = ", ".join(f"{value} AS {sql.Identifier(name).as_string()}" for name, value in fields.items())
+    return f"(SELECT to_jsonb(openmemory_row) FROM (SELECT {selected}) AS openmemory_row)"
 
 
 def _raw(column: str, there: str, id_type: str) -> str:
