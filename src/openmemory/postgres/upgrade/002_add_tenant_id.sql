@@ -474,6 +474,7 @@ AS $body$
 DECLARE
     source record;
     block bigint;
+    blocks bigint;
     step bigint;
 BEGIN
     FOR source IN
@@ -486,7 +487,8 @@ BEGIN
         LOOP
             PERFORM {staging}.hold_lock();
             block := {staging}.resume_at(source.name, source.old);
-            EXIT WHEN block >= pg_relation_size(source.old) / current_setting('block_size')::bigint;
+            blocks := pg_relation_size(source.old) / current_setting('block_size')::bigint;
+            EXIT WHEN block >= blocks;
             IF source.name = 'memories' THEN
                 INSERT INTO {upgrade} (name, value)
                 VALUES ('fingerprints', 'pending')
@@ -498,8 +500,7 @@ BEGIN
             block := block + step;
             UPDATE {upgrade} SET value = block WHERE name = source.name || '_block';
             COMMIT;
-            RAISE NOTICE '%: block % of %', source.name, block,
-                         pg_relation_size(source.old) / current_setting('block_size')::bigint;
+            RAISE NOTICE '%: block % of %', source.name, least(block, blocks), blocks;
         END LOOP;
     END LOOP;
     PERFORM {staging}.hold_lock();

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-
-from psycopg import Connection
+from functools import cached_property
 
 from openmemory.postgres.direct import patient, permitted
 from openmemory.postgres.statements import Names
@@ -54,9 +53,7 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
 def writers(conninfo: Mapping[str, str], names: Names) -> tuple[Session, ...]:
     """Return the sessions that write to the old tables now."""
     with patient(conninfo) as connection, permitted():
-        asking = _Look(connection, names)
-        asking.columns = sources.all_columns(connection, asking.layout)
-        return asking.writers()
+        return _Look(connection, names).writers()
 
 
 def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
@@ -75,13 +72,13 @@ def written(conninfo: Mapping[str, str], names: Names) -> int:
 class _Look(Questions):
     """What is asked of an old database."""
 
-    def __init__(self, connection: Connection, names: Names, plan: Plan | None = None) -> None:
-        super().__init__(connection, names, plan)
-        self.columns: dict[str, Columns] = {}
+    @cached_property
+    def columns(self) -> dict[str, Columns]:
+        """The columns of each old table."""
+        return sources.all_columns(self.connection, self.layout)
 
     def found(self) -> Found:
         """Return all that is to be said."""
-        self.columns = sources.all_columns(self.connection, self.layout)
         upgrade = record.read(self.connection, self.layout.names)
         counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
         values, odd = self._values()
