@@ -97,6 +97,17 @@ async def test_a_tenant_with_one_memory_among_large_ones_finds_it(rooms: Rooms, 
         assert [match.memory.id for match in found.matches] == [added.id]
 
 
+async def test_who_speaks_in_shared_memories_is_known_where_they_are_asked_for(rooms: Rooms, scope: Scope) -> None:
+    await rooms.memories.add_all(scope, [Told("The pump is loud", speaker="Mara"), Told("Soup", user_id="u")])
+    of_u = scope.narrowed("u", None)
+
+    shared = await rooms.search.find(of_u, Asked("Mara", explain=True, filters=Filters(include_shared=True)))
+    alone = await rooms.search.find(scope, Asked("Mara", explain=True))
+
+    told = {match.memory.content: match.explanation for match in shared.matches}
+    assert told == {match.memory.content: match.explanation for match in alone.matches}
+
+
 async def test_context_never_crosses_users(rooms: Rooms, scope: Scope) -> None:
     talk = [
         Told("Where does the ferry stop in winter", user_id="u", session_id="s"),

@@ -236,9 +236,10 @@ async def taken(tx: TenantTx, ids: Sequence[UUID], fingerprints: Sequence[UUID])
     return await tx.all(_TAKEN, ids=list(ids), fingerprints=list(fingerprints))
 
 
-async def speakers(tx: TenantTx, most: int) -> frozenset[str]:
-    """Return who spoke in the latest `most` memories of the scope."""
-    rows = await tx.all(_SPEAKERS, user=tx.scope.user, project=tx.scope.project, most=most)
+async def speakers(tx: TenantTx, most: int, *, of_nobody: bool = False) -> frozenset[str]:
+    """Return who spoke in the latest `most` memories of the scope, or of no user in its tenant and project."""
+    scope = tx.scope
+    rows = await tx.all(_SPEAKERS, user=scope.user, project=scope.project, of_nobody=of_nobody, most=most)
     return frozenset(row.speaker for row in rows)
 
 

@@ -189,12 +189,13 @@ SELECT id, fingerprint
    AND (id = ANY (%(ids)s::uuid[]) OR fingerprint = ANY (%(fingerprints)s::uuid[]));
 
 -- name: speakers
--- Who spoke in the latest memories of the scope.
+-- Who spoke in the latest memories of the scope, or in those of its tenant that are of no user.
 SELECT DISTINCT speaker
   FROM (SELECT speaker
           FROM {memories}
          WHERE tenant_id = %(tenant)s
-           AND (%(user)s::text IS NULL OR user_id = %(user)s)
+           AND (NOT %(of_nobody)s OR user_id IS NULL)
+           AND (%(of_nobody)s OR %(user)s::text IS NULL OR user_id = %(user)s)
            AND (%(project)s::text IS NULL OR project_id = %(project)s)
          ORDER BY created_at DESC, id DESC
          LIMIT %(most)s) AS latest

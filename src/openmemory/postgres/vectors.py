@@ -168,9 +168,13 @@ async def explain_passing(tx: TenantTx, filters: Filters) -> tuple[str, ...]:
     )
 
 
-async def term_sample(tx: TenantTx, most: int) -> list[npt.NDArray[np.int32]]:
-    """Return the term keys of the scope's memories or, where there are more, of about `most` from everywhere."""
-    rows = await tx.all(_TERM_SAMPLE, user=tx.scope.user, project=tx.scope.project, most=most)
+async def term_sample(tx: TenantTx, most: int, *, of_nobody: bool = False) -> list[npt.NDArray[np.int32]]:
+    """Return the term keys of the scope's memories or, where there are more, of about `most` from everywhere.
+
+    Those that are `of_nobody` are the memories of no user in the scope's tenant and project instead.
+    """
+    scope = tx.scope
+    rows = await tx.all(_TERM_SAMPLE, user=scope.user, project=scope.project, of_nobody=of_nobody, most=most)
     return [columns.keys(row.terms) for row in rows]
 
 

@@ -90,14 +90,17 @@ SELECT string_agg(int8send(seq), '') AS seqs
                                       AND (%(metadata)s::jsonb IS NULL OR m.metadata @> %(metadata)s)));
 
 -- name: term_sample
--- Term lists of the scope, for the words that are common in it: all or, of a large one, some from everywhere in it.
+-- Term lists of the scope, or of those rows of its tenant that are of no user, for the words that are common there: all
+-- or, of many, some from everywhere among them.
 SELECT sparsevec_send(terms) AS terms
   FROM {vectors}
  WHERE tenant_id = %(tenant)s
-   AND (%(user)s::text IS NULL OR user_id = %(user)s)
+   AND (NOT %(of_nobody)s OR user_id IS NULL)
+   AND (%(of_nobody)s OR %(user)s::text IS NULL OR user_id = %(user)s)
    AND (%(project)s::text IS NULL OR project_id = %(project)s)
    AND hashint8extended(seq, 1) & 2147483647 <= (SELECT 2147483647 * least(1, %(most)s::float8 / greatest(1, count(*)))
                                                    FROM {vectors}
                                                   WHERE tenant_id = %(tenant)s
-                                                    AND (%(user)s::text IS NULL OR user_id = %(user)s)
+                                                    AND (NOT %(of_nobody)s OR user_id IS NULL)
+                                                    AND (%(of_nobody)s OR %(user)s::text IS NULL OR user_id = %(user)s)
                                                     AND (%(project)s::text IS NULL OR project_id = %(project)s));

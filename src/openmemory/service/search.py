@@ -151,7 +151,7 @@ class Search:
             self._encoder.check_embedding(asked.embedding)
         if asked.text is None:
             return None, asked.embedding
-        question = understand(asked.text, await self._vocabularies.of(scope))
+        question = understand(asked.text, await self._vocabularies.of(scope, shared=asked.filters.include_shared))
         if asked.embedding is not None:
             return question, asked.embedding
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)

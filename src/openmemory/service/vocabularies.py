@@ -23,6 +23,9 @@ _COMMON_SHARE = 0.2
 _ENOUGH = 20
 
 
+_Key = tuple[Scope, bool]
+
+
 @dataclass(slots=True)
 class _Entry:
     vocabulary: Vocabulary
@@ -39,24 +42,25 @@ class Vocabularies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._entries: Latest[Scope, _Entry] = Latest(_KEPT)
+        self._entries: Latest[_Key, _Entry] = Latest(_KEPT)
         self._written_s: Latest[str, float] = Latest(_KEPT)
-        self._readings: dict[Scope, asyncio.Task[Vocabulary]] = {}
+        self._readings: dict[_Key, asyncio.Task[Vocabulary]] = {}
 
-    async def of(self, scope: Scope) -> Vocabulary:
-        """Return the scope's vocabulary, from the cache if it is fresh."""
-        entry = self._entries.get(scope)
+    async def of(self, scope: Scope, *, shared: bool = False) -> Vocabulary:
+        """Return the scope's vocabulary, from the cache if it is fresh; `shared` adds to a user's memories nobody's."""
+        key = scope, shared and scope.user is not None
+        entry = self._entries.get(key)
         if entry is not None and self._is_fresh(scope, entry):
             return entry.vocabulary
         # Of many who ask, one reads: all have what it finds, or why it fails, and none who leaves takes it along.
-        reading = self._readings.get(scope)
+        reading = self._readings.get(key)
         if reading is None:
-            reading = self._readings[scope] = asyncio.create_task(self._renewed(scope))
-            reading.add_done_callback(lambda done: self._forget(scope, done))
+            reading = self._readings[key] = asyncio.create_task(self._renewed(key))
+            reading.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(reading)
 
-    def _forget(self, scope: Scope, reading: asyncio.Task[Vocabulary]) -> None:
-        del self._readings[scope]
+    def _forget(self, key: _Key, reading: asyncio.Task[Vocabulary]) -> None:
+        del self._readings[key]
         if not reading.cancelled():
             reading.exception()  # seen, also where nobody waits for it any more
 
@@ -69,13 +73,17 @@ class Vocabularies:
         written = (self._written_s.get(scope.tenant) or 0.0) >= entry.made_s
         return age_s < (_FRESH_AFTER_WRITE_S if written and entry.is_small else _FRESH_S)
 
-    async def _renewed(self, scope: Scope) -> Vocabulary:
+    async def _renewed(self, key: _Key) -> Vocabulary:
+        scope, shared = key
         begun_s = monotonic()  # what is written while it is read may not be in it
         async with self._database.tenant(scope, read_only=True) as tx:
             speakers = await memories.speakers(tx, _SAMPLE)
             sample = await vectors.term_sample(tx, _SAMPLE)
+            if shared:
+                speakers |= await memories.speakers(tx, _SAMPLE, of_nobody=True)
+                sample += await vectors.term_sample(tx, _SAMPLE, of_nobody=True)
         entry = _Entry(Vocabulary(speakers, _common(sample)), begun_s, is_small=len(sample) < _SAMPLE // 2)
-        self._entries.put(scope, entry)
+        self._entries.put(key, entry)
         return entry.vocabulary
 
 
