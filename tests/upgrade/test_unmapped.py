@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.upgrade.look import look
@@ -11,12 +12,13 @@ from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import upgrade
 from openmemory.postgres.upgrade.way_back import left_behind
 from tests.postgres.databases import Place
-from tests.upgrade.test_odd_values import FACTS, ORDINARY, A, B, lift, memory, odd, remember
+from tests.upgrade.test_odd_values import FACTS, ORDINARY, A, B, C, lift, memory, odd, remember
 from tests.upgrade.test_script import psql
 
 __all__ = ["odd"]
 
 NUL = '{"nul": "\\u0000"}'
+NULLS = {"a": None, "b": {"c": None}, "l": [{"d": None}]}
 BYTES = b"\x00\x00\x80?" * 4
 
 
@@ -24,13 +26,14 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
     with odd.owner() as connection:
         connection.execute(FACTS.encode())
         connection.execute(
-            'ALTER TABLE openmemory_memories ADD "Source\'s URL" text, ADD seen json, ADD never int;'
+            'ALTER TABLE openmemory_memories ADD "Source\'s URL" text, ADD seen json, ADD never int, ADD nulls jsonb;'
             "ALTER TABLE temporal_facts ADD told_by text"
         )
         remember(connection, A, simhash="00ff")
         remember(connection, B)
         connection.execute(
-            "UPDATE openmemory_memories SET \"Source's URL\" = 'https://a', seen = %s WHERE id = %s", [NUL, A]
+            "UPDATE openmemory_memories SET \"Source's URL\" = 'https://a', seen = %s, nulls = %s WHERE id = %s",
+            [NUL, Jsonb(NULLS), A],
         )
         connection.execute(
             "INSERT INTO temporal_facts (id, subject, predicate, object, valid_from, confidence, last_updated, told_by)"
@@ -43,12 +46,13 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
         fact = connection.execute("SELECT metadata -> 'openmemory_old' -> 'columns' FROM temporal_facts").fetchone()
     assert [(one.table, one.column, one.rows, one.is_noted) for one in found] == [
         ("openmemory_memories", "Source's URL", 1, True),
+        ("openmemory_memories", "nulls", 1, True),
         ("openmemory_memories", "seen", 1, True),
         ("openmemory_memories", "segment", 2, False),
         ("openmemory_memories", "simhash", 1, False),
         ("temporal_facts", "told_by", 1, True),
     ]
-    assert noted["openmemory_old"]["columns"] == {"Source's URL": "https://a", "seen": NUL}
+    assert noted["openmemory_old"]["columns"] == {"Source's URL": "https://a", "seen": NUL, "nulls": NULLS}
     assert fact == ({"told_by": "Ben"},)
 
 
@@ -57,8 +61,10 @@ def test_what_a_time_has_beyond_milliseconds_is_noted(odd: Place) -> None:
         connection.execute("ALTER TABLE openmemory_memories ALTER created_at TYPE timestamptz USING NULL")
         remember(connection, A, created_at="2024-05-01T10:00:00.123456Z")
         remember(connection, B, created_at="2024-05-01T10:00:00.123Z")
+        remember(connection, C, created_at="infinity")
         lift(odd)
         noted = memory(connection, A, "metadata")[0]
+        assert memory(connection, C, "metadata")[0]["openmemory_old"] == {"columns": {"created_at": "infinity"}}
         assert memory(connection, B, "metadata")[0] == {"source": "chat"}
     assert noted["openmemory_old"]["columns"]["created_at"].startswith("2024-05-01T10:00:00.123456")
 

@@ -113,11 +113,18 @@ CREATE OR REPLACE FUNCTION {staging}.sector_decay(sector text) RETURNS double pr
 -- The metadata with the old values; one of the owner's own under that name goes among them, under the same name.
 CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN jsonb_strip_nulls(old) = '{}' THEN metadata
+    RETURN CASE WHEN old = '{}' THEN metadata
                 WHEN metadata ? 'openmemory_old'
-                THEN metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old)
+                THEN metadata || jsonb_build_object('openmemory_old', old
                                      || jsonb_build_object('openmemory_old', metadata -> 'openmemory_old'))
-                ELSE metadata || jsonb_build_object('openmemory_old', jsonb_strip_nulls(old))
+                ELSE metadata || jsonb_build_object('openmemory_old', old)
+           END;
+
+-- The old values that are noted, and the columns that have no place, whose values stay as they are.
+CREATE OR REPLACE FUNCTION {staging}.to_note(old jsonb, columns jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN columns IS NULL THEN jsonb_strip_nulls(old)
+                ELSE jsonb_strip_nulls(old) || jsonb_build_object('columns', columns)
            END;
 
 COMMIT;
@@ -181,7 +188,7 @@ BEGIN
            {staging}.as_tags(k.tags),
            {staging}.noted(
                CASE WHEN jsonb_typeof(k.meta) = 'object' THEN k.meta ELSE '{}' END,
-               jsonb_build_object(
+               {staging}.to_note(jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
                    'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
                    'user_id', CASE WHEN {staging}.as_name(m.user_id) <> m.user_id THEN m.user_id END,
@@ -197,8 +204,7 @@ BEGIN
                    'feedback_score', nullif(m.feedback_score, 0),
                    'created_at', CASE WHEN k.created_at IS NULL THEN m.created_at END,
                    'updated_at', CASE WHEN k.updated_at IS NULL THEN m.updated_at END,
-                   'last_seen_at', CASE WHEN k.last_seen_at IS NULL THEN m.last_seen_at END,
-                   'columns', m.other)),
+                   'last_seen_at', CASE WHEN k.last_seen_at IS NULL THEN m.last_seen_at END), m.other)),
            {staging}.as_share(m.salience, 0.5),
            coalesce(k.last_seen_at, k.updated_at, k.created_at, 'epoch'),
            k.decay_rate,
@@ -441,7 +447,7 @@ BEGIN
            {staging}.as_share(n.confidence, 1),
            {staging}.noted(
                CASE WHEN jsonb_typeof(n.meta) = 'object' THEN n.meta ELSE '{}' END,
-               jsonb_build_object(
+               {staging}.to_note(jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(n.id)::text <> n.id THEN n.id END,
                    'user_id', CASE WHEN n.user_id <> n.old_user_id THEN n.old_user_id END,
                    'project_id', CASE WHEN n.project_id <> n.old_project_id THEN n.old_project_id END,
@@ -452,8 +458,7 @@ BEGIN
                    'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
                    'metadata', CASE WHEN n.metadata <> ''
                                          AND (jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
-                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END,
-                   'columns', n.other)),
+                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END), n.other)),
            n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
       FROM bounded n;
     GET DIAGNOSTICS lifted = ROW_COUNT;

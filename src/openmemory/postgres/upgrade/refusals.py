@@ -90,6 +90,8 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(_rights(step, error, conninfo, names, after)) from error
     except (errors.UndefinedFile, errors.FeatureNotSupported) as error:
+        if "extension" not in first_line(error):
+            raise ConfigurationError(f"{step}: {_remedy(error, conninfo, names)}. {after}") from error
         raise ConfigurationError(
             f"{step}: {first_line(error)}. Install pgvector 0.8.0 or newer on the PostgreSQL server. {after}"
         ) from error

@@ -238,10 +238,13 @@ def _other(what: str, columns: Columns) -> str:
     for name, kind in _MAPPED[what].items():
         if kind == "ms" and columns.get(name, "").startswith("timestamp"):
             column = sql.Identifier(name).as_string()
-            fields[name] = f"CASE WHEN {column} <> date_trunc('milliseconds', {column}) THEN {column} END"
+            is_exact = f"isfinite({column}) AND {column} = date_trunc('milliseconds', {column})"
+            fields[name] = f"CASE WHEN NOT ({is_exact}) THEN {column} END"
     if not fields:
         return "NULL::jsonb AS other"
-    return f"nullif(jsonb_strip_nulls({_as_jsonb(fields)}), '{{}}') AS other"
+    # Not jsonb_strip_nulls(), which goes into the values as well.
+    each = f"SELECT jsonb_object_agg(key, value) FROM jsonb_each({_as_jsonb(fields)}) WHERE value <> 'null'"
+    return f"({each}) AS other"
 
 
 def _whole(columns: Columns) -> str:
@@ -284,7 +287,7 @@ def _read(name: str, kind: str, there: str | None) -> str:
     if there is None:
         return f"NULL::{base}"
     if kind == "ms" and there.startswith("timestamp"):
-        return f"(extract(epoch FROM {column}) * 1000)::int8"
+        return f"CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000)::int8 END"
     if kind == "json" and there.endswith("[]"):
         return f"to_jsonb({column})::text"
     return f"{column}::{base}"
