@@ -166,6 +166,8 @@ async def test_what_is_no_time_is_malformed(me: httpx2.AsyncClient, occurred_at:
         ("embedding", []),
         ("embedding", "abc"),
         ("embedding", [0.0] * 256),
+        ("embedding", [1e38] * 256),
+        ("embedding", [1e-30] * 256),
         ("embedding", [1.0] * 255),
         ("embedding", [1e39] * 256),
     ],

@@ -77,6 +77,16 @@ async def test_a_partial_batch_keeps_what_can_be_kept(me: httpx2.AsyncClient, ba
     assert await listed(me) == ["Another", GOOD["content"]]
 
 
+@pytest.mark.parametrize("bad", [None, 5, ["content"]])
+async def test_what_is_no_memory_in_a_partial_batch_is_refused_as_in_a_whole_one(
+    me: httpx2.AsyncClient, bad: object
+) -> None:
+    whole = await sent(me, "/memory/add/batch", {"items": [GOOD, bad]})
+    partial = await sent(me, "/memory/add/batch", {"items": [GOOD, bad], "partial": True})
+
+    assert partial.json()["results"][1]["errors"] == whole.json()["errors"]
+
+
 async def test_a_partial_batch_says_which_id_is_taken(me: httpx2.AsyncClient) -> None:
     taken = await told(me, "Here already")
     items = [{"content": "New", "id": taken}, GOOD]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from openmemory import wire
 from openmemory.core.memory import Told
-from openmemory.errors import Malformed
+from openmemory.errors import FieldError, Malformed
 from openmemory.server import encoding
 from openmemory.server.direct import named_errors
 from openmemory.server.problems import field_errors
@@ -53,6 +53,9 @@ def _items_of_partial(raw: bytes) -> list[Any] | None:
 
 
 def _read(item: object, place: int) -> Told | Malformed:
+    if not isinstance(item, dict):
+        field = FieldError(f"items[{place}]", "Input should be an object")
+        return Malformed(f"{field.field}: {field.message}", (field,))
     try:
         return encoding.told(wire.AddRequest.model_validate(item))
     except ValidationError as error:

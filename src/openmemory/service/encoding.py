@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 
 from openmemory.adapters.embedders import Embedder
 from openmemory.core import salience, sectors, text
@@ -20,6 +21,8 @@ from openmemory.postgres.vectors import term_cap
 _INLINE_CHARACTERS, _OF_A_MEMORY = 50_000, 100
 _QUESTIONS_KEPT = 2_000
 _MICROSECOND = timedelta(microseconds=1)
+# PostgreSQL sums squares as float4 does, which has no full precision below its least normal number.
+_MEASURABLE_LEAST = float(np.finfo(np.float32).tiny)
 
 
 class Encoder:
@@ -66,6 +69,10 @@ class Encoder:
             raise Malformed.at("embedding", "has a number that a float4 cannot hold")
         if not embedding.any():
             raise Malformed.at("embedding", "is all zeros, which is near to nothing")
+        if not _are_measurable(embedding[np.newaxis]):
+            raise Malformed.at(
+                "embedding", "is too long or too short to be measured in float4; scale it, say to length 1"
+            )
 
     def refusal(self, told: Told) -> Malformed | None:
         """Return why `told` cannot be kept, or None if it can."""
@@ -90,7 +97,7 @@ class Encoder:
         if not embeddings or any(len(one) != self.dimension for one in embeddings):
             return not embeddings
         together = np.stack(embeddings)
-        return bool(np.isfinite(together).all() and together.any(axis=1).all())
+        return bool(np.isfinite(together).all()) and _are_measurable(together)
 
     def _check(self, told: Told) -> None:
         _check_content(told.content)
@@ -149,3 +156,10 @@ class Encoder:
 def _check_content(content: str) -> None:
     if problem := text.text_problem(content, CONTENT_MAX_CHARS):
         raise Malformed.at("content", problem)
+
+
+def _are_measurable(embeddings: npt.NDArray[np.float32]) -> bool:
+    """Return whether the squares of each row add up to a number of float4's full precision."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", embeddings, embeddings)
+    return bool(((squares >= _MEASURABLE_LEAST) & (squares < np.inf)).all())

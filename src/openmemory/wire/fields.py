@@ -59,7 +59,7 @@ def _instant(value: object) -> object:
         try:
             return _utc(datetime.fromisoformat(value.strip()))
         except ValueError as error:
-            raise ValueError("is neither ISO 8601 nor milliseconds since 1970") from error
+            raise ValueError("is neither ISO 8601, with a year from 1 to 9999, nor milliseconds since 1970") from error
     return value
 
 

@@ -155,6 +155,7 @@ def _to_do(
     found: "Found", plan: "Plan", vector_type: str, estimate: "Estimate", free_bytes: int | None
 ) -> dict[str, str]:
     each = "each user becomes a tenant; rows without one go to " if plan.tenant_from_user else "every row goes to "
+    own = ", but for rows that name a tenant of their own" if found.has_tenants else ""
     free = f"; {size(free_bytes)} are free" if free_bytes is not None else ""
     if found.tablespace:
         free += f". The new tables go to the tablespace {found.tablespace}, where the old vectors lie"
@@ -164,7 +165,7 @@ def _to_do(
             f" {found.forbidden_tablespace}, where the old vectors lie (GRANT CREATE ON TABLESPACE changes that)"
         )
     return {
-        "tenant": each + plan.tenant,
+        "tenant": each + plan.tenant + own,
         "vectors": f"{vector_type}({plan.dimension}), beside the old ones",
         "free disk needed": f"about {size(estimate.bytes)} for the new tables beside the old, and room for the"
         f" write-ahead log ({size(estimate.wal_bytes)} in all, recycled unless it is archived){free}",

@@ -119,6 +119,8 @@ class Found:
     """For memories and vectors where there is no such table: tables of other names that look like it."""
     dependants: tuple[Dependant, ...]
     """What an owner has made of the old tables, and stays with them."""
+    has_tenants: bool
+    """Whether old rows may name tenants of their own, to which they go."""
     has_namesake: bool
     """Whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
     tablespace: str

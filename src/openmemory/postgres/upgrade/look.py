@@ -113,6 +113,7 @@ class _Look(Questions):
             dependants=()
             if "exchanged_at" in upgrade
             else dependants(self.connection, self.layout, self.layout.names.schema),
+            has_tenants=any("tenant_id" in self.columns[what] for what in ("memories", "users", "facts")),
             has_namesake=has_namesake(self.connection, self.layout, self.columns),
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
