@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from openmemory.server.connections import BoundedConnection
+
 PATIENCE_S = 60
 
 
@@ -25,10 +27,17 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, http: type[BoundedConnection] = BoundedConnection) -> Iterator[str]:
     """Yield the address of a server that answers with `app`, configured as `openmemory serve` does."""
     config = uvicorn.Config(
-        app, ws="none", lifespan="on", log_config=None, access_log=False, proxy_headers=False, server_header=False
+        app,
+        http=http,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
     )
     server = _Server(config)
     listening = socket.create_server(("127.0.0.1", 0), backlog=2048)

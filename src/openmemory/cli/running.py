@@ -1,5 +1,6 @@
 """The life of a serving process: port, database, application, and all of them left in order."""
 
+import asyncio
 import errno
 import gc
 import logging
@@ -50,6 +51,7 @@ def run(settings: Settings) -> None:
         server = _Server(
             uvicorn.Config(
                 app.create_app(settings, ready, embedder),
+                http=_protocol(),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -80,6 +82,15 @@ class _Server(uvicorn.Server):
         if self.started:
             _rarely_collect_garbage()
             self._on_started()
+
+
+def _protocol() -> "type[asyncio.Protocol] | str":
+    """Return what reads requests from connections; httptools is not there on Windows."""
+    if sys.platform == "win32":
+        return "auto"
+    from openmemory.server.connections import BoundedConnection
+
+    return BoundedConnection
 
 
 def _rarely_collect_garbage() -> None:

@@ -71,7 +71,8 @@ def test_the_log_has_at_most_a_file_a_weekday_beside_that_of_the_start(data: Pat
 def test_the_environments_pg_variables_have_no_say(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = dict.fromkeys(("PGHOST", "PGHOSTADDR"), "192.0.2.1")
     names = dict.fromkeys(("PGUSER", "PGDATABASE", "PGDATA", "PGSERVICE"), "x")
-    for name, value in {**addresses, **names, "PGPORT": "1"}.items():
+    demands = {"PGCHANNELBINDING": "require", "PGGSSENCMODE": "require", "PGTARGETSESSIONATTRS": "standby"}
+    for name, value in {**addresses, **names, **demands, "PGPORT": "1"}.items():
         monkeypatch.setenv(name, value)
 
     with start(data) as server:

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from psycopg.pq import Conninfo
+
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded.cluster import OWNER, SERVER, Passwords, dsn, read_passwords
 from openmemory.postgres.embedded.engine import Engine
@@ -17,8 +19,6 @@ from openmemory.postgres.embedded.locks import FileLock, Patience
 from openmemory.postgres.embedded.postmaster import bring_up, shut_down
 
 _STOP_S = 120.0
-# With these libpq would lead a connection string that names our socket elsewhere, and no keyword of it could say no.
-_LIBPQS = ("PGSERVICE", "PGSERVICEFILE", "PGHOSTADDR")
 
 
 def _say_nothing(_event: str) -> None:
@@ -80,10 +80,11 @@ def start(
     Waits for as long as PostgreSQL has something to say, and gives up when it has been silent for `start_timeout_s`.
     `on_event` hears what is being done; `engine` replaces the programs of the wheel. Raises ConfigurationError, with
     the path and the way out, when the folder cannot be used or PostgreSQL does not come up. What
-    the environment says of another server is taken out of it.
+    the environment tells libpq of another server (PGSERVICE, PGHOSTADDR, PGCHANNELBINDING, …) is taken out of it.
     """
-    for name in _LIBPQS:
-        os.environ.pop(name, None)
+    for option in Conninfo.get_defaults():
+        if option.envvar:
+            os.environ.pop(option.envvar.decode(), None)
     if sys.platform == "win32":
         raise ConfigurationError("the embedded PostgreSQL does not run on Windows: set OM_PG_DSN, or use WSL")
     with refusals(data_dir):

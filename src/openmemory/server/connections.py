@@ -1,0 +1,89 @@
+"""Connections whose requests come in time and within bounds; what is no request is told as every other problem."""
+
+import asyncio
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from openmemory.errors import Malformed, OpenMemoryError, RequestTimeout, TooLarge
+from openmemory.server.problems import answer
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """A connection that reads no more of a request's head than this, and waits no longer for it to be whole.
+
+    Nobody has proved who they are before a head is whole, so this is all that stands before memory and connections.
+    """
+
+    head_bytes = 64 * 1024
+    head_s = 20.0
+
+    _head_ends: asyncio.TimerHandle | None = None
+    _seen_bytes = 0
+    _is_begun = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as Uvicorn has it
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless a head becomes too large."""
+        self._seen_bytes += len(data)
+        super().data_received(data)
+        if self._head_ends is not None and self._seen_bytes > self.head_bytes:
+            self._refuse(TooLarge(f"the request's line and headers have more than {self.head_bytes:,} bytes"))
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._is_begun = True
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """End a head."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP."""
+        self._refuse(Malformed("this is no HTTP that can be read: a header or the request's line is malformed"))
+
+    def _expect_head(self) -> None:
+        self._stop_waiting()
+        self._seen_bytes = 0
+        self._head_ends = self.loop.call_later(self.head_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_ends is not None:
+            self._head_ends.cancel()
+            self._head_ends = None
+
+    def _give_up(self) -> None:
+        if not self._is_begun:
+            # Kept ready: its client would take an answer for that to its next request.
+            self.transport.close()
+            return
+        self._refuse(RequestTimeout(f"no whole head of a request came in {self.head_s:g} s; send it again"))
+
+    def _refuse(self, error: OpenMemoryError) -> None:
+        self._stop_waiting()
+        if self.transport.is_closing():
+            return
+        if getattr(self.cycle, "response_complete", True):  # else it would stand in the middle of an answer
+            self.transport.write(_on_the_wire(error))
+        self.transport.close()
+
+
+def _on_the_wire(error: OpenMemoryError) -> bytes:
+    """Return a problem as a whole HTTP answer that ends its connection."""
+    response = answer(error, "/")
+    status = HTTPStatus(response.status_code)
+    headers = {**dict(response.raw_headers), b"connection": b"close"}
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}".encode(), *(b": ".join(one) for one in headers.items())]
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
