@@ -223,3 +223,18 @@ def test_nothing_else_makes_new_tables_beside_an_old_database(
         assert connection.execute("SELECT to_regnamespace('pubic')").fetchone() == (None,)
     assert slip.run("migrate", "--yes").status == 0
     assert slip.run("list").status == 0
+
+
+def test_tenants_that_would_share_one_are_named_and_nothing_is_changed(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD tenant_id text DEFAULT 'default'")
+        connection.execute("UPDATE openmemory_memories SET tenant_id = 'Acme, Inc.' WHERE user_id = 'bob'")
+
+    for options in (("--dry-run",), ("--yes",)):
+        ran = owner.run("migrate", *options)
+        assert ran.status == 1
+        assert "would share a tenant: 'Acme, Inc.'" in words(ran)
+
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET tenant_id = 'acme' WHERE tenant_id = 'Acme, Inc.'")
+    assert owner.run("migrate", "--yes").status == 0

@@ -36,6 +36,7 @@ def run(old: Old, wanted: Wanted) -> None:
     obstacles.refuse_other_names(old, found)
     obstacles.refuse_doubles(found)
     obstacles.refuse_taken(found)
+    obstacles.refuse_unfit_tenants(found)
     obstacles.refuse_without_rights(old, found)
     if wanted.dry_run:
         if wanted.as_json:

@@ -50,6 +50,16 @@ def has_namesake(connection: Connection, layout: Layout, columns: Mapping[str, C
     return bool(found)
 
 
+def unfit_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> tuple[str, ...]:
+    """Return the tenants of old rows whose names no request may bring, and whose rows would thus share one."""
+    found: set[str] = set()
+    for what in ("memories", "users", "facts"):
+        if "tenant_id" in columns[what]:
+            query = f"SELECT DISTINCT tenant_id::text FROM {{old_{what}_table}} WHERE tenant_id::text <> ''"
+            found |= {str(name) for (name,) in connection.execute(layout.render(query).encode())}
+    return tuple(sorted(name for name in found if tenant_problem(name) is not None))
+
+
 def taken_names(connection: Connection, layout: Layout, *, is_staged: bool) -> tuple[str, ...]:
     """Return what of the owner's has a name that the new tables need; they may be in their own schema already."""
     wanted = (

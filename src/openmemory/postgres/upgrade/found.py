@@ -121,6 +121,8 @@ class Found:
     """What an owner has made of the old tables, and stays with them."""
     has_tenants: bool
     """Whether old rows may name tenants of their own, to which they go."""
+    unfit_tenants: tuple[str, ...]
+    """Tenants of old rows whose names no request may bring; their rows would share a tenant."""
     has_namesake: bool
     """Whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
     tablespace: str

@@ -8,7 +8,7 @@ from openmemory.postgres.direct import patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
-from openmemory.postgres.upgrade.foretold import has_namesake, rows_set_aside, taken_names
+from openmemory.postgres.upgrade.foretold import has_namesake, rows_set_aside, taken_names, unfit_tenants
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -114,6 +114,7 @@ class _Look(Questions):
             if "exchanged_at" in upgrade
             else dependants(self.connection, self.layout, self.layout.names.schema),
             has_tenants=any("tenant_id" in self.columns[what] for what in ("memories", "users", "facts")),
+            unfit_tenants=() if upgrade else unfit_tenants(self.connection, self.layout, self.columns),
             has_namesake=has_namesake(self.connection, self.layout, self.columns),
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
