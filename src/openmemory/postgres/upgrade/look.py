@@ -13,6 +13,7 @@ from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.questions import Questions, as_int, session
+from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
@@ -34,7 +35,7 @@ def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) ->
     """
     with patient(conninfo) as connection, permitted(), not_kept_waiting(connection, conninfo, names):
         if "exchanged_at" not in record.read(connection, names):
-            sources.check_readable(connection, Layout(names, Plan(names.dimension)))
+            check_readable(connection, Layout(names, Plan(names.dimension)))
         return _Look(connection, names, plan).found()
 
 

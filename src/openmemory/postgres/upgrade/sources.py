@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, sql
 
-from openmemory.errors import ConfigurationError
-from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import blocks
 from openmemory.postgres.upgrade.layout import Layout
 
 Columns = Mapping[str, str]
@@ -72,19 +69,6 @@ DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
 _NOT_JSONB = "json"
 
 
-def check_readable(connection: Connection, layout: Layout) -> None:
-    """Raise ConfigurationError, with the way out, where old rows cannot be read.
-
-    That is where a table is none, or hides rows, memories have no content, or vectors are of a type that is not known.
-    """
-    try:
-        connection.execute(layout.block("session", "readable").encode())
-    except errors.ObjectNotInPrerequisiteState as error:
-        raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
-    _refuse_without_content(connection, layout)
-    _refuse_other_values(connection, layout)
-
-
 def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
     """Return the columns of an old table that have no place of their own in the new one."""
     known = _MAPPED[what].keys() | _READ_APART[what]
@@ -94,32 +78,6 @@ def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
 def noted(what: str, columns: Columns) -> tuple[str, ...]:
     """Return those of the columns without a place that go into a row's metadata: an owner's own."""
     return tuple(name for name in unmapped(what, columns) if what in {"memories", "facts"} and name not in DERIVED)
-
-
-def _refuse_other_values(connection: Connection, layout: Layout) -> None:
-    found = columns(connection, layout, layout.names.vectors)
-    table = layout.names.table(layout.names.vectors)
-    for name, kind in found.items():
-        if name not in {"v", "embedding"} or _is_value(kind):
-            continue
-        if connection.execute(f"SELECT FROM {table} WHERE {name} IS NOT NULL LIMIT 1".encode()).rowcount:
-            raise ConfigurationError(
-                f"the column {name} of {table} is of type {kind}; vectors are read from bytea, vector and halfvec. Make"
-                f" it one of them: ALTER TABLE {table} ALTER COLUMN {name} TYPE vector USING {name}::vector"
-            )
-
-
-def _refuse_without_content(connection: Connection, layout: Layout) -> None:
-    if "content" not in columns(connection, layout, layout.names.memories):
-        return
-    query = layout.render(blocks("upgrade/look")["without_content"])
-    ((count, example),) = connection.execute(query.encode()).fetchall()
-    if count:
-        table = layout.names.table(layout.names.memories)
-        raise ConfigurationError(
-            f"{count:,} memories have no content (NULL), such as {example}. Delete them, or give them one:"
-            f" UPDATE {table} SET content = '' WHERE content IS NULL"
-        )
 
 
 def create_views(connection: Connection, layout: Layout) -> None:
@@ -168,7 +126,7 @@ def vector_source(columns: Columns) -> str:
     for name in ("v", "embedding"):
         if columns.get(name) == "bytea":
             return "bytes"
-        if _is_value(columns.get(name, "")):
+        if is_value(columns.get(name, "")):
             return "vector"
     return "none"
 
@@ -211,7 +169,7 @@ def _value(columns: Columns) -> str:
     A runner that died half way filled `embedding` from `v`, so without a `v` it was written by someone who knew.
     """
     kinds = [columns.get(name, "") for name in ("v", "embedding")]
-    v, embedding = map(_is_value, kinds)
+    v, embedding = map(is_value, kinds)
     if not embedding or kinds == ["bytea", "bytea"]:
         return "v" if "v" in columns else "embedding" if embedding else "NULL::bytea"
     if not v:
@@ -228,7 +186,8 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
     return [*_selected(_WAYPOINTS, columns), *ends, _whole(columns)]
 
 
-def _is_value(kind: str) -> bool:
+def is_value(kind: str) -> bool:
+    """Return whether vectors are read from columns of this type."""
     return kind == "bytea" or kind.startswith(("vector", "halfvec"))
 
 

@@ -15,6 +15,7 @@ from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import EVERY_ROW, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
+from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
 from openmemory.postgres.upgrade.script import guard
@@ -86,7 +87,7 @@ class _Work:
     def run(self, number: int) -> None:
         """Run a step to its end and record it."""
         if number in READING:
-            sources.check_readable(self.connection, self.layout)
+            check_readable(self.connection, self.layout)
         (self._enable, self._add_tenants, self._convert, self._key, self._index)[number - 1](STEPS[number - 1])
         if number < len(STEPS):
             record.write(self.connection, self.layout, {"step": f"{number:03}"})

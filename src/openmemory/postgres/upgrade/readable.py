@@ -1,0 +1,48 @@
+"""Whether all rows of the old tables can be read, before a step reads them."""
+
+from psycopg import Connection, errors
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.failures import first_line
+from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade import sources
+from openmemory.postgres.upgrade.layout import Layout
+
+
+def check_readable(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError, with the way out, where old rows cannot be read.
+
+    That is where a table is none, or hides rows, memories have no content, or vectors are of a type that is not known.
+    """
+    try:
+        connection.execute(layout.block("session", "readable").encode())
+    except errors.ObjectNotInPrerequisiteState as error:
+        raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
+    _refuse_without_content(connection, layout)
+    _refuse_other_values(connection, layout)
+
+
+def _refuse_without_content(connection: Connection, layout: Layout) -> None:
+    if "content" not in sources.columns(connection, layout, layout.names.memories):
+        return
+    query = layout.render(blocks("upgrade/look")["without_content"])
+    ((count, example),) = connection.execute(query.encode()).fetchall()
+    if count:
+        table = layout.names.table(layout.names.memories)
+        raise ConfigurationError(
+            f"{count:,} memories have no content (NULL), such as {example}. Delete them, or give them one:"
+            f" UPDATE {table} SET content = '' WHERE content IS NULL"
+        )
+
+
+def _refuse_other_values(connection: Connection, layout: Layout) -> None:
+    found = sources.columns(connection, layout, layout.names.vectors)
+    table = layout.names.table(layout.names.vectors)
+    for name, kind in found.items():
+        if name not in {"v", "embedding"} or sources.is_value(kind):
+            continue
+        if connection.execute(f"SELECT FROM {table} WHERE {name} IS NOT NULL LIMIT 1".encode()).rowcount:
+            raise ConfigurationError(
+                f"the column {name} of {table} is of type {kind}; vectors are read from bytea, vector and halfvec. Make"
+                f" it one of them: ALTER TABLE {table} ALTER COLUMN {name} TYPE vector USING {name}::vector"
+            )
