@@ -45,11 +45,33 @@ async def test_what_means_the_same_is_nearer(text: str, near: str, far: str) -> 
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00", "[UNK]", "[CLS] [SEP] [PAD] [MASK]", "\U0001faa9"])
-async def test_a_text_without_a_known_token_is_the_last_axis(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x00", "\u200d\ufe0f"])
+async def test_a_text_of_nothing_is_the_last_axis(text: str) -> None:
     vectors = await embed(text, "a word")
 
     assert vectors[0].tolist() == [0] * 255 + [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "same", "other"),
+    [
+        ("\U0001faa9", "\U0001faa9 \U0001faa9", "\U0001fabc"),
+        ("ᚠᚢᚦ", "ᚠᚢᚦ ᚨᚱᚲ", "ᚷᚹᚺ"),
+        ("\U0001faa9", "\U0001faa9\ufe0f", "\U0001fabc\ufe0f"),
+    ],
+)
+async def test_texts_without_a_known_token_are_alike_as_they_share_words(text: str, same: str, other: str) -> None:
+    vectors = await embed(text, same, other, "I love my dog", "")
+
+    to = vectors @ vectors[0]
+    assert to[1] > 0.6
+    assert np.abs(to[2:]).max() < 0.3
+
+
+async def test_the_vector_of_an_unknown_word_never_changes() -> None:
+    (vector,) = await embed("\U0001faa9")
+
+    assert "".join("1" if sign else "0" for sign in vector[:16] > 0) == "1010010110100100"
 
 
 async def test_unknown_tokens_and_case_change_nothing() -> None:

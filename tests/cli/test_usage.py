@@ -119,13 +119,16 @@ def test_the_file_of_settings_is_named_before_or_after_the_command(nowhere: Home
     assert rows["OM_API_KEY"]["value"] == "***"
 
 
-def test_settings_fit_a_narrow_terminal_and_hide_secrets(nowhere: Home) -> None:
+@pytest.mark.parametrize("columns", [40, 60])
+def test_settings_fit_a_narrow_terminal_and_hide_secrets(nowhere: Home, columns: int) -> None:
     dsn = "postgresql://owner:correct-horse@db.example/memories"
-    ran = nowhere.with_settings(COLUMNS="60", OM_PG_DSN=dsn, OM_DATA_DIR="").run("settings")
+    ran = nowhere.with_settings(COLUMNS=str(columns), OM_PG_DSN=dsn, OM_DATA_DIR="").run("settings")
 
     assert ran.status == 0
+    assert "db.example" in ran.out
+    assert "8080" in ran.out
     assert "correct-horse" not in ran.out.replace("\n", "").replace(" ", "")
-    assert max(map(len, ran.out.splitlines())) <= 60
+    assert max(map(len, ran.out.splitlines())) <= columns
 
 
 def test_small_commands_load_no_large_modules() -> None:

@@ -79,3 +79,13 @@ def test_a_connection_is_used_again_after_each_answer(url: str) -> None:
             connection.sendall(a_request("/memory/add", ADD, tenant))
             assert status_of(connection) == 200
     assert works(url, tenant)
+
+
+@pytest.mark.parametrize("url", [BoundedConnection], indirect=True)
+def test_an_answer_is_one_packet(url: str) -> None:
+    with closing(dialled(url)) as connection:
+        for _ in range(5):
+            connection.sendall(b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert json.loads(body)["ok"]

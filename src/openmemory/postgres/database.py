@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncCursor
 from psycopg_pool import PoolTimeout
 
 from openmemory.core.scope import Scope
@@ -17,6 +16,7 @@ from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.failures import first_line, translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits
+from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
 from openmemory.postgres.statements import Call, Names, Statement
 
 Row = TypeVar("Row")
@@ -114,6 +114,7 @@ class Database:
         self._openings = Openings.nothing()
         self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
         # A transaction pooler hands each transaction another session, so nothing may be prepared there.
+        self._round_trips = RoundTrips(prepare=not behind_pooler)
         self._pool = Pool(conninfo, limits, prepare=not behind_pooler, configure=self._configure)
 
     async def __aenter__(self) -> Self:
@@ -169,11 +170,8 @@ class Database:
         """
 
         async def ask(connection: Connection) -> tuple[list[Row], list[OtherRow]]:
-            async with connection.pipeline():
-                await connection.execute(self._openings.reading_at_once, [scope.tenant])
-                one = await self._sent(connection, scope, first)
-                other = await self._sent(connection, scope, second)
-            return await one.fetchall(), await other.fetchall()
+            one, other = await self._sent(connection, self._openings.reading_at_once, scope, first, second)
+            return one.rows(first.statement.rows), other.rows(second.statement.rows)
 
         return await self._at_once(ask)
 
@@ -192,10 +190,9 @@ class Database:
 
     async def _run_alone(self, scope: Scope, opening: bytes, a_run: Callable[[], Call[Row]]) -> list[Row]:
         async def ask(connection: Connection) -> list[Row]:
-            async with connection.pipeline():
-                await connection.execute(opening, [scope.tenant])
-                cursor = await self._sent(connection, scope, a_run())
-            return await cursor.fetchall()
+            call = a_run()
+            (answer,) = await self._sent(connection, opening, scope, call)
+            return answer.rows(call.statement.rows)
 
         return await self._at_once(ask)
 
@@ -206,9 +203,11 @@ class Database:
                 await self._pool.give_back(connection)
                 return result
 
-    async def _sent(self, connection: Connection, scope: Scope, call: Call[Row]) -> AsyncCursor[Row]:
-        cursor = connection.cursor(binary=True, row_factory=call.statement.rows)
-        return await cursor.execute(self._rendered[call.statement], {**call.params, "tenant": scope.tenant})
+    async def _sent(self, connection: Connection, opening: bytes, scope: Scope, *calls: Call[Any]) -> list[Answer]:
+        tenant = {"tenant": scope.tenant}
+        statements = [Sent(self._rendered[call.statement], {**call.params, **tenant}) for call in calls]
+        _, *answers = await self._round_trips.run(connection, [Sent(opening, tenant), *statements])
+        return answers
 
     @asynccontextmanager
     async def registry(self) -> AsyncIterator[RegistryTx]:

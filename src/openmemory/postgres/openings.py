@@ -23,7 +23,7 @@ _READING_AS_PLANNED = {"enable_sort": "off", "plan_cache_mode": "force_generic_p
 class Openings:
     """What opens a tenant's transaction, all but the tenant: for writing, for reading, for reading as planned once.
 
-    Those `at_once` are statements with the tenant as their parameter, for a transaction that ends with the round trip.
+    Those `at_once` are statements with the parameter `tenant`, for a transaction that ends with the round trip.
     """
 
     writing: bytes
@@ -85,4 +85,4 @@ def _statement(connection: Connection, names: Names, settings: dict[str, str]) -
     own = {"role": names.app_role, **settings}
     pairs = [(name, literal(connection, value).decode().replace("%", "%%")) for name, value in own.items()]
     calls = "".join(f"set_config('{name}', {value}, true), " for name, value in pairs)
-    return f"SELECT {calls}set_config('app.current_tenant', %s, true)".encode()
+    return f"SELECT {calls}set_config('app.current_tenant', %(tenant)s, true)".encode()

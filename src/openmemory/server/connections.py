@@ -24,7 +24,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as Uvicorn has it
         """Wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(_Together(transport, self.loop))  # type: ignore[arg-type]
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -78,6 +78,37 @@ class BoundedConnection(HttpToolsProtocol):
         if getattr(self.cycle, "response_complete", True):  # else it would stand in the middle of an answer
             self.transport.write(_on_the_wire(error))
         self.transport.close()
+
+
+class _Together:
+    """A transport that sends what is written in one step of the event loop at once: an answer's head and its body.
+
+    By itself each would be a packet, and a system call, of its own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send `data` with what else is written in this step."""
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
 
 
 def _on_the_wire(error: OpenMemoryError) -> bytes:

@@ -97,7 +97,7 @@ class Encoder:
         if not embeddings or any(len(one) != self.dimension for one in embeddings):
             return not embeddings
         together = np.stack(embeddings)
-        return bool(np.isfinite(together).all()) and _are_measurable(together)
+        return _are_measurable(together)
 
     def _check(self, told: Told) -> None:
         _check_content(told.content)
@@ -159,7 +159,7 @@ def _check_content(content: str) -> None:
 
 
 def _are_measurable(embeddings: npt.NDArray[np.float32]) -> bool:
-    """Return whether the squares of each row add up to a number of float4's full precision."""
+    """Return whether all is finite and the squares of each row add up to a number of float4's full precision."""
     with np.errstate(over="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", embeddings, embeddings)
     return bool(((squares >= _MEASURABLE_LEAST) & (squares < np.inf)).all())

@@ -1,8 +1,10 @@
 """The default embedder: a table with one row a token, shipped with the package."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,10 @@ from openmemory.errors import ConfigurationError
 
 TABLE = Path(__file__).parent.parent / "static_table"
 _INLINE_CHARACTERS = 4_000  # about a millisecond of work; for more the event loop is left free
+# What a text is made of where the table knows nothing of it: words, and other characters (emoji) one by one, without
+# the joiners and selectors that many of those share.
+_UNKNOWN = re.compile(r"\w+|[^\w\s\x00-\x1f\u200d\ufe00-\ufe0f]")
+_UNKNOWN_MOST = 1_000
 
 
 class StaticEmbedder:
@@ -30,9 +36,10 @@ class StaticEmbedder:
         self._loading = threading.Lock()
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
-        """Return one row of unit length a text; without a known token, `unlike_anything`.
+        """Return one row of unit length a text.
 
-        Raises ConfigurationError if the table cannot be read.
+        Texts without a known token are as near to each other as they share words, or emoji; one without even those gets
+        `unlike_anything`. Raises ConfigurationError if the table cannot be read.
         """
         if self._table is not None and sum(map(len, texts)) <= _INLINE_CHARACTERS:
             return self._table.embed(texts)
@@ -80,4 +87,15 @@ class _Table:
             # would wait for them. `encode` also finds offsets, which takes 4 µs more.
             tokens = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
             sums[index] = self._rows[tokens].sum(0, dtype=np.int32)
+        for nothing in np.flatnonzero(~sums.any(axis=1)).tolist():
+            sums[nothing] = _from_digests(texts[nothing])
         return unit_rows(sums)
+
+
+def _from_digests(text: str) -> Vectors:
+    """Return the sum of a direction for each unknown word, its digest's bits as signs: nearly at right angles."""
+    total = np.zeros(StaticEmbedder.dimension, np.float32)
+    for word in _UNKNOWN.findall(text.lower())[:_UNKNOWN_MOST]:
+        digest = blake2b(word.encode(errors="surrogatepass"), digest_size=StaticEmbedder.dimension // 8).digest()
+        total += np.unpackbits(np.frombuffer(digest, np.uint8)).astype(np.float32) * 2 - 1
+    return total
