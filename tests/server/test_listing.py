@@ -154,3 +154,30 @@ async def test_forgetting_a_user_leaves_the_others(me: httpx2.AsyncClient, other
 async def test_a_path_that_names_no_user_is_malformed(me: httpx2.AsyncClient, name: str) -> None:
     assert fields(await me.get(f"/users/{name}/memories")) == ["user_id"]
     assert fields(await me.delete(f"/users/{name}/memories")) == ["user_id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "meant"),
+    [
+        ("GET", "/memory/all", "usr_id", "user_id"),
+        ("GET", "/memory/all", "userId", "user_id"),
+        ("GET", "/memory/all", "sectors", "sector"),
+        ("GET", "/users/ada/memories", "Limit", "limit"),
+        ("DELETE", "/memory/0190a0a0-0000-7000-8000-000000000000", "user", "user_id"),
+    ],
+)
+async def test_a_misspelt_parameter_is_refused_and_never_widens_the_answer(
+    me: httpx2.AsyncClient, method: str, path: str, name: str, meant: str
+) -> None:
+    await told(me, "The ferry leaves at nine", user_id="ada")
+
+    response = await me.request(method, path, params={name: "nobody"})
+
+    assert fields(response) == [f"query.{name}"]
+    assert f"the nearest is {meant}" in response.json()["errors"][0]["message"]
+
+
+async def test_a_parameter_that_is_like_none_changes_nothing(me: httpx2.AsyncClient) -> None:
+    await told(me, "The ferry leaves at nine")
+
+    assert await listed(me, cache_buster="7") == ["The ferry leaves at nine"]

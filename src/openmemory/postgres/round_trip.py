@@ -84,6 +84,17 @@ class RoundTrips:
         session = self._sessions.get(connection)
         if session is None:
             session = self._sessions[connection] = _Session(Transformer.from_context(connection))
+        try:
+            return await self._run(connection, session, statements)
+        except (errors.InvalidSqlStatementName, errors.FeatureNotSupported):
+            # The session has forgotten what was prepared (psycopg has it forget all after a ROLLBACK), or a table has
+            # other columns since. Nothing was done: all is one transaction.
+            if not session.prepared:
+                raise
+            session.prepared.clear()
+            return await self._run(connection, session, statements)
+
+    async def _run(self, connection: Connection, session: _Session, statements: Sequence[Sent]) -> list[Answer]:
         pgconn = connection.pgconn
         pgconn.enter_pipeline_mode()
         preparing = [self._send(pgconn, session, one) for one in statements]
@@ -93,7 +104,7 @@ class RoundTrips:
             pgconn.exit_pipeline_mode()
         failed = next((one for one in results if one.status == ExecStatus.FATAL_ERROR), None)
         if failed is not None:
-            raise _error_of(failed, session)
+            raise errors.error_from_result(failed, encoding="utf-8")
         return [Answer(one, session.values) for one in results]
 
     def _send(self, pgconn: "PGconn", session: _Session, one: Sent) -> tuple[_Key, bytes] | None:
@@ -130,14 +141,6 @@ def _results(
         results += yield from generators.fetch_many(pgconn)
     yield from generators.fetch_many(pgconn)
     return results
-
-
-def _error_of(failed: "PGresult", session: _Session) -> errors.Error:
-    error = errors.error_from_result(failed, encoding="utf-8")
-    if isinstance(error, errors.FeatureNotSupported | errors.InvalidSqlStatementName):
-        # A table has other columns than when this was prepared, or somebody had the session forget what was prepared.
-        session.prepared.clear()
-    return error
 
 
 @lru_cache(_STATEMENTS_KEPT)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import signature
+from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,10 +13,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from openmemory.errors import OpenMemoryError
+from openmemory import wire
+from openmemory.errors import Malformed, OpenMemoryError
 from openmemory.server.calling import admitted, place, services
 from openmemory.server.intricacy import refuse_intricate
 from openmemory.server.problems import answered
+
+_LOOKED_AT_MOST = 32  # of names that may be misspelt parameters
 
 
 class PlacedRoute(APIRoute):
@@ -28,8 +32,10 @@ class PlacedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request to this route."""
         handle = self.handler_inside()
+        parameters = [field.alias for field in self.dependant.query_params]
 
         async def placed(request: Request) -> Response:
+            _refuse_misspelt(request, parameters)
             async with place(request):
                 refuse_intricate(await request.body(), request.app.state.limits.values)
                 return await handle(request)
@@ -89,6 +95,16 @@ class ShortWay:
         except (OpenMemoryError, RequestValidationError) as error:
             response = answered(error, scope["path"])
         await response(scope, receive, send)
+
+
+def _refuse_misspelt(request: Request, parameters: Sequence[str]) -> None:
+    """Refuse a parameter that was meant to be one of `parameters`: ignored, it would widen the answer."""
+    if not parameters or not request.scope["query_string"]:
+        return
+    for name in islice(request.query_params, _LOOKED_AT_MOST):
+        nearest = None if name in parameters else wire.nearest_name(name, parameters)
+        if nearest:
+            raise Malformed.at(f"query.{name}", f"is no parameter of this call; the nearest is {nearest}")
 
 
 def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:

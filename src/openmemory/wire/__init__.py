@@ -46,6 +46,7 @@ from openmemory.wire.requests import (
     QueryRequest,
     ReinforceRequest,
     nearest_filter,
+    nearest_name,
 )
 
 __all__ = [
@@ -90,4 +91,5 @@ __all__ = [
     "UserPageAnswer",
     "Vector",
     "nearest_filter",
+    "nearest_name",
 ]

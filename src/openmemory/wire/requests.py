@@ -1,5 +1,6 @@
 """What is asked of the server."""
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -104,9 +105,14 @@ class QueryFilters(_Request):
 
 def nearest_filter(name: str) -> str | None:
     """Return the filter that a field was meant to be, or None for one that is like none."""
-    filters = {known.casefold(): known for known in (*QueryFilters.model_fields, "filters", "filter")}
-    nearest = get_close_matches(name.casefold(), filters, n=1, cutoff=_LIKENESS)
-    return filters[nearest[0]] if nearest else None
+    return nearest_name(name, (*QueryFilters.model_fields, "filters", "filter"))
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str | None:
+    """Return which of `names` was meant by one of at most 32 characters, or None if it is like none of them."""
+    known = {one.casefold(): one for one in names}
+    nearest = get_close_matches(name.casefold(), known, n=1, cutoff=_LIKENESS) if len(name) <= _LONGEST_NAME else ()
+    return known[nearest[0]] if nearest else None
 
 
 class QueryRequest(QueryFilters):

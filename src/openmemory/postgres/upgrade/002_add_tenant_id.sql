@@ -458,7 +458,12 @@ BEGIN
                    'confidence', CASE WHEN n.confidence <> {staging}.as_share(n.confidence, -1) THEN n.confidence END,
                    'metadata', CASE WHEN n.metadata <> ''
                                          AND (jsonb_typeof(n.meta) IS DISTINCT FROM 'object'
-                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END), n.other)),
+                                              OR {staging}.loses_keys(n.metadata, n.meta)) THEN n.metadata END), n.other)
+               -- One that was open until the next one closed it.
+               || CASE WHEN n.valid_to IS NULL AND upper(n.valid) IS NOT NULL
+                       THEN '{"valid_to": null}'
+                       ELSE '{}'
+                  END::jsonb),
            n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
       FROM bounded n;
     GET DIAGNOSTICS lifted = ROW_COUNT;
