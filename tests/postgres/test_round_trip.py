@@ -1,5 +1,7 @@
 """Transactions that are one round trip: all or nothing, and what happens to the connection."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -133,3 +135,15 @@ async def test_more_than_a_socket_holds_goes_through(trips: RoundTrips, connecti
     added, read = await run(trips, connection, (ADD, {"number": 1, "word": word}), (READ, {"word": "x"}))
 
     assert added.rows(ROWS) == read.rows(ROWS) == [Kept(1, word)]
+
+
+async def test_a_connection_that_is_given_up_is_forgotten(trips: RoundTrips, place: Place) -> None:
+    connection = await psycopg.AsyncConnection.connect(autocommit=True, **place.logins.owner)  # type: ignore[arg-type]  # all text
+    await run(trips, connection, (b"SELECT %(one)s::int AS number", {"one": 1}))
+    await connection.close()
+    known = weakref.ref(connection)
+
+    del connection
+    gc.collect()
+
+    assert known() is None

@@ -83,7 +83,8 @@ class RoundTrips:
         """
         session = self._sessions.get(connection)
         if session is None:
-            session = self._sessions[connection] = _Session(Transformer.from_context(connection))
+            # Of the connection's adapters, not of the connection, which what it is known by would then keep for ever.
+            session = self._sessions[connection] = _Session(Transformer.from_context(connection.adapters))
         try:
             return await self._run(connection, session, statements)
         except (errors.InvalidSqlStatementName, errors.FeatureNotSupported):
