@@ -1,7 +1,7 @@
 """Statements that make one transaction, sent together and waited for once.
 
 psycopg's own pipeline sends each statement by itself and looks for answers meanwhile: five packets where one does, and
-a tenth more processor time for a question or a memory in the server, a quarter more in PostgreSQL.
+a tenth more of the server's processor time for a question.
 """
 
 import re
