@@ -71,18 +71,25 @@ def test_sectors_are_found_as_by_the_searches_themselves(text: str) -> None:
 
     expected = []
     for sector, search in zip(sectors.Sector, sectors._SEARCHES, strict=True):
-        count = len(words & frozenset(sectors._WORDS[sector].split())) + len(frozenset(search.findall(folded)))
-        expected.append(sectors.WEIGHT[sector] * count)
+        expected.append(len(words & frozenset(sectors._WORDS[sector].split())) + len(frozenset(search.findall(folded))))
 
     assert sectors._folded(text) == folded
-    assert sectors._points(folded) == expected
+    assert sectors._counts(folded) == expected
 
 
-@given(texts | st.text(st.characters(codec="ascii"), max_size=200))
-def test_the_words_of_a_text_are_found_as_by_the_search_itself(text: str) -> None:
+@given(texts | st.text("ab'1_ A-", max_size=200) | st.text(st.characters(codec="ascii"), max_size=200))
+def test_the_terms_of_a_plain_text_are_those_that_the_search_itself_finds(text: str) -> None:
     assume(text.isascii())
+    found = (text_rules.term_key(term) for term in text_rules.terms(text))
 
-    assert list(text_rules._words(text)) == text_rules._WORD.findall(text.lower())
+    assert text_rules._keys(text) == list(found)
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=100))
+def test_a_plain_text_counts_as_the_same_as_by_composing_and_folding_it(text: str) -> None:
+    collapsed = " ".join(text_rules._folded(text).split())
+
+    assert text_rules._normalised(text) == (collapsed.rstrip(".! ") or collapsed)
 
 
 @given(st.text(max_size=200) | texts, st.integers(1, 5))

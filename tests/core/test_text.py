@@ -43,6 +43,14 @@ def test_a_word_without_end_is_cut_so_that_the_cache_stays_small() -> None:
     assert max(map(len, terms("x" * 1_000))) == 64
 
 
+def test_a_word_with_an_endless_ending_is_not_kept_in_the_cache() -> None:
+    endless = "dog'" + "s" * 10_000
+
+    assert terms(endless) == ["dog"]
+    assert text.term_vector(endless, 8).keys == (text.term_key("dog"),)
+    assert endless not in text._word_keys
+
+
 @pytest.mark.parametrize(
     ("term", "key"),
     [("paint", 482708980), ("eat", 254261431), ("camp", 497366207), ("\u65e5\u672c", 432602103)],

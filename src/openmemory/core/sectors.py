@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 
 class Sector(StrEnum):
@@ -58,7 +58,12 @@ class Classification:
     @property
     def mask(self) -> int:
         """Return the bits of all its sectors."""
-        return mask(self.sectors)
+        return _mask_of(self.sectors)
+
+
+@cache
+def _mask_of(sectors: tuple[Sector, ...]) -> int:
+    return mask(sectors)
 
 
 def mask(sectors: Iterable[Sector]) -> int:
@@ -76,6 +81,7 @@ def unmask(bits: int) -> tuple[Sector, ...]:
 
 # How much of a text is read: what a memory is shows early, and the time stays bounded.
 _READ_CHARS = 10_000
+_COUNTS_KEPT = 1 << 12
 # A further sector counts from this share of the primary one's points.
 _CLOSE = 0.5
 
@@ -141,7 +147,6 @@ _DIGITS_AS_ZERO = str.maketrans("123456789", "000000000")
 _ASCII_FOLDED = {code: "0" if chr(code).isdigit() else chr(code).lower() for code in range(128)}
 _ASCII_TO_WORDS = {code: chr(code) if "a" <= chr(code) <= "z" else " " for code in range(128)}
 _IN_ORDER = tuple(Sector)
-_SEMANTIC_ONLY = Classification(Sector.SEMANTIC, (Sector.SEMANTIC,))
 _WEIGHTS = tuple(WEIGHT[sector] for sector in Sector)
 _SEARCHES = tuple(re.compile(_PHRASES[sector], re.VERBOSE) for sector in Sector)
 _PIECES = tuple((piece, _IN_ORDER.index(sector)) for sector, piece in _PHRASE_PIECES.items())
@@ -169,17 +174,18 @@ def classify(text: str, override: Sector | None = None) -> Classification:
     """
     if override is not None:
         return Classification(override, (override,))
-    points = _points(_folded(text[:_READ_CHARS]))
+    return _ranked(tuple(_counts(_folded(text[:_READ_CHARS]))))
+
+
+@lru_cache(_COUNTS_KEPT)
+def _ranked(counts: tuple[int, ...]) -> Classification:
+    """Return what a text is of which each sector, in their order, has so many words and phrases."""
+    points = [weight * count for weight, count in zip(_WEIGHTS, counts, strict=True)]
     most = max(points)
     if not most:
-        return _SEMANTIC_ONLY
+        return Classification(Sector.SEMANTIC, (Sector.SEMANTIC,))
     ranked = sorted(range(len(points)), key=points.__getitem__, reverse=True)
-    return _classification(tuple(place for place in ranked if points[place] >= _CLOSE * most))
-
-
-@cache
-def _classification(places: tuple[int, ...]) -> Classification:
-    near = tuple(_IN_ORDER[place] for place in places)
+    near = tuple(_IN_ORDER[place] for place in ranked if points[place] >= _CLOSE * most)
     return Classification(near[0], near)
 
 
@@ -194,8 +200,8 @@ def _folded(text: str) -> str:
     return text.translate(_ASCII_FOLDED) if text.isascii() else text.lower().translate(_DIGITS_AS_ZERO)
 
 
-def _points(text: str) -> list[float]:
-    """Return the points of each sector, in their order."""
+def _counts(text: str) -> list[int]:
+    """Return how many different words and phrases of each sector, in their order, `text` has."""
     ascii_only = text.isascii()
     telling = _TELLING.intersection(text.translate(_ASCII_TO_WORDS).split() if ascii_only else _WORD.findall(text))
     counts = [0] * len(_IN_ORDER)
@@ -204,7 +210,7 @@ def _points(text: str) -> list[float]:
             counts[place] += 1
     for place in _hinted_at(text, telling) if ascii_only else range(len(_IN_ORDER)):
         counts[place] += len(frozenset(_SEARCHES[place].findall(text)))
-    return [weight * count for weight, count in zip(_WEIGHTS, counts, strict=True)]
+    return counts
 
 
 def _hinted_at(text: str, telling: frozenset[str]) -> set[int]:

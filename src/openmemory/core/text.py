@@ -7,11 +7,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.resources import files
+from typing import NamedTuple
 from uuid import UUID
 
 from Stemmer import Stemmer
@@ -35,11 +35,10 @@ _FINAL = ".!\u3002 "
 _FOREIGN_RUN = re.compile(r"[^\x00-\u02ff]{31,}")
 _MARKS_IN_A_RUN = 30
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_ASCII_TO_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
-_LONGEST_WORD = 64
-_WORDS_KEPT = 1 << 16
+_ASCII_TO_WORDS = {code: chr(code).lower() if chr(code).isalnum() or chr(code) == "'" else " " for code in range(128)}
+_WORDS_KEPT, _LONGEST_KEPT = 1 << 16, 80
 _NAMES_KEPT = 1 << 14
-_NO_KEY = -1
+_NO_KEY, _UNREADABLE = -1, -2
 
 _data = files("openmemory.core")
 _STOP = frozenset(_data.joinpath("stopwords.txt").read_text("utf-8").split())
@@ -49,9 +48,8 @@ _IRREGULAR = dict(
 _stemmer = Stemmer("english", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class TermVector:
-    """The terms of one memory, as they are stored beside its code.
+class TermVector(NamedTuple):
+    """The terms of one memory, as they are stored beside its code; a tuple because a batch makes thousands a second.
 
     `keys`: ascending, distinct, at most the cap. `frequencies`: 1 to 7, of the same length. `length`: how many terms
     the text has, repeated and capped ones included.
@@ -69,12 +67,12 @@ def terms(text: str) -> list[str]:
     of other languages pass mostly unchanged; runs of Chinese or Japanese become overlapping pairs of
     characters.
     """
-    return [term for word in _words(text) if (term := _term(word))]
+    return [term for word in _words(text) if (term := _term(_bare(word)))]
 
 
 def is_stop_word(word: str) -> bool:
     """Return whether `word` (lower case) says nothing about what a text is about."""
-    return word.partition("'")[0] in _STOP
+    return _bare(word) in _STOP
 
 
 @lru_cache(_WORDS_KEPT)
@@ -92,7 +90,7 @@ def term_vector(text: str, cap: int) -> TermVector:
     """
     if cap < 1:
         raise ValueError(f"cap is {cap}; at least 1 term must be kept")
-    keys = [key for key in map(_word_keys.__getitem__, _words(text)) if key != _NO_KEY]
+    keys = _keys(text)
     once = set(keys)
     if len(once) == len(keys) <= cap:
         return TermVector(tuple(sorted(once)), (1,) * len(keys), len(keys))
@@ -122,10 +120,9 @@ def fingerprint(
     Case, white space, Unicode compatibility forms and final full stops and exclamation marks do not count.
     Raises ValueError if `occurred_at` has no time zone.
     """
-    parts = (_normalised(text), user, project, session, speaker, _microseconds(occurred_at))
-    # The length in front makes the encoding unambiguous; an absent part is no empty one.
-    encoded = [b"-" if part is None else b"%d:%b" % (len(raw := part.encode()), raw) for part in parts]
-    return UUID(bytes=blake2b(b"".join(encoded), digest_size=16, person=b"om-fingerprint1").digest())
+    said, said_when = _measured(_normalised(text)), _measured(_microseconds(occurred_at))
+    encoded = said + _belonging(user, project, session, speaker) + said_when
+    return UUID(bytes=blake2b(encoded, digest_size=16, person=b"om-fingerprint1").digest())
 
 
 def marks(text: str) -> int:
@@ -165,12 +162,17 @@ def text_problem(text: str, max_chars: int) -> str | None:
     return None
 
 
+def _keys(text: str) -> list[int]:
+    """Return the keys of the terms of `text` in order."""
+    if text.isascii():
+        keys = [key for key in map(_word_keys.__getitem__, text.translate(_ASCII_TO_WORDS).split()) if key != _NO_KEY]
+        if _UNREADABLE not in keys:
+            return keys
+    return [key for key in map(_word_keys.__getitem__, _words(text)) if key != _NO_KEY]
+
+
 def _words(text: str) -> Iterable[str]:
     if text.isascii():
-        if "'" not in text:
-            words = text.translate(_ASCII_TO_WORDS).split()
-            if max(map(len, words), default=0) <= _LONGEST_WORD:
-                return words
         return _WORD.findall(text.lower())
     lowered = _composed(text).lower().replace("\u2019", "'")
     words = _WORD.findall(lowered)
@@ -191,27 +193,37 @@ def _with_pairs(words: Iterable[str]) -> Iterable[str]:
             yield word[start:]
 
 
+def _bare(word: str) -> str:
+    """Return a word without what follows its apostrophe."""
+    return word.partition("'")[0]
+
+
 @lru_cache(_WORDS_KEPT)
-def _term(word: str) -> str:
-    """Return the term a lower-case word stands for, or "" for a stop word."""
-    bare = word.partition("'")[0]
-    if bare in _STOP:
+def _term(bare: str) -> str:
+    """Return the term that a lower-case word without its apostrophe stands for, or "" for a stop word."""
+    if not bare or bare in _STOP:
         return ""
     stem: str = _stemmer.stemWord(_IRREGULAR.get(bare, bare))
     return stem
 
 
 class _WordKeys(dict[str, int]):
-    """The keys of the terms that lower-case words stand for; `_NO_KEY` for stop words.
+    """The keys of the terms that lower-case words, quoted or not, stand for.
 
-    A look into a dict takes a third of the time of a cached function's call, and each word of each memory is looked up.
+    `_NO_KEY` is a stop word's, `_UNREADABLE` that of several words. A look into a dict takes a third of the time of a
+    cached function's call, and each word of each memory is looked up.
     """
 
     def __missing__(self, word: str) -> int:
-        if len(self) >= _WORDS_KEPT:
-            self.clear()
-        term = _term(word)
-        key = self[word] = term_key(term) if term else _NO_KEY
+        unquoted = word.strip("'")
+        if unquoted and not _WORD.fullmatch(unquoted):
+            return _UNREADABLE
+        term = _term(_bare(unquoted))
+        key = term_key(term) if term else _NO_KEY
+        if len(word) <= _LONGEST_KEPT:
+            if len(self) >= _WORDS_KEPT:
+                self.clear()
+            self[word] = key
         return key
 
 
@@ -240,8 +252,19 @@ def _long_run_of_marks() -> re.Pattern[str]:
     return re.compile(f"([{combining}]{{{_MARKS_IN_A_RUN}}})[{combining}]+")
 
 
+@lru_cache(_NAMES_KEPT)
+def _belonging(*names: str | None) -> bytes:
+    return b"".join(map(_measured, names))
+
+
+def _measured(part: str | None) -> bytes:
+    """Return a part of a fingerprint, its length in front, so that none runs into the next; None is no empty one."""
+    return b"-" if part is None else b"%d:%b" % (len(raw := part.encode()), raw)
+
+
 def _normalised(text: str) -> str:
-    collapsed = " ".join(_folded(text).split())
+    # Composing and folding do no more than that to ASCII.
+    collapsed = " ".join((text.lower() if text.isascii() else _folded(text)).split())
     return collapsed.rstrip(_FINAL) or collapsed
 
 

@@ -8,6 +8,7 @@ from openmemory.errors import TooLarge
 # batch has a hundred for each memory.
 _LISTS_MOST = 100_000
 _SHORT_BYTES = _LISTS_MOST  # each takes one byte at least
+_WITHOUT_CASE = np.uint8(0xDF)  # "{" becomes "[" by it, and nothing else does
 _PIECE_BYTES = 256 * 1024  # small enough for what is made of it to stay in the processor's cache
 
 
@@ -16,7 +17,7 @@ def refuse_intricate(body: bytes, values_most: int) -> None:
 
     To tell takes some 0.3 s for 32 MiB at most, whatever the body holds.
     """
-    if len(body) <= _SHORT_BYTES or (_begun(body) <= _LISTS_MOST and body.count(b",") <= values_most):
+    if len(body) <= _SHORT_BYTES or _is_plain(body, values_most):
         return
     lists, commas = outside_strings(body)
     if lists > _LISTS_MOST:
@@ -25,8 +26,15 @@ def refuse_intricate(body: bytes, values_most: int) -> None:
         raise TooLarge(f"the body has more than {values_most:,} values; send less at once")
 
 
-def _begun(body: bytes) -> int:
-    return body.count(b"[") + body.count(b"{")
+def _is_plain(body: bytes, values_most: int) -> bool:
+    """Return whether a body is not intricate whatever its strings hold, which most are and which shows sooner."""
+    characters = np.frombuffer(body, np.uint8)
+    lists = commas = 0
+    for start in range(0, len(characters), _PIECE_BYTES):
+        piece = characters[start : start + _PIECE_BYTES]
+        lists += int(np.count_nonzero((piece & _WITHOUT_CASE) == ord("[")))
+        commas += int(np.count_nonzero(piece == ord(",")))
+    return lists <= _LISTS_MOST and commas <= values_most
 
 
 def outside_strings(body: bytes) -> tuple[int, int]:

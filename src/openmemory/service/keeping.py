@@ -96,17 +96,19 @@ async def _kept(
 ) -> list[Added]:
     """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
     first = {memory.fingerprint: memory for memory in reversed(new)}
-    once = [memory for memory in new if first[memory.fingerprint] is memory]
+    once = new if len(first) == len(new) else [memory for memory in new if first[memory.fingerprint] is memory]
     if seal is None:
-        return _answers(new, await memories.insert(database, scope, once, now, salience.REINFORCEMENT))
+        return _answers(new, once, await memories.insert(database, scope, once, now, salience.REINFORCEMENT))
     async with database.tenant(scope) as tx:
-        added = _answers(new, await memories.insert_within(tx, once, now, salience.REINFORCEMENT))
+        added = _answers(new, once, await memories.insert_within(tx, once, now, salience.REINFORCEMENT))
         await seal(tx, added)
     return added
 
 
-def _answers(new: Sequence[NewMemory], kept_before: Sequence[Duplicate]) -> list[Added]:
-    """Return what became of each of `new`, where those `kept_before` say the same."""
+def _answers(new: Sequence[NewMemory], once: Sequence[NewMemory], kept_before: Sequence[Duplicate]) -> list[Added]:
+    """Return what became of each of `new`, of which `once` were kept, but for what those `kept_before` said already."""
+    if not kept_before and len(once) == len(new):
+        return [Added(memory.id, memory.primary_sector, memory.sectors, deduplicated=False) for memory in new]
     known = {row.fingerprint: row for row in kept_before}
     answers, said = [], dict[UUID, NewMemory]()
     for memory in new:
