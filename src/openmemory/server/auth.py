@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Self
 
 from starlette.datastructures import Headers
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from openmemory.core.scope import tenant_problem
 from openmemory.errors import CredentialsInvalid, CredentialsMissing, Malformed, TenantForbidden
 
+_ADDRESSES_KEPT = 64
 _PROXY_HEADERS = frozenset({"forwarded", "x-real-ip", "via"})
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 _CHOOSE = (
@@ -130,6 +132,7 @@ def _is_loopback_host(host: str) -> bool:
     return found is not None and _is_loopback(found[1] or found[2])
 
 
+@lru_cache(_ADDRESSES_KEPT)
 def _is_loopback(address: str) -> bool:
     if address.lower() == "localhost":
         return True
