@@ -1,18 +1,29 @@
 """Whether all rows of the old tables can be read, before a step reads them."""
 
-from psycopg import Connection, errors
+from collections.abc import Iterator
+
+from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import blocks
-from openmemory.postgres.upgrade import sources
+from openmemory.postgres.upgrade import kinds, sources
 from openmemory.postgres.upgrade.layout import Layout
+
+# By what an owner finds a row.
+_KEYS = {
+    "memories": "id",
+    "vectors": "id",
+    "waypoints": "concat(src_id, ' to ', dst_id)",
+    "users": "user_id",
+    "facts": "id",
+}
 
 
 def check_readable(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError, with the way out, where old rows cannot be read.
 
-    That is where a table is none, or hides rows, memories have no content, or vectors are of a type that is not known.
+    That is where a table is none, or hides rows, memories have no content, or values are of a type that is not known.
     """
     try:
         connection.execute(layout.block("session", "readable").encode())
@@ -20,6 +31,32 @@ def check_readable(connection: Connection, layout: Layout) -> None:
         raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
     _refuse_without_content(connection, layout)
     _refuse_other_values(connection, layout)
+    refuse_other_types(connection, layout)
+
+
+def refuse_other_types(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError where times or numbers are in columns of types that they cannot be read from exactly."""
+    problems = [problem for what in _KEYS for problem in _other_types(connection, layout, what)]
+    if problems:
+        raise ConfigurationError(" ".join([*problems, "Then run this again"]))
+
+
+def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[str]:
+    """Yield what is wrong with the columns of an old table, each with an example and what to do about it."""
+    table = layout.names.table(layout.old_tables[what])
+    found = sources.columns(connection, layout, layout.old_tables[what])
+    for name in (name for name in sources.MAPPED[what] if name in found):
+        for test in kinds.tests(table, sql.Identifier(name).as_string(), sources.MAPPED[what][name], found[name]):
+            query = (
+                f"SELECT count(*), coalesce(min(({_KEYS[what]})::text), 'NULL') FROM {table}"
+                f" WHERE {sql.Identifier(name).as_string()} IS NOT NULL AND ({test.holds}) IS NOT TRUE"
+            )
+            ((count, example),) = connection.execute(query.encode()).fetchall()
+            if count:
+                yield (
+                    f"the column {name} of {table} is of type {found[name]}, and {count:,} of its values, such as that"
+                    f" of {example}, cannot be read as {test.wanted}. Run {test.remedy};"
+                )
 
 
 def _refuse_without_content(connection: Connection, layout: Layout) -> None:

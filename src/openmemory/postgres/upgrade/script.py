@@ -3,24 +3,29 @@
 from collections.abc import Iterator, Mapping
 
 from openmemory.postgres import migrate
-from openmemory.postgres.direct import connected
+from openmemory.postgres.direct import patient
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan
+from openmemory.postgres.upgrade.readable import refuse_other_types
 
 _LOOPS = (STEPS[1], STEPS[2])
 _GUARD_TABLES = ("memories", "vectors", "waypoints", "users", "facts")
 
 
 def script(conninfo: Mapping[str, str], names: Names, plan: Plan, step: str, index: IndexChoice | None = None) -> str:
-    """Return one step as a file for psql, with this database's names; reads the catalogue and changes nothing.
+    """Return one step as a file for psql, with this database's names; reads, and changes nothing.
 
     005 wants the terms of the texts, which no SQL can make: `openmemory migrate` fills them and goes on from there.
+    Raises ConfigurationError where `openmemory migrate` would not begin with the rows either.
     """
-    with connected(conninfo) as connection:
-        layout = Layout(names, record.begun_with(record.read(connection, names), plan))
+    with patient(conninfo) as connection:
+        recorded = record.read(connection, names)
+        layout = Layout(names, record.begun_with(recorded, plan))
+        if not recorded:
+            refuse_other_types(connection, layout)
         views = sources.view_statements(connection, layout)
     work = _enable(layout, views) if step == STEPS[0] else _blocks(layout, step, index or IndexChoice())
     return "\n\n".join((*_before(layout, step), *work, *_after(layout, step))) + "\n"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from psycopg import Connection, sql
 
+from openmemory.postgres.upgrade import kinds
 from openmemory.postgres.upgrade.layout import Layout
 
 Columns = Mapping[str, str]
@@ -32,6 +33,7 @@ _USERS = {
     "created_at": "ms",
     "updated_at": "ms",
 }
+_VECTORS = {"sector": "text", "user_id": "text", "dim": "int4"}
 _WAYPOINTS = {"user_id": "text", "project_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
 # float4send() gives the most significant byte first.
 _LITTLE_ENDIAN = (
@@ -58,12 +60,12 @@ _FACTS = {
 # Read by their own expressions; a vector's tenant and project are its memory's.
 _READ_APART = {
     "memories": {"id"},
-    "vectors": {"id", "sector", "user_id", "dim", "v", "embedding", "tenant_id", "project_id"},
+    "vectors": {"id", "v", "embedding", "tenant_id", "project_id"},
     "waypoints": {"src_id", "dst_id", "tenant_id"},
     "users": set[str](),
     "facts": set[str](),
 }
-_MAPPED = {"memories": _MEMORIES, "vectors": {}, "waypoints": _WAYPOINTS, "users": _USERS, "facts": _FACTS}
+MAPPED = {"memories": _MEMORIES, "vectors": _VECTORS, "waypoints": _WAYPOINTS, "users": _USERS, "facts": _FACTS}
 # Upstream made these of the rest, and nothing here reads them.
 DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
 _NOT_JSONB = "json"
@@ -71,7 +73,7 @@ _NOT_JSONB = "json"
 
 def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
     """Return the columns of an old table that have no place of their own in the new one."""
-    known = _MAPPED[what].keys() | _READ_APART[what]
+    known = MAPPED[what].keys() | _READ_APART[what]
     return tuple(sorted(columns.keys() - known))
 
 
@@ -139,10 +141,12 @@ def columns(connection: Connection, layout: Layout, table: str) -> Columns:
 def columns_of(connection: Connection, table: str) -> Columns:
     """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table."""
     # format_type() puts the schema before a type that the session does not see; pgvector's typmod is the dimension.
+    # A domain is told as what it is of.
     query = (
-        "SELECT attname, CASE WHEN typname NOT IN ('vector', 'halfvec') THEN format_type(atttypid, atttypmod)"
-        " ELSE concat(typname, '(' || nullif(atttypmod, -1) || ')') END"
-        " FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid"
+        "SELECT attname, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)"
+        " WHEN t.typname NOT IN ('vector', 'halfvec') THEN format_type(atttypid, atttypmod)"
+        " ELSE concat(t.typname, '(' || nullif(atttypmod, -1) || ')') END"
+        " FROM pg_attribute JOIN pg_type t ON t.oid = atttypid"
         " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
     )
     return {str(name): str(kind) for name, kind in connection.execute(query, [table])}
@@ -160,7 +164,7 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     column = _value(columns)
     own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
-    return [*_selected({"sector": "text", "user_id": "text", "dim": "int4"}, columns), *own]
+    return [*_selected(_VECTORS, columns), *own]
 
 
 def _value(columns: Columns) -> str:
@@ -194,8 +198,8 @@ def is_value(kind: str) -> bool:
 def _other(what: str, columns: Columns) -> str:
     """Return the expression of what goes into a row's metadata for lack of a column; null where that is nothing."""
     fields = {name: _as_it_is(name, columns[name]) for name in noted(what, columns)}
-    for name, kind in _MAPPED[what].items():
-        if kind == "ms" and columns.get(name, "").startswith("timestamp"):
+    for name, kind in MAPPED[what].items():
+        if kind == "ms" and kinds.is_timestamp(columns.get(name, "")):
             column = sql.Identifier(name).as_string()
             is_exact = f"isfinite({column}) AND {column} = date_trunc('milliseconds', {column})"
             fields[name] = f"CASE WHEN NOT ({is_exact}) THEN {column} END"
@@ -236,17 +240,10 @@ def _raw(column: str, there: str, id_type: str) -> str:
 
 def _selected(wanted: Mapping[str, str], columns: Columns) -> list[str]:
     place = "ctid AS place" if columns else "NULL::tid AS place"
-    return [place, *(f"{_read(name, kind, columns.get(name))} AS {name}" for name, kind in wanted.items())]
-
-
-def _read(name: str, kind: str, there: str | None) -> str:
-    """Return the expression that reads an old column as `kind`, or a null where the shape has no such column."""
-    column = sql.Identifier(name).as_string()
-    base = {"ms": "int8", "json": "text"}.get(kind, kind)
-    if there is None:
-        return f"NULL::{base}"
-    if kind == "ms" and there.startswith("timestamp"):
-        return f"CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000)::int8 END"
-    if kind == "json" and there.endswith("[]"):
-        return f"to_jsonb({column})::text"
-    return f"{column}::{base}"
+    return [
+        place,
+        *(
+            f"{kinds.read(sql.Identifier(name).as_string(), kind, columns.get(name))} AS {name}"
+            for name, kind in wanted.items()
+        ),
+    ]

@@ -1,0 +1,153 @@
+"""How the values of an old column are read as what the new one holds, and what is to be done about the others.
+
+They are read exactly or not at all: to round one, or to say in which time zone a day begins, is the owner's decision.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_BASES = {"ms": "int8", "json": "text"}
+_FAMILIES = {
+    "smallint": "integer",
+    "integer": "integer",
+    "bigint": "bigint",
+    "numeric": "numeric",
+    "real": "float",
+    "double precision": "float",
+    "text": "text",
+    "character varying": "text",
+    "character": "text",
+    "date": "date",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamp",
+}
+_ANY = {("int4", "integer")} | {
+    (kind, family)
+    for kind, families in (("ms", ("integer", "bigint", "timestamp")), ("float8", ("integer", "bigint", "float")))
+    for family in families
+}
+# The bounds of what PostgreSQL can cast, and to what an owner may bring those beyond: no calendar has such a time.
+_BOUNDS = {"ms": (-(2**63), 2**63), "int4": (-(2**31), 2**31)}
+_NEAREST = {"ms": ("-2e14", "9e15"), "int4": ("-2e9", "2e9")}
+_DIGITS = {"ms": 18, "int4": 9}
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A condition in SQL that each value of a column must meet which is not null, and what is done about the others."""
+
+    holds: str
+    wanted: str
+    remedy: str
+
+
+def is_timestamp(there: str) -> bool:
+    """Return whether a column of this type holds instants."""
+    return _family(there) == "timestamp"
+
+
+def read(column: str, kind: str, there: str | None) -> str:
+    """Return the expression that reads an old column as `kind`, or a null where the shape has no such column."""
+    base = _BASES.get(kind, kind)
+    if there is None:
+        return f"NULL::{base}"
+    if kind == "json":
+        return f"to_jsonb({column})::text" if there.endswith("[]") else f"{column}::text"
+    return f"{column}::text" if kind == "text" else _number(column, kind, _family(there), base)
+
+
+def _number(column: str, kind: str, family: str, base: str) -> str:
+    if kind == "ms" and family == "timestamp":
+        return f"CASE WHEN isfinite({column}) THEN (extract(epoch FROM {column}) * 1000)::int8 END"
+    if family == "text":
+        return f"nullif(btrim({column}), '')::{'float8' if kind == 'float8' else f'numeric::{base}'}"
+    if family in {"date", "timestamp", "other"}:
+        return f"{column}::text::{base}"  # of nulls; where there is a value it is refused
+    return f"{column}::{base}"
+
+
+def tests(table: str, column: str, kind: str, there: str) -> tuple[Test, ...]:
+    """Return what values of a type must meet to be read as `kind`; none where all of them can be."""
+    family = _family(there)
+    if kind in {"text", "json"} or (kind, family) in _ANY:
+        return ()
+    if kind == "ms" and family == "date":
+        return (_day(table, column),)
+    if kind == "float8" and family == "numeric":
+        return (_float(table, column),)
+    if family == "text":
+        return (_digits(table, column, kind),)
+    if kind in _BOUNDS and family in {"bigint", "numeric", "float"}:
+        return tuple(_whole(table, column, kind, family))
+    return (_other(table, column),)
+
+
+def _family(there: str) -> str:
+    name, bracket, rest = there.partition("(")
+    behind = rest.partition(")")[2] if bracket else ""
+    return _FAMILIES.get(name.strip() + behind, "other")
+
+
+def _day(table: str, column: str) -> Test:
+    return Test(
+        "false",
+        "a time, for a day begins at another one in each time zone (in UTC by the statement here)",
+        _retyped(table, column, f"{column}::timestamp AT TIME ZONE 'UTC'"),
+    )
+
+
+def _float(table: str, column: str) -> Test:
+    holds = f"{column} = 0 OR {column} IN ('NaN', 'Infinity', '-Infinity') OR abs({column}) BETWEEN 1e-300 AND 1e300"
+    nearest = f"round(least(greatest({column}, -1e300), 1e300), 300)"
+    return Test(holds, "a double precision number", f"UPDATE {table} SET {column} = {nearest} WHERE NOT ({holds})")
+
+
+def _digits(table: str, column: str, kind: str) -> Test:
+    """Return the test of a text."""
+    if kind == "float8":
+        number = r"[+-]?([0-9]{1,50}(\.[0-9]{0,50})?|\.[0-9]{1,50})([eE][+-]?[0-9]{1,2})?"
+        holds, wanted = f"btrim({column}) ~ '^({number})?$'", "a number"
+    else:
+        holds = rf"btrim({column}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
+        wanted = f"a whole number of at most {_DIGITS[kind]} digits"
+    if kind != "ms":
+        wanted += " (NULL by the statement here; or write one in its place)"
+        return Test(holds, wanted, f"UPDATE {table} SET {column} = NULL WHERE NOT ({holds})")
+    ms = f"to_timestamp({read(column, 'ms', 'text')} / 1000.0)"
+    wanted = "milliseconds in digits (a time without a zone is of the session's by the statement here)"
+    return Test(holds, wanted, _retyped(table, column, f"CASE WHEN {holds} THEN {ms} ELSE {column}::timestamptz END"))
+
+
+def _whole(table: str, column: str, kind: str, family: str) -> Iterator[Test]:
+    """Yield the tests of a number that may be out of the range of an integer, or between two of them."""
+    (low, end), (lowest, highest) = _BOUNDS[kind], _NEAREST[kind]
+    holds = f"{column} >= {low} AND {column} < {end}"
+    nearest = f"least(greatest({column}, {lowest}), {highest})"
+    what = "milliseconds" if kind == "ms" else "a whole number"
+    yield Test(
+        holds, f"{what}, for none has so many digits", f"UPDATE {table} SET {column} = {nearest} WHERE NOT ({holds})"
+    )
+    if family == "bigint":
+        return
+    holds = f"{column} = trunc({column})"
+    if kind == "ms":
+        wanted = "whole milliseconds (where it counts seconds, leave / 1000 out of the statement here)"
+        yield Test(holds, wanted, _retyped(table, column, f"to_timestamp({column} / 1000)"))
+    else:
+        yield Test(holds, what, f"UPDATE {table} SET {column} = round({column}) WHERE NOT ({holds})")
+
+
+def _other(table: str, column: str) -> Test:
+    """Return the test of a type that nothing is known of: the column may stay as one of the owner's own."""
+    renamed = f'"{column[1:-1]}_old"'
+    return Test(
+        "false",
+        "what OpenMemory kept there (by the statement here it is a column of your own, and kept as such)",
+        f"ALTER TABLE {table} RENAME COLUMN {column} TO {renamed}",
+    )
+
+
+def _retyped(table: str, column: str, using: str) -> str:
+    return (
+        f"ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT, ALTER COLUMN {column} TYPE timestamptz USING {using}"
+    )
