@@ -215,6 +215,16 @@ def test_what_was_set_aside_is_listed_with_its_reason(postgres: Server, shared: 
     assert sum(one["count"] for one in listed if "dimensions" in one["reason"]) == 263
 
 
+def test_a_row_is_named_of_each_reason_beforehand_and_in_the_report(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD tenant_id text NOT NULL DEFAULT 'acme'")
+        connection.execute("DELETE FROM openmemory_users WHERE user_id <> 'bob'")
+    said = "in a tenant where it has no row; kept in both 1 row, such as bob"
+
+    assert said in words(owner.run("migrate", "--dry-run"))
+    assert said in words(owner.run("migrate", "--yes"))
+
+
 def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner: Home, old: Place) -> None:
     assert owner.run("migrate", "--yes").status == 0
     with psycopg.connect(application_name="serving", **old.logins.owner):  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openmemory.cli.printing import console, count_of, print_facts, size, warn
+from openmemory.cli.printing import console, count_of, one_line, print_facts, size, warn
 
 if TYPE_CHECKING:
     from openmemory.postgres.upgrade.found import Estimate, Found, Session, Unmapped
@@ -24,7 +24,7 @@ def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int 
     counted = found.kept_back(plan.dimension)
     console().print("Set aside in quarantine tables, with the reason", style="bold")
     print_facts(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
-    if noted := {what: count_of(count, "row") for what, count in counted.items() if is_kept(what)}:
+    if noted := {what: _rows(what, count, found.examples) for what, count in counted.items() if is_kept(what)}:
         console().print("Kept, and noted there", style="bold")
         print_facts(noted)
     own = [one for one in found.unmapped if not one.is_derived]
@@ -53,7 +53,8 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
     for step in report.steps:
         console().print(f"done  {step}", soft_wrap=True)
     print_facts({name: count_of(count, "row") for name, count in report.rows.items()})
-    print_facts({f"{_fate(what)}: {what}": count_of(count, "row") for what, count in report.set_aside.items()})
+    aside = report.set_aside.items()
+    print_facts({f"{_fate(what)}: {what}": _rows(what, count, report.examples) for what, count in aside})
     if report.left_alone:
         console().print(f"left as they are: {', '.join(report.left_alone)}")
     if kept:
@@ -181,9 +182,13 @@ def _derived(found: "Found") -> str:
 
 
 def _aside(counted: Mapping[str, int], found: "Found") -> dict[str, str]:
-    rows = {what: count_of(count, "row") for what, count in counted.items()}
+    rows = {what: _rows(what, count, found.examples) for what, count in counted.items()}
     later = {} if found.checked_finite else {"vectors: holds NaN or infinity": "found while they are converted"}
     return {**rows, **later} or {"nothing": "every row has a place in the new tables"}
+
+
+def _rows(what: str, count: int, examples: Mapping[str, str]) -> str:
+    return count_of(count, "row") + (f", such as {one_line(examples[what])}" if what in examples else "")
 
 
 def _begun(recorded: Mapping[str, str]) -> str:

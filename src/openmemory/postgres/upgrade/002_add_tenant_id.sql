@@ -293,12 +293,21 @@ BEGIN
      ORDER BY u.place
         ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS lifted = ROW_COUNT;
-    INSERT INTO {users} (tenant_id, user_id, created_at, updated_at)
-    SELECT tenant_id, user_id, min(created_at), max(created_at)
-      FROM {memories}
-     WHERE user_id IS NOT NULL
-     GROUP BY tenant_id, user_id
-        ON CONFLICT DO NOTHING;
+    WITH added AS (
+        INSERT INTO {users} (tenant_id, user_id, created_at, updated_at)
+        SELECT tenant_id, user_id, min(created_at), max(created_at)
+          FROM {memories}
+         WHERE user_id IS NOT NULL
+         GROUP BY tenant_id, user_id
+            ON CONFLICT DO NOTHING
+        RETURNING user_id
+    )
+    -- Whether one who is of two tenants is one person or two, nobody can tell: the row stays where it was.
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
+           'it has memories in a tenant where it has no row; kept in both', u.original
+      FROM {old_users} u
+     WHERE {staging}.as_name(u.user_id) IN (SELECT user_id FROM added);
     INSERT INTO {tenants} (tenant_id)
     SELECT tenant_id FROM {users}
      UNION
@@ -486,6 +495,7 @@ DECLARE
     block bigint;
     blocks bigint;
     step bigint;
+    aside record;
 BEGIN
     FOR source IN
         SELECT *
@@ -517,6 +527,14 @@ BEGIN
     RAISE NOTICE 'users: %', {staging}.lift_users();
     RAISE NOTICE 'facts: %', {staging}.lift_facts();
     COMMIT;
+    FOR aside IN
+        SELECT q.source, q.reason, count(*) AS rows, min(q.id) AS example
+          FROM {row_quarantine} q
+         GROUP BY q.source, q.reason
+         ORDER BY q.source, q.reason
+    LOOP
+        RAISE NOTICE 'set aside: % (%: %), such as %', aside.rows, aside.source, aside.reason, aside.example;
+    END LOOP;
 END
 $body$;
 

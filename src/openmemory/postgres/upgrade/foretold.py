@@ -1,6 +1,6 @@
 """Which rows will be set aside, or kept with a note of what they cannot keep: told before an upgrade begins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from psycopg import Connection
 
@@ -27,19 +27,29 @@ _INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_tr
 _SHARED_KINDS = ("hnsw", "ivfflat")
 
 
-def rows_set_aside(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> dict[str, int]:
-    """Return how many rows of waypoints, users and facts will be set aside or noted, by the reason.
+def rows_set_aside(
+    connection: Connection, layout: Layout, columns: Mapping[str, Columns]
+) -> dict[str, tuple[int, str]]:
+    """Return how many rows will be set aside or noted, by the reason, and the id of one; without the values of vectors.
 
     `columns` are the old tables'.
     """
-    counted: dict[str, int] = {}
-    for what in ("waypoints", "users", "facts"):
-        if columns[what] and (what != "waypoints" or columns["memories"]):
-            for reason, count in connection.execute(_asked(layout, columns, what)):
-                counted[f"{what}: {reason}"] = int(count)
+    counted: dict[str, tuple[int, str]] = {}
+    for what, block in _asked_of(columns):
+        for reason, count, example in connection.execute(_asked(layout, columns, block)):
+            counted[f"{what}: {reason}"] = int(count), str(example or "")
     if layout.plan.tenant_from_user:
-        counted[_NO_TENANTS] = _no_tenants(connection, layout, columns)
+        counted[_NO_TENANTS] = _no_tenants(connection, layout, columns), ""
     return counted
+
+
+def _asked_of(columns: Mapping[str, Columns]) -> Iterator[tuple[str, str]]:
+    """Yield each old table and the block that counts its rows, where there can be any."""
+    of_memories = [what for what, found in columns.items() if found and columns["memories"]]
+    yield from ((what, what) for what in ("waypoints",) if what in of_memories)
+    yield from ((what, what) for what in ("users", "facts") if columns[what])
+    if "users" in of_memories and "tenant_id" in {*columns["memories"], *columns["users"]}:
+        yield "users", "elsewhere"
 
 
 def has_namesake(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> bool:
@@ -97,5 +107,7 @@ def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
     own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
     tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
-    tenants = {f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u")}
+    tenants = {
+        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u", "m", "o")
+    }
     return layout.render(own[block], {**rows, **tenants}).encode()

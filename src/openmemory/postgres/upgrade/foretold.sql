@@ -45,8 +45,10 @@ END
 
 -- name: waypoints
 SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already' END, note) AS reason,
-       count(*)
-  FROM (SELECT CASE WHEN s.raw_id IS NULL THEN 'its source is no memory'
+       count(*),
+       min(src_id)
+  FROM (SELECT w.src_id,
+               CASE WHEN s.raw_id IS NULL THEN 'its source is no memory'
                     WHEN d.raw_id IS NULL THEN 'its target is no memory'
                     WHEN {tenant_of_s} <> {tenant_of_d} THEN 'it leads to another tenant'
                END AS problem,
@@ -74,7 +76,8 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
 SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
             ELSE 'its name is longer than 128 bytes or has control characters; kept with a digest of it'
        END AS reason,
-       count(*)
+       count(*),
+       min(u.user_id)
   FROM ({users_rows}) AS u
  WHERE coalesce(u.user_id, '') = ''
     OR octet_length(u.user_id) > 128
@@ -82,24 +85,41 @@ SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
  GROUP BY 1
  UNION ALL
 SELECT 'a time of it is in no year of the calendar; kept with another of its times',
-       count(*)
+       count(*),
+       min(u.user_id)
   FROM ({users_rows}) AS u
  WHERE u.user_id <> ''
    AND (u.created_at NOT BETWEEN -62135596800000 AND 253402300799999
         OR u.updated_at NOT BETWEEN -62135596800000 AND 253402300799999)
 HAVING count(*) > 0
  UNION ALL
-SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint
-  FROM (SELECT count(*) AS count
+SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint, min(user_id)
+  FROM (SELECT count(*) AS count, u.user_id
           FROM ({users_rows}) AS u
          WHERE u.user_id <> ''
          GROUP BY {tenant_of_u}, u.user_id
         HAVING count(*) > 1) AS doubled
 HAVING count(*) > 0;
 
+-- name: elsewhere
+-- Users whose row is in another tenant than memories of theirs are, where they have none: they get one there.
+SELECT 'it has memories in a tenant where it has no row; kept in both' AS reason,
+       count(*),
+       min(u.user_id)
+  FROM ({users_rows}) AS u
+ WHERE u.user_id IN (
+           SELECT user_id
+             FROM (SELECT {tenant_of_m} AS tenant_id, m.user_id
+                     FROM ({memories_rows}) AS m
+                    WHERE m.user_id <> ''
+                   EXCEPT
+                   SELECT {tenant_of_o}, o.user_id
+                     FROM ({users_rows}) AS o) AS added);
+
 -- name: facts
 SELECT 'its subject and predicate are longer than 3,000 bytes' AS reason,
-       count(*)
+       count(*),
+       min(f.id)
   FROM ({facts_rows}) AS f
  WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
 

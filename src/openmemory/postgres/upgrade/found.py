@@ -99,6 +99,8 @@ class Found:
     """The database's own: what its upgrade began with, else the most frequent, else the settings'."""
     set_aside: dict[str, int]
     """Rows that cannot come across as they are, by what and why; counted without reading each vector's bytes."""
+    examples: dict[str, str]
+    """The id of one of the rows that are set aside, by what and why, where it is known."""
     checked_finite: bool
     """Whether NaN and infinity were looked for; in a large table they are found while it is converted."""
     left_alone: tuple[str, ...]

@@ -87,6 +87,7 @@ class _Look(Questions):
         dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
         not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
         of_rows = rows_set_aside(self.connection, self.layout, self.columns)
+        counts = {what: count for what, (count, _) in of_rows.items()}
         ((server, installed, available),) = self.rows("server")
         room = {bool(may): str(name) for name, may in self.rows("tablespace")}
         return Found(
@@ -100,7 +101,8 @@ class _Look(Questions):
             text_bytes=self._text_bytes(),
             dimensions=dimensions,
             dimension=dimension,
-            set_aside={what: count for what, count in {**odd, **not_finite, **of_rows}.items() if count},
+            set_aside={what: count for what, count in {**odd, **not_finite, **counts}.items() if count},
+            examples={what: example for what, (_, example) in of_rows.items() if example},
             checked_finite=checked,
             left_alone=self._left_alone(),
             upgrade=upgrade,

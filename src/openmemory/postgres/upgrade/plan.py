@@ -41,9 +41,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an upgrade did: rows per new table, what was set aside by reason, and what was left alone."""
+    """What an upgrade did: rows per new table, what was set aside by reason and the id of one, what was left alone."""
 
     steps: tuple[str, ...]
     rows: dict[str, int]
     set_aside: dict[str, int]
+    examples: dict[str, str]
     left_alone: tuple[str, ...]

@@ -94,12 +94,12 @@ class _Work:
 
     def report(self, done: tuple[str, ...]) -> Report:
         """Return the rows of each new table, and what was set aside."""
-        left_alone = _left_alone(self.connection, self.layout)
-        if self.finished < len(STEPS):
-            return Report(done, {}, _set_aside(self.connection, self.layout), left_alone)
-        recorded = record.read(self.connection, self.layout.names)
+        recorded = record.read(self.connection, self.layout.names) if self.finished == len(STEPS) else {}
         rows = {name[5:]: int(value) for name, value in recorded.items() if name.startswith("rows_")}
-        return Report(done, rows, _set_aside(self.connection, self.layout), left_alone)
+        aside = _set_aside(self.connection, self.layout)
+        counts = {reason: count for reason, (count, _) in aside.items()}
+        examples = {reason: example for reason, (_, example) in aside.items() if example}
+        return Report(done, rows, counts, examples, _left_alone(self.connection, self.layout))
 
     def _enable(self, step: str) -> None:
         roles.prepare_app_role(self.conninfo, self.layout.names)
@@ -167,15 +167,15 @@ class _Work:
         self._execute("session", "room")
 
 
-def _set_aside(connection: Connection, layout: Layout) -> dict[str, int]:
+def _set_aside(connection: Connection, layout: Layout) -> dict[str, tuple[int, str]]:
     query = layout.render(
-        "SELECT 'vectors: ' || reason, count(*) FROM {vector_quarantine} GROUP BY reason"
-        " UNION ALL SELECT source || ': ' || reason, count(*) FROM {row_quarantine} GROUP BY source, reason"
+        "SELECT 'vectors: ' || reason, count(*), min(id::text) FROM {vector_quarantine} GROUP BY reason"
+        " UNION ALL SELECT source || ': ' || reason, count(*), min(id) FROM {row_quarantine} GROUP BY source, reason"
         " ORDER BY 1"
     )
     if not record.read(connection, layout.names):
         return {}
-    return {str(reason): int(count) for reason, count in connection.execute(query.encode())}
+    return {str(reason): (int(count), str(one)) for reason, count, one in connection.execute(query.encode())}
 
 
 def _left_alone(connection: Connection, layout: Layout) -> tuple[str, ...]:
