@@ -1,5 +1,6 @@
-"""Users whose own tenant is not that of the memories: told, and kept."""
+"""Users, vectors and waypoints whose own tenant or project is not that of the memories: told, and kept."""
 
+import pytest
 from psycopg import Connection
 
 from openmemory.postgres.upgrade.look import look
@@ -12,6 +13,7 @@ from tests.upgrade.test_script import psql
 
 __all__ = ["odd"]
 
+BYTES = b"\x00\x00\x80?" * 4
 ELSEWHERE = "users: it has memories in a tenant where it has no row; kept in both"
 
 
@@ -19,6 +21,12 @@ def add(connection: Connection, column: str, *tables: str) -> None:
     """Give old tables a column of names."""
     for table in tables:
         connection.execute(f"ALTER TABLE openmemory_{table} ADD {column} text DEFAULT 'default'".encode())
+
+
+def vector(connection: Connection, id_: str, tenant: str, project: str | None = None, sector: str = "semantic") -> None:
+    """Write an old vector with a tenant and a project of its own."""
+    query = "INSERT INTO openmemory_vectors (id, sector, v, dim, tenant_id, project_id) VALUES (%s, %s, %s, 4, %s, %s)"
+    connection.execute(query, [id_, sector, BYTES, tenant, project])
 
 
 def users_of_two_tenants(connection: Connection) -> None:
@@ -64,3 +72,73 @@ def test_users_of_two_tenants_are_told_where_users_become_tenants_and_by_psql(od
     assert foretold == upgrade(odd.logins.owner, odd.names, plan).set_aside
     assert foretold[ELSEWHERE] == 1
     assert f"set aside: 1 ({ELSEWHERE}), such as ada" in said[1]
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+def test_a_vector_with_another_tenant_or_project_than_its_memory_is_told_and_noted(odd: Place, by: str) -> None:
+    with odd.owner() as connection:
+        add(connection, "tenant_id", "memories", "vectors")
+        add(connection, "project_id", "memories", "vectors")
+        for id_, tenant in ((A, "default"), (B, "acme"), (C, "acme")):
+            remember(connection, id_, tenant_id=tenant, project_id="p")
+        vector(connection, A, "default", "p")
+        vector(connection, A, "other", "q", "episodic")
+        vector(connection, B, "default", "p")
+        vector(connection, C, "acme", "q")
+        vector(connection, C, "", None, "episodic")
+        found = look(odd.logins.owner, odd.names)
+        said = [
+            psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step)).stderr
+            for step in STEPS[: 3 if by == "psql" else 0]
+        ]
+        report = upgrade(odd.logins.owner, odd.names, ORDINARY)
+        noted = connection.execute(
+            "SELECT tenant_id, id, sector, original ->> 'tenant_id', original ->> 'project_id'"
+            "  FROM openmemory_row_quarantine ORDER BY id, sector"
+        ).fetchall()
+        rows = connection.execute("SELECT count(embedding) FROM openmemory_vectors").fetchone()
+
+    tenant = "vectors: its tenant is not that of its memory; kept with the memory"
+    project = "vectors: its project is not that of its memory; kept with the memory"
+    assert found.kept_back(DIMENSION) == report.set_aside == {tenant: 2, project: 1}
+    assert found.examples == report.examples == {tenant: A, project: C}
+    assert noted == [
+        ("default", A, "episodic", "other", "q"),
+        ("acme", B, "semantic", "default", "p"),
+        ("acme", C, "semantic", "acme", "q"),
+    ]
+    assert rows == (5,)
+    assert by != "psql" or f"set aside: 1 ({project}), such as {C}" in said[2]
+
+
+def test_vectors_of_the_tenant_that_their_memories_get_are_not_noted(odd: Place) -> None:
+    plan = Plan(DIMENSION, "acme")
+    with odd.owner() as connection:
+        add(connection, "tenant_id", "vectors")
+        connection.execute("ALTER TABLE openmemory_vectors ADD project_id text")
+        remember(connection, A)
+        vector(connection, A, "acme")
+        vector(connection, A, "default", sector="episodic")
+
+    assert look(odd.logins.owner, odd.names, plan).kept_back(DIMENSION) == {}
+    assert upgrade(odd.logins.owner, odd.names, plan).set_aside == {}
+
+
+def test_a_waypoint_with_another_tenant_than_its_source_is_told_and_noted(odd: Place) -> None:
+    with odd.owner() as connection:
+        add(connection, "tenant_id", "memories", "waypoints")
+        for id_ in (A, B, C):
+            remember(connection, id_, tenant_id="acme")
+        query = (
+            "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight, tenant_id) VALUES (%s, %s, 'u', 1, %s)"
+        )
+        for source, target, tenant in ((A, B, "acme"), (B, C, "other"), (C, A, "")):
+            connection.execute(query, [source, target, tenant])
+        found = look(odd.logins.owner, odd.names)
+        report = upgrade(odd.logins.owner, odd.names, ORDINARY)
+        noted = connection.execute("SELECT tenant_id, original ->> 'tenant_id' FROM openmemory_row_quarantine")
+        assert noted.fetchall() == [("acme", "other")]
+
+    reason = "waypoints: its tenant is not that of its source; kept with the source"
+    assert found.kept_back(DIMENSION) == report.set_aside == {reason: 1, "vectors: no value": 3}
+    assert found.examples[reason] == report.examples[reason] == B

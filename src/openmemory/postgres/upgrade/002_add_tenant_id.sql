@@ -48,6 +48,11 @@ CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) R
                 ELSE {tenant}
            END;
 
+-- Whether a vector or a link names another tenant than its memory did and has now.
+CREATE OR REPLACE FUNCTION {staging}.names_another(own text, old_tenant text, new_tenant text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN coalesce(own <> '' AND own <> coalesce(nullif(old_tenant, ''), 'default') AND own <> new_tenant, false);
+
 -- Whether a time is in no year of our calendar; none at all is not.
 CREATE OR REPLACE FUNCTION {staging}.is_no_instant(ms bigint) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -322,8 +327,8 @@ $body$;
 -- name: waypoints
 -- The old waypoints of a range of heap blocks; returns how many were read. A link whose memory is gone or of another
 -- tenant, and one that is there already, is set aside. What a link that comes across cannot keep is noted there as well:
--- a weight outside [0, 1], a project, for which waypoints have no column, where it is not that of the source, a long
--- name and a time that is none.
+-- a weight outside [0, 1], a tenant and a project, for which waypoints have no column, where they are not those of the
+-- source, a long name and a time that is none.
 CREATE OR REPLACE FUNCTION {staging}.lift_waypoints(first_block bigint, end_block bigint) RETURNS bigint
     LANGUAGE plpgsql
 AS $body$
@@ -343,6 +348,9 @@ BEGIN
                END AS problem,
                CASE WHEN w.weight <> {staging}.as_share(w.weight, 0)
                     THEN 'its weight is outside [0, 1]; kept as the nearer end'
+                    WHEN {staging}.names_another(w.tenant_id, s.tenant_id,
+                                                 {staging}.as_tenant(s.tenant_id, s.user_id))
+                    THEN 'its tenant is not that of its source; kept with the source'
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
                     WHEN {staging}.as_name(w.user_id) <> w.user_id

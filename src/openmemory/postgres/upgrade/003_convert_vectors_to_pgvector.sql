@@ -135,6 +135,36 @@ AS $$
      CROSS JOIN LATERAL (SELECT float4send(x)) AS sent (b)
 $$;
 
+-- name: notes
+-- A vector is in its memory's tenant and project. One that had others of its own is noted, whole but for its numbers.
+CREATE OR REPLACE FUNCTION {staging}.note_vectors() RETURNS void
+    LANGUAGE plpgsql
+AS $$
+BEGIN
+    DELETE FROM {row_quarantine} q WHERE q.source = 'vectors';
+    IF NOT EXISTS (SELECT
+                     FROM pg_attribute
+                    WHERE attrelid = to_regclass({old_vectors_text})
+                      AND attname IN ('tenant_id', 'project_id')
+                      AND NOT attisdropped) THEN
+        RETURN;
+    END IF;
+    INSERT INTO {row_quarantine} (tenant_id, source, id, sector, reason, original)
+    SELECT given.tenant_id, 'vectors', given.id, given.sector, given.note, given.original
+      FROM (SELECT home.tenant_id, v.id, v.sector, v.original,
+                   CASE WHEN {staging}.names_another(v.tenant_id, o.tenant_id, home.tenant_id)
+                        THEN 'its tenant is not that of its memory; kept with the memory'
+                        WHEN nullif(v.project_id, '') <> coalesce(o.project_id, '')
+                        THEN 'its project is not that of its memory; kept with the memory'
+                   END AS note
+              FROM {old_vectors} v
+              JOIN {old_owners} o
+                ON o.raw_id = v.raw_id
+             CROSS JOIN LATERAL (SELECT {staging}.as_tenant(o.tenant_id, o.user_id)) AS home (tenant_id)) AS given
+     WHERE given.note IS NOT NULL;
+END
+$$;
+
 -- name: procedures
 -- What each old row becomes, as a view: only the catalogue knows whether its values are bytes. The old user says who
 -- the tenant is, as in step 2.
@@ -216,6 +246,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    PERFORM {staging}.note_vectors();
     INSERT INTO {upgrade} (name, value)
     VALUES ('terms', 'pending')
         ON CONFLICT (name) DO UPDATE SET value = excluded.value;
@@ -287,6 +318,15 @@ BEGIN
     RAISE NOTICE 'all % vectors are read', total;
     FOR aside IN SELECT reason, count(*) AS rows FROM {vector_quarantine} GROUP BY reason ORDER BY count(*) DESC LOOP
         RAISE NOTICE 'set aside: % (%)', aside.rows, aside.reason;
+    END LOOP;
+    FOR aside IN
+        SELECT q.reason, count(*) AS rows, min(q.id) AS example
+          FROM {row_quarantine} q
+         WHERE q.source = 'vectors'
+         GROUP BY q.reason
+         ORDER BY q.reason
+    LOOP
+        RAISE NOTICE 'set aside: % (vectors: %), such as %', aside.rows, aside.reason, aside.example;
     END LOOP;
 END
 $$;

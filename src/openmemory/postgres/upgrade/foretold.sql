@@ -54,6 +54,10 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
                END AS problem,
                CASE WHEN w.weight < 0 OR w.weight > 1
                     THEN 'its weight is outside [0, 1]; kept as the nearer end'
+                    WHEN w.tenant_id <> ''
+                         AND w.tenant_id <> coalesce(nullif(s.tenant_id, ''), 'default')
+                         AND w.tenant_id <> {tenant_of_s}
+                    THEN 'its tenant is not that of its source; kept with the source'
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
                     WHEN octet_length(w.user_id) > 128 OR w.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
@@ -70,6 +74,24 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
             ON d.raw_id = w.raw_dst_id) AS given
  WHERE coalesce(problem, note) IS NOT NULL
     OR turn > 1
+ GROUP BY 1;
+
+-- name: vectors
+SELECT note AS reason,
+       count(*),
+       min(id)
+  FROM (SELECT v.id,
+               CASE WHEN v.tenant_id <> ''
+                         AND v.tenant_id <> coalesce(nullif(m.tenant_id, ''), 'default')
+                         AND v.tenant_id <> {tenant_of_m}
+                    THEN 'its tenant is not that of its memory; kept with the memory'
+                    WHEN nullif(v.project_id, '') <> coalesce(m.project_id, '')
+                    THEN 'its project is not that of its memory; kept with the memory'
+               END AS note
+          FROM ({vectors_rows}) AS v
+          JOIN ({memories_rows}) AS m
+            ON m.raw_id = v.raw_id) AS given
+ WHERE note IS NOT NULL
  GROUP BY 1;
 
 -- name: users

@@ -33,8 +33,16 @@ _USERS = {
     "created_at": "ms",
     "updated_at": "ms",
 }
-_VECTORS = {"sector": "text", "user_id": "text", "dim": "int4"}
-_WAYPOINTS = {"user_id": "text", "project_id": "text", "weight": "float8", "created_at": "ms", "updated_at": "ms"}
+# A vector's or a link's tenant and project are its memory's; where they differ that is noted.
+_VECTORS = {"tenant_id": "text", "project_id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
+_WAYPOINTS = {
+    "tenant_id": "text",
+    "user_id": "text",
+    "project_id": "text",
+    "weight": "float8",
+    "created_at": "ms",
+    "updated_at": "ms",
+}
 # float4send() gives the most significant byte first.
 _LITTLE_ENDIAN = (
     "(SELECT string_agg(substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1), '' ORDER BY i)"
@@ -57,11 +65,11 @@ _FACTS = {
 }
 
 
-# Read by their own expressions; a vector's tenant and project are its memory's.
+# Read by their own expressions.
 _READ_APART = {
     "memories": {"id"},
-    "vectors": {"id", "v", "embedding", "tenant_id", "project_id"},
-    "waypoints": {"src_id", "dst_id", "tenant_id"},
+    "vectors": {"id", "v", "embedding"},
+    "waypoints": {"src_id", "dst_id"},
     "users": set[str](),
     "facts": set[str](),
 }
@@ -159,8 +167,8 @@ def _memories(columns: Columns) -> list[str]:
 
 def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
-        nulls = {"place": "tid", "raw_id": id_type, "id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
-        return [f"NULL::{kind} AS {name}" for name, kind in {**nulls, "v": "bytea", "original": "jsonb"}.items()]
+        nulls = {"raw_id": id_type, "id": "text", "v": "bytea", "original": "jsonb"}
+        return [*_selected(_VECTORS, columns), *(f"NULL::{kind} AS {name}" for name, kind in nulls.items())]
     column = _value(columns)
     own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))

@@ -129,10 +129,11 @@ class _Work:
         lift_rows(self.connection, self.layout, self.on_progress)
         build(self.conninfo, self.connection, self.layout, step, ("find", "analyze"), self.on_progress)
 
-    def _convert(self, _: str) -> None:
+    def _convert(self, step: str) -> None:
         self._find_types()
         self._execute("session", "functions")
         self._execute(STEPS[1], "owners")
+        self._execute(step, "notes")
         source = sources.vector_source(sources.columns(self.connection, self.layout, self.layout.names.vectors))
         with patient(self.conninfo) as reader:
             reader.execute(EVERY_ROW)

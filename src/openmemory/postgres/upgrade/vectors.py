@@ -87,6 +87,7 @@ def convert_vectors(
         on_progress(Progress(STEP, "memories without a vector", total, total))
         reader.execute("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan")
         with connection.transaction():
+            connection.execute(layout.render("SELECT {staging}.note_vectors()").encode())
             none = _add_without_vector(connection, reader, layout, codec)
             record.write(connection, layout, {"without_vector": none})
     on_progress(Progress(STEP, "vectors", total, total))
