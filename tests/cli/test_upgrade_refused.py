@@ -61,6 +61,18 @@ def test_an_id_that_two_tenants_have_is_named_before_anything_is_done(owner: Hom
     assert "of another tenant" in words(ran)
 
 
+def test_a_tenant_that_no_request_can_bring_is_refused_in_the_same_words_by_migrate_and_its_sql(
+    owner: Home, old: Place
+) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD tenant_id text NOT NULL DEFAULT 'x,y'")
+
+    ran, printed = owner.run("migrate", "--yes"), owner.run("migrate", "sql", "1", "--dim", "1536")
+
+    assert "1 tenants whose names no request may bring" in words(ran)
+    assert (ran.status, printed.status, printed.out, printed.err) == (1, 1, "", ran.err)
+
+
 def test_the_same_vector_twice_is_named_before_anything_is_done(owner: Home, old: Place) -> None:
     with old.owner() as connection:
         connection.execute("ALTER TABLE openmemory_vectors DROP CONSTRAINT openmemory_vectors_pkey")

@@ -3,6 +3,7 @@
 import pytest
 from psycopg import Connection
 
+from openmemory.errors import ConfigurationError
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.script import script
@@ -142,3 +143,14 @@ def test_a_waypoint_with_another_tenant_than_its_source_is_told_and_noted(odd: P
     reason = "waypoints: its tenant is not that of its source; kept with the source"
     assert found.kept_back(DIMENSION) == report.set_aside == {reason: 1, "vectors: no value": 3}
     assert found.examples[reason] == report.examples[reason] == B
+
+
+def test_tenants_that_no_request_can_bring_are_refused_by_the_files_for_psql_too(odd: Place) -> None:
+    with odd.owner() as connection:
+        add(connection, "tenant_id", "memories")
+        remember(connection, A, tenant_id="x,y")
+        for step in STEPS:
+            with pytest.raises(ConfigurationError, match=r"1 tenants whose names no request may bring .*: 'x,y'\."):
+                script(odd.logins.owner, odd.names, ORDINARY, step)
+        connection.execute("UPDATE openmemory_memories SET tenant_id = 'xy' WHERE tenant_id = 'x,y'")
+    assert script(odd.logins.owner, odd.names, ORDINARY, STEPS[0])

@@ -23,6 +23,7 @@ def run(old: Old, wanted: Wanted) -> None:
     from openmemory.cli.upgrade.report import print_found
     from openmemory.postgres import shared_indexes
     from openmemory.postgres.upgrade.look import look, writers
+    from openmemory.postgres.upgrade.refusals import refuse_unfit_tenants
     from openmemory.postgres.upgrade.standing import refuse_beside
 
     refuse_beside(old.logins.owner, old.names)
@@ -36,7 +37,7 @@ def run(old: Old, wanted: Wanted) -> None:
     obstacles.refuse_other_names(old, found)
     obstacles.refuse_doubles(found)
     obstacles.refuse_taken(found)
-    obstacles.refuse_unfit_tenants(found)
+    refuse_unfit_tenants(found.unfit_tenants)
     obstacles.refuse_without_rights(old, found)
     if wanted.dry_run:
         if wanted.as_json:

@@ -48,15 +48,3 @@ def refuse_doubles(found: "Found") -> None:
             " without hyphens or of another tenant. Nothing was changed. Delete or rename all but one of each, and run"
             " this again"
         )
-
-
-def refuse_unfit_tenants(found: "Found") -> None:
-    """Raise ConfigurationError where the rows of several tenants would share one."""
-    if found.unfit_tenants:
-        listed = ", ".join(repr(name) for name in found.unfit_tenants[:5])
-        raise ConfigurationError(
-            f"old rows are of {len(found.unfit_tenants):,} tenants whose names no request may bring (a comma, blanks at"
-            f" the ends, over 128 bytes, invisible characters), so that they would share a tenant: {listed}. Give each"
-            " another name first, in every old table: UPDATE … SET tenant_id = 'new' WHERE tenant_id = 'old'. Nothing"
-            " was changed"
-        )

@@ -1,6 +1,6 @@
 """What PostgreSQL refuses during an upgrade, as what the owner can do about it; never a value of a row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import LiteralString
 
@@ -23,6 +23,7 @@ TAKEN = (
 )
 KEPT = "What was done is recorded; `openmemory migrate` goes on from there"
 _UNCHANGED = "Nothing was changed"
+_NAMED = 5
 _NEVER = "Not SUPERUSER, which would switch row-level security off"
 LACKING = (
     "the login lacks rights that the upgrade needs. Ask an administrator, in this database, for: {}."
@@ -71,6 +72,18 @@ def refuse_taken_names(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError where something of the owner's has a name that a new table needs."""
     if taken := taken_names(connection, layout, is_staged=True):
         raise ConfigurationError(f"{TAKEN.format(layout.names.schema, ', '.join(taken))}. {KEPT}")
+
+
+def refuse_unfit_tenants(found: Sequence[str]) -> None:
+    """Raise ConfigurationError where the rows of several tenants would share one: those that are `found`, if any."""
+    if found:
+        listed = ", ".join(repr(name) for name in found[:_NAMED])
+        raise ConfigurationError(
+            f"old rows are of {len(found):,} tenants whose names no request may bring (a comma, blanks at"
+            f" the ends, over 128 bytes, invisible characters), so that they would share a tenant: {listed}. Give each"
+            " another name first, in every old table: UPDATE … SET tenant_id = 'new' WHERE tenant_id = 'old'. Nothing"
+            " was changed"
+        )
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from openmemory.postgres.direct import patient
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.foretold import unfit_tenants
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.readable import refuse_other_types
+from openmemory.postgres.upgrade.refusals import refuse_unfit_tenants
 
 _LOOPS = (STEPS[1], STEPS[2])
 _GUARD_TABLES = ("memories", "vectors", "waypoints", "users", "facts")
@@ -26,6 +28,7 @@ def script(conninfo: Mapping[str, str], names: Names, plan: Plan, step: str, ind
         layout = Layout(names, record.begun_with(recorded, plan))
         if not recorded:
             refuse_other_types(connection, layout)
+            refuse_unfit_tenants(unfit_tenants(connection, layout, sources.all_columns(connection, layout)))
         views = sources.view_statements(connection, layout)
     work = _enable(layout, views) if step == STEPS[0] else _blocks(layout, step, index or IndexChoice())
     return "\n\n".join((*_before(layout, step), *work, *_after(layout, step))) + "\n"
