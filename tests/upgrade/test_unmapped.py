@@ -56,6 +56,19 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
     assert fact == ({"told_by": "Ben"},)
 
 
+def test_a_null_of_json_is_a_value_and_one_of_sql_is_none(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD extra jsonb, ADD more json, ADD own text")
+        remember(connection, A)
+        remember(connection, B, extra="null", more="null")
+        found = look(odd.logins.owner, odd.names).unmapped
+        lift(odd)
+        assert memory(connection, A, "metadata") == ({"source": "chat"},)
+        noted = memory(connection, B, "metadata")[0]["openmemory_old"]
+    assert noted == {"columns": {"extra": None, "more": "null"}}
+    assert [(one.column, one.rows) for one in found if one.is_noted] == [("extra", 1), ("more", 1)]
+
+
 def test_what_a_time_has_beyond_milliseconds_is_noted(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute("ALTER TABLE openmemory_memories ALTER created_at TYPE timestamptz USING NULL")

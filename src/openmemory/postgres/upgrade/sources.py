@@ -213,9 +213,10 @@ def _other(what: str, columns: Columns) -> str:
             fields[name] = f"CASE WHEN NOT ({is_exact}) THEN {column} END"
     if not fields:
         return "NULL::jsonb AS other"
-    # Not jsonb_strip_nulls(), which goes into the values as well.
-    each = f"SELECT jsonb_object_agg(key, value) FROM jsonb_each({_as_jsonb(fields)}) WHERE value <> 'null'"
-    return f"({each}) AS other"
+    # to_jsonb() of SQL's null is null, and of JSON's null a value, as it was.
+    each = ", ".join(f"({Layout.literal(name)}, to_jsonb({value}))" for name, value in fields.items())
+    own = f"SELECT jsonb_object_agg(key, value) FROM (VALUES {each}) AS own (key, value) WHERE value IS NOT NULL"
+    return f"({own}) AS other"
 
 
 def _whole(columns: Columns) -> str:
