@@ -10,6 +10,7 @@ from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
+from openmemory.postgres.upgrade.way_back import down
 from tests.postgres.databases import Place
 from tests.upgrade.test_odd_values import FACTS, ORDINARY, WRITTEN, A, B, lift, memory, odd, remember
 from tests.upgrade.test_script import psql
@@ -103,6 +104,26 @@ def test_what_cannot_is_refused_before_anything_is_done_and_its_remedy_helps(
         connection.execute(remedy(refused.value))
         lift(odd)
         assert memory(connection, A, wanted) == (new,)
+
+
+def test_once_an_upgrade_is_begun_the_way_to_the_remedy_is_back(odd: Place) -> None:
+    with odd.owner() as connection:
+        retype(connection, "version", "text")
+        remember(connection, A, version="7")
+        upgrade(odd.logins.owner, odd.names, ORDINARY, only=STEPS[0])
+        connection.execute(
+            "ALTER TABLE openmemory_memories DISABLE TRIGGER openmemory_upgrade_guard;"
+            "UPDATE openmemory_memories SET version = 'v7';"
+            "ALTER TABLE openmemory_memories ENABLE ALWAYS TRIGGER openmemory_upgrade_guard"
+        )
+        with pytest.raises(
+            ConfigurationError, match=r"Go back first: `openmemory migrate --down`\. .*UPDATE"
+        ) as refused:
+            lift(odd)
+        down(odd.logins.owner, odd.names)
+        connection.execute(remedy(refused.value))
+        lift(odd)
+        assert memory(connection, A, "version") == (1,)
 
 
 def remedy(refused: ConfigurationError) -> bytes:

@@ -111,7 +111,7 @@ def _digits(table: str, column: str, kind: str) -> Test:
         holds = rf"btrim({column}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
         wanted = f"a whole number of at most {_DIGITS[kind]} digits"
     if kind != "ms":
-        wanted += " (NULL by the statement here; or write one in its place)"
+        wanted += " (it becomes NULL by the statement here; or rename the column, which keeps it as one of your own)"
         return Test(holds, wanted, f"UPDATE {table} SET {column} = NULL WHERE NOT ({holds})")
     ms = f"to_timestamp({read(column, 'ms', 'text')} / 1000.0)"
     wanted = "milliseconds in digits (a time without a zone is of the session's by the statement here)"

@@ -7,7 +7,7 @@ from psycopg import Connection, errors, sql
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import blocks
-from openmemory.postgres.upgrade import kinds, sources
+from openmemory.postgres.upgrade import kinds, record, sources
 from openmemory.postgres.upgrade.layout import Layout
 
 # By what an owner finds a row.
@@ -38,7 +38,9 @@ def refuse_other_types(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError where times or numbers are in columns of types that they cannot be read from exactly."""
     problems = [problem for what in _KEYS for problem in _other_types(connection, layout, what)]
     if problems:
-        raise ConfigurationError(" ".join([*problems, "Then run this again"]))
+        # The views of an upgrade stand on the columns, and its guard keeps writes out.
+        begun = ["Go back first: `openmemory migrate --down`."] if record.read(connection, layout.names) else []
+        raise ConfigurationError(" ".join([*begun, *problems, "Then run this again"]))
 
 
 def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[str]:
