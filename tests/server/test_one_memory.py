@@ -105,6 +105,38 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(me: httpx2.AsyncCl
     assert now["updated_at"] >= now["created_at"]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "left"),
+    [
+        ({"b": 2}, {"b": 2, "openmemory_old": {"salience": 1.7}}),
+        ({}, {"openmemory_old": {"salience": 1.7}}),
+        ({"b": 2, "openmemory_old": {"mine": 1}}, {"b": 2, "openmemory_old": {"mine": 1}}),
+        ({"b": 2, "openmemory_old": None}, {"b": 2}),
+    ],
+)
+async def test_new_metadata_leave_what_an_upgrade_kept_unless_they_name_it(
+    me: httpx2.AsyncClient, metadata: dict[str, object], left: dict[str, object]
+) -> None:
+    memory = await told(me, "The ferry leaves at nine", metadata={"a": 1, "openmemory_old": {"salience": 1.7}})
+
+    answers = [(await me.patch(f"/memory/{memory}", json={"metadata": metadata})).json() for _ in range(2)]
+
+    assert (await read(me, memory))["metadata"] == left
+    assert [answer["version"] for answer in answers] == [2, 2]
+
+
+async def test_what_an_upgrade_kept_stays_when_the_same_is_said_again_and_when_the_rest_is_changed(
+    me: httpx2.AsyncClient,
+) -> None:
+    kept = {"openmemory_old": {"salience": 1.7}}
+    memory = await told(me, "The ferry leaves at nine", metadata=kept)
+
+    assert await told(me, "The ferry leaves at nine", metadata={"b": 2}) == memory
+    await me.patch(f"/memory/{memory}", json={"content": "The ferry leaves at ten", "tags": ["new"], "salience": 0.5})
+
+    assert (await read(me, memory))["metadata"] == kept
+
+
 async def test_a_new_content_is_found_and_the_old_is_not(me: httpx2.AsyncClient) -> None:
     memory = await told(me, "The ferry leaves at nine")
 

@@ -1,6 +1,7 @@
 """A lifted database serves: every old memory is found by its words and by its vector, listed, changed and deleted."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
@@ -25,7 +26,14 @@ def lifted(old: Place) -> Place:
 
 @pytest.fixture
 async def client(lifted: Place) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client of a server on it that embeds nothing itself."""
+    """Yield a client of a server on it."""
+    async with served(lifted) as client:
+        yield client
+
+
+@asynccontextmanager
+async def served(lifted: Place) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of a server on a lifted database that embeds nothing itself."""
     settings = load(environ={"OM_EMBEDDINGS": "none", "OM_VEC_DIM": "1536"})
     api = application.create_app(settings, Readied(lifted.logins, lifted.names), NoEmbedder())
     transport = httpx2.ASGITransport(app=api, client=("127.0.0.1", 50000))
@@ -85,6 +93,26 @@ async def test_every_old_memory_is_found_by_its_words_changed_and_deleted(
         assert changed["tags"] == ["moved"]
         await answered(client, "DELETE", f"/memory/{id_}")
         assert (await client.get(f"/memory/{id_}")).status_code == 404
+
+
+async def test_old_values_that_have_no_place_outlive_new_metadata(old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET salience = 1.75 WHERE content = 'true'")
+    upgrade(old.logins.owner, old.names, Plan(1536), login=old.logins.server_user)
+    async with served(old) as client:
+        listed = await answered(client, "GET", "/memory/all?l=1000")
+        items = listed["items"]
+        assert isinstance(items, list)
+        ((id_, before),) = [(item["id"], item["metadata"]) for item in items if item["content"] == "true"]
+
+        await answered(client, "PATCH", f"/memory/{id_}", metadata={"moved": True})
+        kept = (await answered(client, "GET", f"/memory/{id_}"))["metadata"]
+        await answered(client, "PATCH", f"/memory/{id_}", metadata={"moved": True, "openmemory_old": None})
+        gone = (await answered(client, "GET", f"/memory/{id_}"))["metadata"]
+
+    assert before["openmemory_old"]["salience"] == 1.75
+    assert kept == {"moved": True, "openmemory_old": before["openmemory_old"]}
+    assert gone == {"moved": True}
 
 
 async def test_the_same_said_again_is_known(lifted: Place, client: httpx2.AsyncClient) -> None:

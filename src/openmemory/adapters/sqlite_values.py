@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from openmemory.core.memory import OLD_VALUES
+
 Value: TypeAlias = int | float | str | bytes | None
 
 METADATA = {"memories": "meta", "temporal_facts": "metadata"}
@@ -16,7 +18,6 @@ _REAL = {"salience", "decay_lambda", "feedback_score", "weight", "confidence"}
 _LARGEST = 2**63 - 1
 _SMALL = {"version", "reflection_count", "dim"}
 _LARGEST_SMALL = 2**31 - 1
-_NOTE = "openmemory_old"
 # PostgreSQL stores no NUL; a lone surrogate stands for a byte that is no UTF-8.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -56,9 +57,9 @@ def noted(metadata: Value, lost: Mapping[str, Value]) -> str:
     note: dict[str, object] = {name: _shown(value) for name, value in lost.items()}
     if held is None and metadata:
         note = {"meta": _shown(metadata), **note}
-    if held and _NOTE in held:
-        note[_NOTE] = held[_NOTE]
-    return json.dumps({**(held or {}), _NOTE: note}, ensure_ascii=False)
+    if held and OLD_VALUES in held:
+        note[OLD_VALUES] = held[OLD_VALUES]
+    return json.dumps({**(held or {}), OLD_VALUES: note}, ensure_ascii=False)
 
 
 def _object(metadata: Value) -> dict[str, object] | None:

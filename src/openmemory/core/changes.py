@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from openmemory.core.memory import Change, JsonObject, Memory, NewMemory, Told
+from openmemory.core.memory import OLD_VALUES, Change, JsonObject, Memory, NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
 
@@ -55,10 +55,22 @@ def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
     return (
         (change.tags is None or list(change.tags) == memory.tags)
         # As text, since 1 and true are equal to Python.
-        and (change.metadata is None or _sorted(change.metadata) == _sorted(memory.metadata))
+        and _sorted(_metadata(memory, change)) == _sorted(memory.metadata)
         and change.salience in (None, memory.salience_now(now))
         and (change.sector is None or sector_pair(memory) == (change.sector.value, change.sector.bit))
     )
+
+
+def _metadata(memory: Memory, change: Change) -> JsonObject:
+    """Return the metadata that a memory is left with: what an upgrade kept of it goes only where a client says null.
+
+    Whoever replaces metadata has often never read them, and the old tables may be dropped by then.
+    """
+    if change.metadata is None:
+        return memory.metadata
+    kept = {OLD_VALUES: memory.metadata[OLD_VALUES]} if OLD_VALUES in memory.metadata else {}
+    left = {**kept, **change.metadata}
+    return {name: value for name, value in left.items() if name != OLD_VALUES or value is not None}
 
 
 def _sorted(metadata: JsonObject) -> str:
@@ -70,7 +82,7 @@ def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_
     result = replace(
         memory,
         tags=memory.tags if change.tags is None else list(change.tags),
-        metadata=memory.metadata if change.metadata is None else change.metadata,
+        metadata=_metadata(memory, change),
         salience=salience_now if change.salience is None else change.salience,
     )
     if encoded is None:

@@ -17,6 +17,8 @@ JsonObject = dict[str, JsonValue]
 Embedding = npt.NDArray[np.float32]
 
 CONTENT_MAX_CHARS = 100_000
+OLD_VALUES = "openmemory_old"
+"""The key of a memory's metadata under which an upgrade or an import keeps what it had no place for."""
 _DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

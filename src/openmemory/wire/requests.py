@@ -140,7 +140,11 @@ class PatchRequest(_Request):
 
     content: Content | None = None
     tags: Tags | None = None
-    metadata: Metadata | None = None
+    metadata: Metadata | None = Field(
+        None,
+        description="Instead of those there are, but for `openmemory_old`, in which an upgrade keeps old values: that"
+        " stays until a request brings the key itself, `null` to remove it. At most 16 KiB of JSON, 16 levels deep.",
+    )
     salience: Share | None = None
     embedding: Vector | None = Field(None, description="Of the new content; instead of the server's own.")
     user_id: Name | None = Field(None, description="Refuse unless the memory is this user's.")
