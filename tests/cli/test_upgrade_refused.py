@@ -138,6 +138,26 @@ def test_a_pool_whose_last_word_was_commit_is_named_and_can_be_passed_over(owner
         assert owner.run("migrate", "--yes", "--ignore-sessions").status == 0
 
 
+def test_a_server_between_two_questions_is_refused_also_where_yes_was_said(owner: Home, old: Place) -> None:
+    with psycopg.connect(autocommit=True, **old.logins.owner) as idle:  # type: ignore[arg-type]
+        idle.execute("SELECT id FROM openmemory_memories ORDER BY created_at DESC LIMIT 10")
+        ran, pid = owner.run("migrate", "--yes"), idle.info.backend_pid
+
+    assert ran.status == 1
+    assert f"or may: pid {pid} (" in words(ran)
+
+
+def test_of_a_session_that_may_be_a_servers_or_not_the_question_tells(owner: Home, old: Place) -> None:
+    with psycopg.connect(application_name="dashboards", autocommit=True, **old.logins.owner) as idle:  # type: ignore[arg-type]
+        idle.execute("SELECT count(*) FROM openmemory_memories")
+        asked, pid = owner.run("migrate", stdin="n\n"), idle.info.backend_pid
+        told = owner.run("migrate", "--yes", "--step", "1")
+
+    for ran in (asked, told):
+        assert f"these may be one's: pid {pid} (dashboards" in words(ran)
+    assert (asked.status, told.status) == (1, 0)
+
+
 def test_who_holds_a_table_that_must_be_read_is_named_instead_of_waited_for(
     old: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -143,8 +144,9 @@ def test_what_cannot_come_across_is_counted_beforehand(old: Place) -> None:
     assert {what: count for what, count in said.items() if what.startswith("vectors")} == wanted
 
 
-def test_a_server_that_writes_is_named_and_a_reader_is_not(old: Place) -> None:
+def test_a_server_that_writes_is_named_and_an_owners_tool_that_reads_is_not(old: Place) -> None:
     with old.owner() as writer, old.owner() as reader, old.owner() as holder:
+        reader.execute("SET application_name = 'pg_dump'")
         writer.execute("SET application_name = 'old-server'")
         writer.execute('UPDATE "public"."openmemory_memories" SET salience = salience WHERE false')
         reader.execute("SELECT id FROM openmemory_memories FOR UPDATE")
@@ -158,6 +160,34 @@ def test_a_server_that_writes_is_named_and_a_reader_is_not(old: Place) -> None:
     assert {session.pid for session in found.writers} == pids
     assert {(session.application, session.state) for session in found.writers} >= {("old-server", "idle")}
     assert look(old.logins.owner, old.names).writers == ()
+
+
+@pytest.mark.parametrize(
+    ("application", "last", "is_likely", "is_doubtful"),
+    [
+        ("", "SELECT * FROM openmemory_memories WHERE user_id = 'bob'", True, False),
+        ("", 'SELECT id FROM "public"."openmemory_vectors" LIMIT 1', True, False),
+        ("", "SELECT 1", False, True),
+        ("", None, False, False),
+        ("dashboards", "SELECT count(*) FROM openmemory_memories", False, True),
+        ("dashboards", "SELECT 1", False, False),
+        ("psql", "SELECT count(*) FROM openmemory_memories", False, False),
+        ("pgAdmin 4 - CONN:1", "SELECT count(*) FROM openmemory_memories", False, False),
+        ("psql", "DELETE FROM openmemory_users WHERE false", True, False),
+        ("openmemory-direct", "SELECT count(*) FROM openmemory_memories", False, False),
+    ],
+)
+def test_an_idle_session_is_an_old_servers_by_its_name_and_what_it_last_said(
+    old: Place, application: str, last: LiteralString | None, is_likely: bool, is_doubtful: bool
+) -> None:
+    with psycopg.connect(**old.logins.owner, application_name=application, autocommit=True) as idle:  # type: ignore[arg-type]
+        pid = idle.info.backend_pid
+        if last:
+            idle.execute(last)
+        found = look(old.logins.owner, old.names)
+
+    assert [session.pid for session in found.writers] == [pid] * is_likely
+    assert [session.pid for session in found.doubtful] == [pid] * is_doubtful
 
 
 def test_it_is_said_when_statements_of_others_are_hidden(old: Place) -> None:

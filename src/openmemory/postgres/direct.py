@@ -16,6 +16,8 @@ EXTENSION_SCHEMA: LiteralString = (
 )
 # PostgreSQL would send texts in the database's encoding, or in the one that PGCLIENTENCODING names.
 AS_UTF8 = {"client_encoding": "UTF8"}
+OURS = "openmemory-direct"
+"""What these sessions are called in PostgreSQL's list, where the owner's settings give them no name."""
 # What a hosted platform limits for every session of a role would end work of hours; and a session whose client is gone
 # would hold its locks for as long as its statement takes, or for the two hours after which TCP asks by itself.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17.
@@ -41,7 +43,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     connection string cannot be read; neither shows the password.
     """
     try:
-        connection = psycopg.connect(autocommit=True, **{**conninfo, **AS_UTF8})  # type: ignore[arg-type]  # all text
+        connection = psycopg.connect(autocommit=True, **{"fallback_application_name": OURS, **conninfo, **AS_UTF8})  # type: ignore[arg-type]  # all text
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
     except psycopg.ProgrammingError as error:

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from openmemory.cli.naming import index_choice
-from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, when_stopped
+from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, warn, when_stopped
 from openmemory.cli.upgrade import backups, models, obstacles, sessions
 from openmemory.cli.upgrade.wanted import Old, Wanted
 from openmemory.errors import ConfigurationError
@@ -186,8 +186,10 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
             "There is NO BACKUP of this database from here (--backup FILE makes one first). The old tables are kept,"
             " but a disk may fail. Upgrade without a backup?"
         )
-    rows = sum(found.rows.values())
-    agree(f"{rows:,} rows will be moved. {question}", yes=wanted.yes)
+    rows, doubt = sum(found.rows.values()), "" if wanted.ignore_sessions else sessions.doubt(found)
+    if doubt and wanted.yes:
+        warn(doubt)
+    agree(" ".join(filter(None, [doubt, f"{rows:,} rows will be moved.", question])), yes=wanted.yes)
 
 
 def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:

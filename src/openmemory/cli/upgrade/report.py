@@ -148,7 +148,8 @@ def _there(found: "Found") -> dict[str, str]:
         "disk": size(found.bytes),
         "left as they are": ", ".join(found.left_alone),
         "begun": _begun(found.upgrade),
-        "writing now": told(found.writers),
+        "likely a server": told(found.writers),
+        "perhaps a server": told(found.doubtful),
     }
 
 

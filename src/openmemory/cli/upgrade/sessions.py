@@ -22,8 +22,18 @@ def refuse_writers(writers: "Sequence[Session]", ignore_sessions: bool) -> None:
     if writers and not ignore_sessions:
         raise ConfigurationError(
             f"an old server still writes to this database, or may: {told(writers)}. Nothing was changed. Stop it,"
-            " and run this again. Where those are no server's, such as a console's last COMMIT: --ignore-sessions"
+            " and run this again. Where those are no server's, such as a console's last COMMIT or a script without a"
+            " name that reads: --ignore-sessions"
         )
+
+
+def doubt(found: "Found") -> str:
+    """Return what the owner is asked to see to, where sessions may be an old server's and may be none; else ""."""
+    from openmemory.cli.upgrade.report import told
+
+    if not found.doubtful:
+        return ""
+    return f"An old server must be stopped, and by what they last did these may be one's: {told(found.doubtful)}."
 
 
 def refuse_servers(old: "Old", ignore_sessions: bool) -> None:

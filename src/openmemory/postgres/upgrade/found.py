@@ -23,7 +23,7 @@ _BECOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session of another client that writes to the old tables."""
+    """A session of another client, of whichever use it makes of the old tables."""
 
     pid: int
     application: str
@@ -107,6 +107,9 @@ class Found:
     upgrade: dict[str, str]
     """The record of an upgrade that was begun, {} where none was."""
     writers: tuple[Session, ...]
+    """Sessions that write to the old tables, or are likely an old server's by what they last did."""
+    doubtful: tuple[Session, ...]
+    """Sessions that may be an old server's, or not."""
     hidden_sessions: int
     """Other sessions whose statements this login may not see."""
     others: tuple[Session, ...]

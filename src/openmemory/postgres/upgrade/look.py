@@ -1,10 +1,10 @@
 """Look at an old database before anything is done to it: its shape from the catalogue, its rows, who writes to it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
-from openmemory.postgres.direct import patient, permitted
+from openmemory.postgres.direct import OURS, patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
@@ -52,9 +52,9 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
 
 
 def writers(conninfo: Mapping[str, str], names: Names) -> tuple[Session, ...]:
-    """Return the sessions that write to the old tables now."""
+    """Return the sessions that write to the old tables now, or likely do."""
     with patient(conninfo) as connection, permitted():
-        return _Look(connection, names).writers()
+        return _Look(connection, names).sessions()[0]
 
 
 def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
@@ -90,6 +90,7 @@ class _Look(Questions):
         counts = {what: count for what, (count, _) in of_rows.items()}
         ((server, installed, available),) = self.rows("server")
         room = {bool(may): str(name) for name, may in self.rows("tablespace")}
+        writers, doubtful = self.sessions()
         return Found(
             shape=shape_of(self.columns),
             schema=self.layout.names.schema,
@@ -106,7 +107,8 @@ class _Look(Questions):
             checked_finite=checked,
             left_alone=self._left_alone(),
             upgrade=upgrade,
-            writers=self.writers(),
+            writers=writers,
+            doubtful=doubtful,
             hidden_sessions=as_int(self.rows("hidden")[0][0]),
             others=tuple(map(session, self.rows("others"))),
             written=as_int(self.rows("written")[0][0]),
@@ -220,20 +222,28 @@ class _Look(Questions):
         ours = _OWN | set(self.layout.old_tables.values())
         return tuple(str(name) for (name,) in self.rows("tables") if name not in ours)
 
-    def writers(self) -> tuple[Session, ...]:
-        """Return who writes to tables that are there."""
+    def sessions(self) -> tuple[tuple[Session, ...], tuple[Session, ...]]:
+        """Return whose sessions are likely an old server's that uses tables that are there, and whose may be."""
         there = [table for what, table in self.layout.old_tables.items() if self.columns[what]]
         if not there:
-            return ()
-        tables = "|".join(re.escape(table) for table in (*there, *_UPSTREAMS_OWN))
-        schema = re.escape(self.layout.names.schema)
-        named = rf'("?{schema}"?\.)?"?({tables})\M'
+            return (), ()
+        found = self.rows(
+            "sessions",
+            writes=Layout.literal(self._writes((*there, *_UPSTREAMS_OWN))),
+            names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
+            ours=Layout.literal(OURS),
+        )
+        likely, doubtful = ([session(row[:-1]) for row in found if row[-1] is is_likely] for is_likely in (True, False))
+        return tuple(likely), tuple(doubtful)
+
+    def _writes(self, tables: Iterable[str]) -> str:
+        """Return the pattern of statements that write to one of these tables."""
+        named = rf'("?{re.escape(self.layout.names.schema)}"?\.)?"?({"|".join(map(re.escape, tables))})\M'
         verbs = (
             r"insert\s+into|update(\s+only)?|delete\s+from(\s+only)?|merge\s+into|truncate(\s+table)?"
             r"|alter\s+table(\s+if\s+exists)?(\s+only)?"
         )
-        writes = rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
-        return tuple(map(session, self.rows("writers", writes=Layout.literal(writes))))
+        return rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
 
 
 _TITLES = {"facts": "temporal_facts"}

@@ -70,28 +70,36 @@ SELECT count(*)
  WHERE octet_length({value}) = {own_bytes}
    AND encode({value}, 'hex') ~ '^(?:.{8})*.{4}[89a-f].[7f]f';
 
--- name: writers
--- Other sessions of clients that hold a lock of a writer on an old table, or whose last statement wrote to one, or began
--- or ended a transaction: upstream's server writes between BEGIN and COMMIT, so COMMIT is all that shows of it. A session
--- that only read, such as a backup's or a DBA's, is none.
+-- name: sessions
+-- Other sessions of clients that may be an old server's. It is likely of one that holds a lock of a writer on an old table,
+-- or whose last statement wrote to one, or began or ended a transaction: upstream's server writes between BEGIN and
+-- COMMIT, so COMMIT is all that shows of it. Its pool gives its sessions no name, so one without a name that only read an
+-- old table is likely as well; of one with a name, or of one without that last did something else, nobody knows. What
+-- reads and says that it is an owner's tool or a backup is none.
 SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
-       coalesce(a.state, '')
-  FROM pg_stat_activity AS a
- WHERE a.datname = current_database()
-   AND a.pid <> pg_backend_pid()
-   AND a.backend_type = 'client backend'
-   AND (a.query ~* {writes}
-        OR a.query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
-        OR EXISTS (
-            SELECT FROM pg_locks AS l
-             WHERE l.pid = a.pid
-               AND l.granted
-               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-               AND l.relation IN (to_regclass({old_memories_text}), to_regclass({old_vectors_text}),
-                                  to_regclass({old_waypoints_text}), to_regclass({old_users_text}),
-                                  to_regclass({old_facts_text}))
-               AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
-                              'ExclusiveLock', 'AccessExclusiveLock')))
+       coalesce(a.state, ''), a.is_likely
+  FROM (SELECT *,
+               query ~* {writes}
+               OR query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
+               OR (application_name = '' AND query ~* {names})
+               OR EXISTS (
+                   SELECT FROM pg_locks AS l
+                    WHERE l.pid = s.pid
+                      AND l.granted
+                      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                      AND l.relation IN (to_regclass({old_memories_text}), to_regclass({old_vectors_text}),
+                                         to_regclass({old_waypoints_text}), to_regclass({old_users_text}),
+                                         to_regclass({old_facts_text}))
+                      AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                                     'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')) AS is_likely
+          FROM pg_stat_activity AS s
+         WHERE datname = current_database()
+           AND pid <> pg_backend_pid()
+           AND backend_type = 'client backend'
+           AND application_name <> {ours}) AS a
+ WHERE a.is_likely
+    OR (a.application_name = '' AND a.query <> '')
+    OR (a.query ~* {names} AND a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)')
  ORDER BY a.pid;
 
 -- name: hidden
