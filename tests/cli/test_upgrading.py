@@ -236,7 +236,10 @@ def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner:
 
     asked = owner.run("migrate", "--down", stdin="n\n")
     assert "the vectors of static-v1" in words(asked)
-    assert owner.run("migrate", "--down", "--yes").status == 0
+    gone = owner.run("migrate", "--down", "--yes")
+    assert gone.status == 0, gone.err
+    assert "warning: going back drops the vectors of static-v1" in " ".join(gone.err.split())
+    assert "the old tables are back; gone are the vectors of static-v1" in " ".join(gone.out.split())
 
 
 def test_going_back_and_dropping_ask_first(owner: Home, old: Place) -> None:

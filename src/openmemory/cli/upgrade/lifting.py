@@ -64,15 +64,20 @@ def go_back(old: Old, wanted: Wanted) -> None:
     sessions.refuse_servers(old, wanted.ignore_sessions)
     model = embedded_since(old.logins.owner, _own_names(old))
     again = repaired(old.logins.owner, old.names)
-    also = f" So are the vectors of {safe(model)}, which `openmemory reembed` made since." if model else ""
-    also += f" So is what `openmemory reembed --quarantined` repaired: {count_of(again, 'vector')}." if again else ""
+    going = [f"the vectors of {safe(model)}, which `openmemory reembed` made since"] if model else []
+    going += [f"{count_of(again, 'vector')} that `openmemory reembed --quarantined` made since"] if again else []
+    also = f" It drops {' and '.join(going)}." if going else ""
+    if going and wanted.yes:
+        warn(f"going back drops {' and '.join(going)}")
     agree(
         "The old tables come back as they were and the new ones are dropped; it is refused where something newer would"
         f" be lost.{also} Go back?",
         yes=wanted.yes,
     )
     down(old.logins.owner, _own_names(old))
-    _say(wanted, {"down": True}, "the old tables are back")
+    gone = f"; gone are {' and '.join(going)}" if going else ""
+    said = {"down": True, "dropped_vectors_of": model, "dropped_repaired": again}
+    _say(wanted, said, f"the old tables are back{gone}")
 
 
 def drop_old(old: Old, wanted: Wanted) -> None:
