@@ -179,7 +179,7 @@ def test_a_restore_names_what_stands_on_the_old_tables_that_it_drops(
 
     assert ran.status == 1
     assert "all of schema openmemory_old_public" in ran.err
-    assert "view theirs, which stands on it" in ran.err
+    assert "view theirs, which stands on openmemory_vectors" in ran.err
 
 
 def test_the_embedded_server_is_backed_up_while_it_serves(tmp_path: Path) -> None:
@@ -275,10 +275,12 @@ def test_an_owner_under_row_level_security_is_told_how_and_can_restore(
     refused = owner.run("backup", str(tmp_path / "b.dump"))
     made = owner.with_settings(OM_PG_DIRECT_DSN=role).run("backup", str(tmp_path / "b.dump"), "--json")
     assert owner.run("add", "two").status == 0
+    asked = owner.run("restore", str(tmp_path / "b.dump"), stdin="n\n")
     back = owner.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
 
     assert refused.status == 1
     assert "BYPASSRLS" in refused.err
+    assert "openmemory_memories rows that this login may not count" in words(asked)
     assert made.status == 0, made.err
     assert back.status == 0, back.err
     assert back.json["rows"] == made.json["rows"]
@@ -344,6 +346,33 @@ def test_our_tables_out_of_a_whole_backup_are_as_those_of_a_backup_of_tables(
     with place.owner() as connection:
         assert catalogue(connection, place.names) == expected
         assert connection.execute("SELECT to_regclass('customers')").fetchone() == (None,)
+
+
+def test_an_owners_trigger_and_rule_are_named_before_they_go_and_where_they_stay_in_the_file(
+    place: Place, shared_home: Home, tmp_path: Path
+) -> None:
+    there = at(place, shared_home)
+    there.run("add", "one")
+    run_sql(
+        place,
+        "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER audited AFTER INSERT ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION audit()",
+        "CREATE RULE noted AS ON DELETE TO openmemory_waypoints DO ALSO NOTIFY gone",
+    )
+    assert there.run("backup", str(tmp_path / "whole.dump")).status == 0
+
+    asked = there.run("restore", str(tmp_path / "whole.dump"), stdin="n\n")
+    back = there.run("restore", str(tmp_path / "whole.dump"), "--tables", "--yes", "--json")
+
+    left = ["RULE public openmemory_waypoints noted", "TRIGGER public openmemory_memories audited"]
+    assert "trigger audited, which stands on openmemory_memories" in words(asked)
+    assert back.json["left_out"] == left
+    assert "; ".join(left) in words(back)
+    with place.owner() as connection:
+        assert connection.execute("SELECT FROM pg_trigger WHERE tgname = 'audited'").rowcount == 0
+    assert there.run("restore", str(tmp_path / "whole.dump"), "--yes", "--json").json["left_out"] == []
+    with place.owner() as connection:
+        assert connection.execute("SELECT FROM pg_trigger WHERE tgname = 'audited'").rowcount == 1
 
 
 def a_backup_role(site: Site) -> str:

@@ -80,11 +80,20 @@ def test_openmemory_migrate_and_a_procedure_called_by_hand_are_refused_while_a_f
     for step in STEPS[:2]:
         run(old, step)
     with old.owner() as working:
+        named = f"{AT_WORK}: pid {working.info.backend_pid}"
         working.execute(Layout(old.names, PLAN).block("session", "lock").encode())
         with pytest.raises(ConfigurationError, match="another `openmemory migrate` is at work"):
             upgrade(old.logins.owner, old.names, PLAN)
-        assert AT_WORK in psql(old, "CALL openmemory_new_public.lift_rows();").stderr
-        assert AT_WORK in psql(old, script(old.logins.owner, old.names, PLAN, STEPS[2])).stderr
+        assert named in psql(old, "CALL openmemory_new_public.lift_rows();").stderr
+        refused = psql(old, script(old.logins.owner, old.names, PLAN, STEPS[2])).stderr
+    assert f"{named} ('', idle, since 2" in refused
+    assert "SELECT pg_terminate_backend(PID)" in refused
+
+
+def test_a_file_prints_no_results_of_what_it_only_calls(old: Place) -> None:
+    for step in STEPS[:4]:
+        done = psql(old, script(old.logins.owner, old.names, PLAN, step))
+        assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_a_psql_that_was_killed_in_a_statement_holds_no_lock_for_long(old: Place) -> None:

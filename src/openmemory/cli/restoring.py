@@ -27,7 +27,17 @@ def restore(
 ) -> None:
     """Bring a backup back; asks first where it would replace tables. A failure leaves what was there."""
     from openmemory import app
-    from openmemory.cli.printing import agree, console, count_of, note, print_facts, print_json, progress, when_stopped
+    from openmemory.cli.printing import (
+        agree,
+        console,
+        count_of,
+        note,
+        print_facts,
+        print_json,
+        progress,
+        warn,
+        when_stopped,
+    )
     from openmemory.postgres import backup
 
     settings = read_settings(context, config)
@@ -35,8 +45,14 @@ def restore(
     with when_stopped("nothing was restored; what was there is there"), app.reached(settings) as logins:
         with progress(f"reading {file}") as on_event:
             archive = backup.read(file, program, on_event)
+            left_out = backup.left_out(archive, names) if tables else ()
             archive = backup.ours_of(archive, names) if tables else archive
             going = backup.replaced(logins.owner, archive, names)
+        if left_out:
+            warn(
+                f"--tables leaves in the file what may need more than OpenMemory's tables: {'; '.join(left_out)}. Make"
+                " it anew afterwards"
+            )
         if going.tables or going.schemas:
             note(_told(going))
             agree(f"Replace them with the {count_of(len(archive.rows), 'table')} of {file}?", yes=yes)
@@ -47,7 +63,7 @@ def restore(
                 backup.gather_statistics(logins.owner, rows, on_event)
                 state = _grant(logins, names)
     if as_json:
-        print_json({"file": str(file), "rows": dict(rows), "next": state})
+        print_json({"file": str(file), "rows": dict(rows), "left_out": list(left_out), "next": state})
         return
     print_facts({name: f"{number:,}" for name, number in rows.items()})
     console().print(f"{count_of(sum(rows.values()), 'row')} of {count_of(len(rows), 'table')} are back", soft_wrap=True)
@@ -60,9 +76,10 @@ def _told(going: "Replaced") -> str:
     from openmemory.cli.printing import count_of
 
     rows = going.tables.items()
-    lines = [f"  {name}  {'uncounted rows' if number is None else count_of(number, 'row')}" for name, number in rows]
+    hidden = "rows that this login may not count"
+    lines = [f"  {name}  {hidden if number is None else count_of(number, 'row')}" for name, number in rows]
     lines += [f"  all of schema {name}" for name in going.schemas]
-    lines += [f"  {one.kind} {one.name}, which stands on it" for one in going.dependants]
+    lines += [f"  {one.kind} {one.name}, which stands on {one.of_table}" for one in going.dependants]
     return "\n".join(["The database holds, and would lose:", *lines])
 
 

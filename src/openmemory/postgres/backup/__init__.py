@@ -2,7 +2,7 @@
 
 from openmemory.postgres.backup.archive import Archive, read
 from openmemory.postgres.backup.others import others
-from openmemory.postgres.backup.ours import ours_of
+from openmemory.postgres.backup.ours import left_out, ours_of
 from openmemory.postgres.backup.restoring import (
     gather_statistics,
     replaced,
@@ -16,6 +16,7 @@ __all__ = [
     "Replaced",
     "dump",
     "gather_statistics",
+    "left_out",
     "others",
     "our_tables",
     "ours_of",

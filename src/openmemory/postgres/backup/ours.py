@@ -14,6 +14,11 @@ _DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
 _BELONGING = ("TABLE DATA", "CONSTRAINT", "FK CONSTRAINT", "INDEX", "POLICY", "ROW SECURITY", "DEFAULT", "ACL",
               "COMMENT", "SEQUENCE", "SEQUENCE SET", "SEQUENCE OWNED BY", "STATISTICS", "STATISTICS DATA")  # fmt: skip
 
+# What is made of a table, and stands in a list after it.
+_MADE_OF_IT = ("TRIGGER", "RULE", "VIEW", "MATERIALIZED VIEW", "PUBLICATION TABLE")
+# Those that an unfinished upgrade or reembedding makes for itself.
+_OWN_TRIGGERS = re.compile(r" (?:openmemory_upgrade_guard|openmemory_reembed)(?: |$)")
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -34,6 +39,15 @@ def ours_of(archive: Archive, names: Names) -> Archive:
     chosen = _chosen(entries, rows)
     contents = tuple(one.line for one in entries if one.id in chosen)
     return replace(archive, rows=rows, schemas=schemas, contents=contents)
+
+
+def left_out(archive: Archive, names: Names) -> tuple[str, ...]:
+    """Return what an owner made of OpenMemory's tables and `ours_of` leaves out, as pg_restore lists it."""
+    entries = list(_entries(archive.contents))
+    chosen = _chosen(entries, [name for name in archive.rows if is_named_by_us(name, names)])
+    made = (one for one in entries if one.id not in chosen and one.depends & chosen and one.is_one_of(_MADE_OF_IT))
+    lines = (one.line.split(" ", 3)[-1].rsplit(" ", 1)[0] for one in made if not _OWN_TRIGGERS.search(one.line))
+    return tuple(sorted(lines))
 
 
 def _chosen(entries: Sequence[_Entry], tables: Collection[str]) -> set[str]:

@@ -32,6 +32,7 @@ from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
 
 _PATIENCE = "10s"
+_GO_WITH_IT = frozenset({"trigger", "publication"})
 _PIECE_BYTES = 1 << 20
 _ROLE = rb'(?:"((?:[^"]|"")+)"|([^"\s;]+))'
 _RIGHTS = re.compile(rb"^(?:GRANT|REVOKE) .* (?:TO|FROM) " + _ROLE + rb"(?: WITH [^;]*)?;$", re.MULTILINE)
@@ -61,8 +62,11 @@ def replaced(conninfo: Mapping[str, str], archive: Archive, names: Names) -> Rep
         beside = set(_beside(names)) & set(_here(connection).schemas)
         layout = Layout(names, Plan(names.dimension))
         found = dependants(connection, layout, layout.kept) if layout.kept in beside else ()
-        of_owner = tuple(one for one in found if one.kind in STAND_ON_IT)
-        return Replaced({table.label: _counted(connection, table) for table in going}, tuple(sorted(beside)), of_owner)
+        of_owner = [one for one in found if one.kind in STAND_ON_IT]
+        # What goes with a table without a word: PostgreSQL refuses to drop it under the others.
+        of_owner += [one for one in dependants(connection, layout, names.schema) if one.kind in _GO_WITH_IT]
+        counted = {table.label: _counted(connection, table) for table in going}
+        return Replaced(counted, tuple(sorted(beside)), tuple(of_owner))
 
 
 def holds_tables_alone(archive: Archive, names: Names) -> bool:

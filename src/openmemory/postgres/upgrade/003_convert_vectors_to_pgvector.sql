@@ -15,10 +15,14 @@ SET statement_timeout = 0;
 -- A batch is costly enough for the planner to compile it, and that takes longer than it saves.
 SET jit = off;
 -- pgvector's types may be in a schema of their own.
-SELECT set_config('search_path', concat_ws(', ', quote_ident({staging_text}), quote_ident(nspname)), false)
-  FROM pg_extension
-  JOIN pg_namespace ON pg_namespace.oid = extnamespace
- WHERE extname = 'vector';
+DO $path$
+BEGIN
+    PERFORM set_config('search_path', concat_ws(', ', quote_ident({staging_text}), quote_ident(nspname)), false)
+       FROM pg_extension
+       JOIN pg_namespace ON pg_namespace.oid = extnamespace
+      WHERE extname = 'vector';
+END
+$path$;
 
 -- name: floats
 -- A float32 is a sign, 8 bits of exponent and 23 of mantissa. Its upper 16 bits h (all but the lower 16 of the

@@ -67,7 +67,7 @@ def _enable(layout: Layout, views: list[str]) -> Iterator[str]:
         yield layout.block(STEPS[0], name).strip()
     yield _record(layout, record.decisions(layout))
     yield layout.render("CREATE SCHEMA IF NOT EXISTS {staging};")
-    yield _path(layout)
+    yield _session(layout, "path")
     yield layout.staging.render(blocks("migrate")["create"]).strip()
     for one in migrate.shipped():
         yield from _once(layout, one)
@@ -92,7 +92,7 @@ def _once(layout: Layout, one: migrate.Migration) -> Iterator[str]:
 
 
 def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
-    yield _path(layout)
+    yield _session(layout, "path")
     if step in _LOOPS:
         yield _session(layout, "functions")
     if step == STEPS[2]:
@@ -107,13 +107,6 @@ def _blocks(layout: Layout, step: str, index: IndexChoice) -> Iterator[str]:
     if step == STEPS[-1]:
         yield "\\endif"
         yield layout.lifted.render(blocks("grants")["app_role"]).strip()
-
-
-def _path(layout: Layout) -> str:
-    return layout.render(
-        "SELECT set_config('search_path', concat_ws(', ', quote_ident({staging_text}), quote_ident(nspname)), false)\n"
-        "  FROM pg_extension\n  JOIN pg_namespace ON pg_namespace.oid = extnamespace\n WHERE extname = 'vector';"
-    )
 
 
 def _record(layout: Layout, values: Mapping[str, object]) -> str:

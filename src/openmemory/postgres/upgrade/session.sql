@@ -22,10 +22,25 @@ $gone$;
 -- name: lock
 -- Tried, not waited for: who waits holds a snapshot, for which the other's CREATE INDEX CONCURRENTLY would wait in turn.
 DO $lock$
+DECLARE
+    holder text;
 BEGIN
     IF NOT pg_try_advisory_lock({lock}) THEN
-        RAISE EXCEPTION 'another migration is at work on this database'
-            USING HINT = 'Let it finish, or stop it, and run this file again.', ERRCODE = 'lock_not_available';
+        SELECT format(': pid %s (%s)', a.pid,
+                      concat_ws(', ', quote_literal(a.application_name), a.state, 'since ' || to_char(
+                          coalesce(a.query_start, a.backend_start), 'YYYY-MM-DD HH24:MI:SS TZ')))
+          INTO holder
+          FROM pg_locks l
+          JOIN pg_stat_activity a
+            ON a.pid = l.pid
+         WHERE l.locktype = 'advisory'
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND l.granted
+           AND (l.classid::bigint << 32 | l.objid::bigint) = {lock};
+        RAISE EXCEPTION 'another migration is at work on this database%', coalesce(holder, '')
+            USING HINT = 'Let it finish, or stop it, and run this file again. Where its process is gone, end its session:'
+                         ' SELECT pg_terminate_backend(PID).',
+                  ERRCODE = 'lock_not_available';
     END IF;
 END
 $lock$;
@@ -75,12 +90,28 @@ $here$;
 
 -- name: room
 -- What is made goes to the tablespace of the old vectors, which an owner will have looked at for room.
-SELECT set_config('default_tablespace', s.spcname, false)
-  FROM pg_class c
-  JOIN pg_tablespace s
-    ON s.oid = c.reltablespace
- WHERE c.oid = to_regclass({old_vectors_text})
-   AND has_tablespace_privilege(s.oid, 'CREATE');
+DO $room$
+BEGIN
+    PERFORM set_config('default_tablespace', s.spcname, false)
+       FROM pg_class c
+       JOIN pg_tablespace s
+         ON s.oid = c.reltablespace
+      WHERE c.oid = to_regclass({old_vectors_text})
+        AND has_tablespace_privilege(s.oid, 'CREATE');
+END
+$room$;
+
+-- name: path
+-- pgvector's types and operators may be in a schema of their own.
+DO $path$
+BEGIN
+    PERFORM set_config('search_path', concat_ws(', ', quote_ident({staging_text}), quote_ident(nspname)), false)
+       FROM pg_extension
+       JOIN pg_namespace
+         ON pg_namespace.oid = extnamespace
+      WHERE extname = 'vector';
+END
+$path$;
 
 -- name: readable
 -- Rows are read by their place in one table's file, and all of them: where that cannot be, nothing is begun.
@@ -147,9 +178,18 @@ BEGIN;
 CREATE OR REPLACE FUNCTION {staging}.hold_lock() RETURNS void
     LANGUAGE plpgsql
 AS $body$
+DECLARE
+    holder integer;
 BEGIN
     IF NOT pg_try_advisory_xact_lock({lock}) THEN
-        RAISE EXCEPTION 'another migration is at work on this database'
+        SELECT l.pid
+          INTO holder
+          FROM pg_locks l
+         WHERE l.locktype = 'advisory'
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND l.granted
+           AND (l.classid::bigint << 32 | l.objid::bigint) = {lock};
+        RAISE EXCEPTION 'another migration is at work on this database%', coalesce(': pid ' || holder, '')
             USING HINT = 'Let it finish, or stop it, and call this again.', ERRCODE = 'lock_not_available';
     END IF;
 END
@@ -207,4 +247,9 @@ $body$;
 COMMIT;
 
 -- name: end
-SELECT pg_advisory_unlock_all();
+-- Not a SELECT, of which psql would print the result.
+DO $end$
+BEGIN
+    PERFORM pg_advisory_unlock_all();
+END
+$end$;
