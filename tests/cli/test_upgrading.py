@@ -86,6 +86,31 @@ def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(ow
     assert "reembed` made since" not in words(owner.run("migrate", "--down", stdin="n\n"))
 
 
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("static", "is a setting, and no model's name"),
+        ("openai", "is a setting, and no model's name"),
+        ("static-v1", "makes vectors of 256 dimensions, and these have 1536"),
+    ],
+)
+def test_a_model_that_cannot_have_made_the_vectors_is_refused_with_the_way_to_it(
+    owner: Home, old: Place, model: str, why: str
+) -> None:
+    early = owner.run("migrate", "--dry-run", "--embedding-model", model)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
+    typed = owner.run("migrate", stdin=f"y\n{model}\n")
+    late = owner.run("migrate", "--embedding-model", model, "--yes")
+
+    for refused in (early, late):
+        assert refused.status == 1
+        assert f"--embedding-model {model}: {why}" in words(refused)
+        assert "`openmemory reembed`" in words(refused)
+    assert typed.status == 0, typed.err
+    assert "Which model made the vectors is not recorded" in words(typed)
+
+
 def test_where_users_became_tenants_the_status_says_so(owner: Home) -> None:
     assert owner.run("migrate", "--step", "1", "--yes", "--tenant-from", "user_id").status == 0
 
@@ -210,7 +235,7 @@ def test_what_was_set_aside_is_listed_with_its_reason(postgres: Server, shared: 
         said = owner.run("migrate", "status")
         listed = owner.run("migrate", "status", "--json").json["set_aside"]
 
-    assert "1536 dimensions, not 256" in words(before)
+    assert "1536 dimensions, the database has 256" in words(before)
     assert "1536 dimensions, the database has 256" in words(said)
     assert sum(one["count"] for one in listed if "dimensions" in one["reason"]) == 263
 

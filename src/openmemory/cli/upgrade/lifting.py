@@ -31,6 +31,7 @@ def run(old: Old, wanted: Wanted) -> None:
         begun_s = monotonic()
         found = look(old.logins.owner, old.names, _decided(old, wanted))
     plan = _plan(old, found, wanted)
+    models.check(wanted.embedding_model, plan.dimension)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
@@ -120,6 +121,7 @@ def name_model(old: Old, wanted: Wanted) -> None:
             f"--embedding-model: `openmemory reembed` made the vectors anew since, with {safe(since)}; leave it out"
         )
     model = wanted.embedding_model or ""
+    models.check(model, _own_names(old).dimension)
     models.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
 

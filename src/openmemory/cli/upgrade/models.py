@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from openmemory.cli.printing import agree, console, safe
+from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from openmemory.postgres.statements import Names
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.settings import Settings
 
+_PROVIDERS = frozenset({"static", "hash", "openai"})
 _ANSWERS_TO_ANOTHER_QUESTION = frozenset({"y", "yes", "n", "no", "ok", "true", "false"})
 
 
@@ -22,6 +24,12 @@ def model_of(value: str | None) -> str | None:
     if value is not None and (problem := _problem(value.strip())):
         raise typer.BadParameter(problem)
     return None if value is None else value.strip()
+
+
+def check(said: str | None, dimension: int) -> None:
+    """Raise ConfigurationError for a model that cannot have made vectors of this dimension."""
+    if said and (problem := _impossible(said, dimension)):
+        raise ConfigurationError(f"--embedding-model {said}: {problem}. Nothing was changed")
 
 
 def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said: str | None, *, yes: bool) -> str:
@@ -40,7 +48,7 @@ def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said:
     if plan.embedding_model != UNKNOWN_MODEL:
         return plan.embedding_model
     likely = _configured(settings, plan)
-    return likely if yes else _answer(likely)
+    return likely if yes else _answer(likely, plan.dimension)
 
 
 def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Plan":
@@ -70,7 +78,7 @@ def _agree_to_change(recorded: str, said: str, *, yes: bool) -> None:
     )
 
 
-def _answer(likely: str) -> str:
+def _answer(likely: str, dimension: int) -> str:
     """Return what the owner types, `likely` for nothing; where nobody types, the first line that names a model."""
     while True:
         console(stderr=True).print(
@@ -79,7 +87,7 @@ def _answer(likely: str) -> str:
             end="",
         )
         answer = sys.stdin.readline().strip()
-        problem = _problem(answer) if answer else None
+        problem = (_problem(answer) or _impossible(answer, dimension)) if answer else None
         if not answer or (problem and not sys.stdin.isatty()):
             return likely
         if problem is None:
@@ -90,6 +98,23 @@ def _answer(likely: str) -> str:
 def _problem(name: str) -> str | None:
     if not name or not name.isprintable() or name.lower() in _ANSWERS_TO_ANOTHER_QUESTION:
         return "is no model's name; write it as the server does, such as openai:text-embedding-3-small"
+    return None
+
+
+def _impossible(name: str, dimension: int) -> str | None:
+    """Return why a model cannot have made vectors of this dimension, and the way to it, or None."""
+    from openmemory.adapters.embedders import StaticEmbedder
+
+    if name in _PROVIDERS:
+        return (
+            "is a setting, and no model's name. Name the model that made the old vectors, such as"
+            " openai:text-embedding-3-small, or leave it out; `openmemory reembed` moves to the model of the settings"
+        )
+    if name == StaticEmbedder.name and dimension != StaticEmbedder.dimension:
+        return (
+            f"makes vectors of {StaticEmbedder.dimension} dimensions, and these have {dimension}. Name the model that"
+            " made them, or leave it out; `openmemory reembed` moves to the model of the settings"
+        )
     return None
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from openmemory.postgres.upgrade.plan import Plan, Progress, Report
     from openmemory.postgres.upgrade.standing import Aside
 
+_NOT_FINITE = ("vectors: holds NaN", "vectors: holds infinity")
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
@@ -184,7 +185,7 @@ def _derived(found: "Found") -> str:
 
 def _aside(counted: Mapping[str, int], found: "Found") -> dict[str, str]:
     rows = {what: _rows(what, count, found.examples) for what, count in counted.items()}
-    later = {} if found.checked_finite else {"vectors: holds NaN or infinity": "found while they are converted"}
+    later = {} if found.checked_finite else dict.fromkeys(_NOT_FINITE, "found while they are converted")
     return {**rows, **later} or {"nothing": "every row has a place in the new tables"}
 
 

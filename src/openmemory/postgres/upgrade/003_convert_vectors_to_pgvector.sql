@@ -226,10 +226,7 @@ BEGIN
     INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, v, original, reason)
     SELECT old.tenant_id, old.id, old.sector, old.user_id, old.dim, old.v,
            CASE WHEN placed.id IS NULL THEN old.original END,
-           CASE WHEN placed.id IS NULL THEN 'no memory has this id'
-                WHEN octet_length(old.v) <> 4 * {dimension} AND octet_length(old.v) <> 4 * old.dim
-                    THEN problem || '; its column dim says ' || old.dim
-                ELSE problem END
+           CASE WHEN placed.id IS NULL THEN 'no memory has this id' ELSE problem END
       FROM {staging}.openmemory_old_values AS old
       LEFT JOIN placed ON placed.id = old.id AND placed.sector = old.sector
      CROSS JOIN LATERAL (SELECT {staging}.openmemory_vector_problem(old.v, {dimension})) AS problems (problem)

@@ -101,6 +101,8 @@ class Found:
     """Rows that cannot come across as they are, by what and why; counted without reading each vector's bytes."""
     examples: dict[str, str]
     """The id of one of the rows that are set aside, by what and why, where it is known."""
+    empty: int
+    """Old vectors of no bytes at all."""
     checked_finite: bool
     """Whether NaN and infinity were looked for; in a large table they are found while it is converted."""
     left_alone: tuple[str, ...]
@@ -150,8 +152,8 @@ class Found:
     def kept_back(self, dimension: int) -> dict[str, int]:
         """Return what will be set aside when the database's vectors have `dimension`."""
         other = {
-            f"vectors: {size} dimensions, not {dimension}": count
-            for size, count in self.dimensions.items()
+            f"vectors: {size} dimensions, the database has {dimension}": count
+            for size, count in {**self.dimensions, 0: self.empty}.items()
             if size != dimension
         }
         return {what: count for what, count in {**self.set_aside, **other}.items() if count}

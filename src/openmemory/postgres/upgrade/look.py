@@ -24,6 +24,7 @@ __all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "writ
 _READ_AT_MOST_BYTES = 256 << 20
 # Tables that stay as they are, and that nobody but upstream's server writes to.
 _UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
+_NO_FLOATS = "vectors: length is not a multiple of 4 bytes"
 _OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
 
 
@@ -83,6 +84,7 @@ class _Look(Questions):
         upgrade = record.read(self.connection, self.layout.names)
         counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
         values, odd = self._values()
+        empty = values.pop(0, 0)
         dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
         dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
         not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
@@ -104,6 +106,7 @@ class _Look(Questions):
             dimension=dimension,
             set_aside={what: count for what, count in {**odd, **not_finite, **counts}.items() if count},
             examples={what: example for what, (_, example) in of_rows.items() if example},
+            empty=empty,
             checked_finite=checked,
             left_alone=self._left_alone(),
             upgrade=upgrade,
@@ -141,7 +144,7 @@ class _Look(Questions):
         # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
         ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
         sizes: dict[int, int] = {}
-        odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, "vectors: wrong length": 0}
+        odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, _NO_FLOATS: 0}
         for length, has_memory, count in self.rows(
             "vectors", bytes=self._length(), memory_ids=self.layout.render(ids), same_id=same
         ):
@@ -149,8 +152,8 @@ class _Look(Questions):
                 odd["vectors: no memory has this id"] += as_int(count)
             elif length is None:
                 odd["vectors: no value"] += as_int(count)
-            elif as_int(length) == 0 or as_int(length) % 4:
-                odd["vectors: wrong length"] += as_int(count)
+            elif as_int(length) % 4:
+                odd[_NO_FLOATS] += as_int(count)
             else:
                 sizes[as_int(length) // 4] = sizes.get(as_int(length) // 4, 0) + as_int(count)
         if memories:
@@ -194,8 +197,8 @@ class _Look(Questions):
             return {}, True  # pgvector lets no such number in
         if count * dimension * 4 > _READ_AT_MOST_BYTES:
             return {}, False
-        ((odd,),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
-        return {"vectors: holds NaN or infinity": as_int(odd)}, True
+        ((has_nan, infinite),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
+        return {"vectors: holds NaN": as_int(has_nan), "vectors: holds infinity": as_int(infinite)}, True
 
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""
