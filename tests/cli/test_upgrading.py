@@ -25,6 +25,18 @@ def test_a_dry_run_says_everything_and_changes_nothing(owner: Home, old: Place) 
     assert (found["rows"]["memories"], found["dimension"]) == (568, 1536)
 
 
+def test_a_dry_run_counts_the_indexes_that_the_settings_ask_for(owner: Home, old: Place) -> None:
+    asked = owner.with_settings(OM_PGVECTOR_INDEX_TYPE="hnsw", OM_HNSW_M="16")
+
+    said = asked.run("migrate", "--dry-run")
+    with_index = asked.run("migrate", "--dry-run", "--json").json["found"]["estimate"]
+    without = owner.run("migrate", "--dry-run", "--json").json["found"]["estimate"]
+
+    assert "about 5.6 MiB more for hnsw (m = 16, pages of 8 KiB, every vector(1536)" in words(said)
+    assert (with_index["index_bytes"], without["index_bytes"]) == (715 * 8192, 0)
+    assert with_index["wal_bytes"] - without["wal_bytes"] >= 715 * 8192
+
+
 @pytest.mark.parametrize("answers", ["n\n", "", "\n"])
 def test_without_a_yes_nothing_is_changed_and_the_missing_backup_is_named(
     owner: Home, old: Place, answers: str

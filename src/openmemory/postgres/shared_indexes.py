@@ -19,6 +19,11 @@ SECTORS = ("episodic", "semantic", "procedural", "emotional", "reflective")
 _DIMENSIONS_AT_MOST = {"vector": 2000, "halfvec": 4000}
 _LEAST_KB, _MOST_KB = 256 * 1024, 1024 * 1024
 _SAMPLES_A_LIST, _FEWEST_SAMPLES = 50, 10_000
+# A page of 8 KiB without its header and what pgvector keeps at its end, and how PostgreSQL aligns a tuple on it.
+_PAGE, _ROOM_OF_PAGE, _ALIGNED, _POINTER = 8192, 8160, 8, 4
+# The heads of an hnsw element, of its neighbours, of an index tuple and of a vector; a neighbour is a tuple's place.
+_ELEMENT, _NEIGHBOURS, _NEIGHBOUR, _TUPLE, _VECTOR = 72, 4, 6, 8, 8
+_NUMBER_BYTES = {"vector": 4, "halfvec": 2}
 _OPERATORS = {"cosine": "cosine_ops", "l2": "l2_ops", "ip": "ip_ops"}
 
 
@@ -59,6 +64,27 @@ def check(names: Names, choice: IndexChoice) -> None:
             f"OM_PGVECTOR_INDEX_TYPE={choice.type}: pgvector indexes {names.vector_type} up to {most} dimensions, the"
             f" vectors have {names.dimension}. {narrower}OM_PGVECTOR_INDEX_TYPE=auto, which needs no such index"
         )
+
+
+def size_of(choice: IndexChoice, vector_type: str, dimension: int, rows: int) -> int:
+    """Return how many bytes the chosen indexes take for so many vectors, 0 where none is chosen.
+
+    hnsw has an element and its list of 2 m neighbours a vector, side by side where a page has room for both, else a
+    page each; few vectors are on higher levels as well. ivfflat has a tuple a vector, and a page begun for each list.
+    """
+    vector = _VECTOR + _NUMBER_BYTES[vector_type] * dimension
+    if choice.type == "ivfflat":
+        a_page = _ROOM_OF_PAGE // (_aligned(_TUPLE + vector) + _POINTER)
+        return (-(-rows // max(1, a_page)) + len(SECTORS) * choice.lists) * _PAGE
+    if choice.type != "hnsw":
+        return 0
+    neighbours = _aligned(_NEIGHBOURS + _NEIGHBOUR * 2 * choice.m)
+    a_page = _ROOM_OF_PAGE // (_aligned(_ELEMENT + vector) + neighbours + 2 * _POINTER)
+    return (-(-rows // a_page) if a_page else 2 * rows) * _PAGE
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED
 
 
 def give_memory(connection: Connection, names: Names, choice: IndexChoice) -> None:

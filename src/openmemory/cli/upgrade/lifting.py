@@ -13,7 +13,7 @@ from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from openmemory.postgres.statements import Names
-    from openmemory.postgres.upgrade.found import Found
+    from openmemory.postgres.upgrade.found import Estimate, Found
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.settings import Settings
 
@@ -32,8 +32,9 @@ def run(old: Old, wanted: Wanted) -> None:
         found = look(old.logins.owner, old.names, _decided(old, wanted))
     plan = _plan(old, found, wanted)
     models.check(wanted.embedding_model, plan.dimension)
+    estimate = _estimate(old, found, plan)
     if not wanted.as_json:
-        print_found(found, plan, old.names.vector_type, _free_bytes(old.settings))
+        print_found(found, plan, old.names.vector_type, estimate, index_choice(old.settings), _free_bytes(old.settings))
     shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
     obstacles.refuse_other_names(old, found)
     obstacles.refuse_doubles(found)
@@ -42,7 +43,7 @@ def run(old: Old, wanted: Wanted) -> None:
     obstacles.refuse_without_rights(old, found)
     if wanted.dry_run:
         if wanted.as_json:
-            print_json({"found": _document(found, plan, old.names.vector_type), "report": None})
+            print_json({"found": _document(found, plan, estimate), "report": None})
         return
     sessions.refuse_writers(found.writers, wanted.ignore_sessions)
     _agree(old, found, wanted)
@@ -212,7 +213,7 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
     with bar(stderr=wanted.as_json) as show:
         report = upgrade(old.logins.owner, names, plan, show, wanted.step, login=login, index=index)
     if wanted.as_json:
-        document = _document(found, plan, names.vector_type) if found else None
+        document = _document(found, plan, _estimate(old, found, plan)) if found else None
         print_json({"found": document, "report": asdict(report)})
         return
     print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
@@ -228,11 +229,20 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
         )
 
 
-def _document(found: "Found", plan: "Plan", vector_type: str) -> dict[str, object]:
+def _estimate(old: Old, found: "Found", plan: "Plan") -> "Estimate":
+    """Return what the new tables take, and the indexes that the settings ask for on the vectors that come across."""
+    from openmemory.postgres import shared_indexes
+
+    kind, vectors = old.names.vector_type, found.dimensions.get(plan.dimension, 0)
+    indexes = shared_indexes.size_of(index_choice(old.settings), kind, plan.dimension, vectors)
+    return found.estimate(kind, plan.dimension, indexes)
+
+
+def _document(found: "Found", plan: "Plan", estimate: "Estimate") -> dict[str, object]:
     """Return what was found as JSON has it, with what it comes to for this plan."""
     return {
         **asdict(found),
-        "estimate": asdict(found.estimate(vector_type, plan.dimension)),
+        "estimate": asdict(estimate),
         "set_aside": found.kept_back(plan.dimension),
         "plan": asdict(plan),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from openmemory.cli.printing import console, count_of, one_line, print_facts, size, warn
 
 if TYPE_CHECKING:
+    from openmemory.postgres.shared_indexes import IndexChoice
     from openmemory.postgres.upgrade.found import Estimate, Found, Session, Unmapped
     from openmemory.postgres.upgrade.plan import Plan, Progress, Report
     from openmemory.postgres.upgrade.standing import Aside
@@ -15,13 +16,14 @@ _NOT_FINITE = ("vectors: holds NaN", "vectors: holds infinity")
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
-def print_found(found: "Found", plan: "Plan", vector_type: str, free_bytes: int | None) -> None:
+def print_found(
+    found: "Found", plan: "Plan", vector_type: str, estimate: "Estimate", index: "IndexChoice", free_bytes: int | None
+) -> None:
     """Print what is there, what will be done, and what it takes."""
-    estimate = found.estimate(vector_type, plan.dimension)
     console().print("Found", style="bold")
     print_facts(_there(found))
     console().print("To do", style="bold")
-    print_facts(_to_do(found, plan, vector_type, estimate, free_bytes))
+    print_facts(_to_do(found, plan, vector_type, estimate, free_bytes) | _indexes(index, plan, vector_type, estimate))
     counted = found.kept_back(plan.dimension)
     console().print("Set aside in quarantine tables, with the reason", style="bold")
     print_facts(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
@@ -175,6 +177,16 @@ def _to_do(
         "time": f"about {_span(estimate.seconds)}, by the pace of one core; an estimate",
         "not copied": _derived(found),
         "old tables": "kept until `openmemory migrate --drop-bytea`; `--down` goes back. They take no writes meanwhile",
+    }
+
+
+def _indexes(index: "IndexChoice", plan: "Plan", vector_type: str, estimate: "Estimate") -> dict[str, str]:
+    if not estimate.index_bytes:
+        return {}
+    assumed = f"m = {index.m}" if index.type == "hnsw" else f"lists = {index.lists} a sector"
+    return {
+        "disk for indexes": f"about {size(estimate.index_bytes)} more for {index.type} ({assumed}, pages of 8 KiB,"
+        f" every {vector_type}({plan.dimension}) in one of the five sectors); to build them is not in the time"
     }
 
 

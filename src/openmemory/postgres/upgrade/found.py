@@ -72,7 +72,9 @@ class Estimate:
     """What the new tables will take, by rule of thumb."""
 
     bytes: int
-    """New tables with their indexes; the old ones stay beside them until `--drop-bytea`."""
+    """New tables with their own indexes; the old ones stay beside them until `--drop-bytea`."""
+    index_bytes: int
+    """The indexes over all tenants that OM_PGVECTOR_INDEX_TYPE asks for, beside that."""
     wal_bytes: int
     """Written to the log in all; the server recycles it unless an archive or a replica keeps it."""
     seconds: float
@@ -139,15 +141,16 @@ class Found:
     unmapped: tuple[Unmapped, ...]
     """Columns of the old tables that have no place of their own in the new ones, and hold something."""
 
-    def estimate(self, vector_type: str, dimension: int) -> Estimate:
-        """Return what the new tables will take."""
+    def estimate(self, vector_type: str, dimension: int, index_bytes: int = 0) -> Estimate:
+        """Return what the new tables will take, and the indexes over all tenants that take `index_bytes`."""
         vectors, memories = self.rows.get("vectors", 0), sum(self.rows.values()) - self.rows.get("vectors", 0)
         # The numbers, and a bit of each in the code, which the tenant index holds once more.
         numbers = dimension * (_FLOAT_BYTES[vector_type] + 2 / 8)
         texts = max(0, self.text_bytes - self.rows.get("memories", 0) * _SHORT_TEXT_BYTES)
         size = int(vectors * (numbers * _TOASTED + _VECTOR_ROW_BYTES) + memories * _MEMORY_ROW_BYTES + texts * _TOASTED)
         pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
-        return Estimate(size, int(size * 1.1), vectors / pace + memories / _ROWS_PER_S)
+        written = int((size + index_bytes) * 1.1)
+        return Estimate(size, index_bytes, written, vectors / pace + memories / _ROWS_PER_S)
 
     def kept_back(self, dimension: int) -> dict[str, int]:
         """Return what will be set aside when the database's vectors have `dimension`."""
