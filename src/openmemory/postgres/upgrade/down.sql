@@ -39,6 +39,9 @@ ALTER TABLE IF EXISTS {kept_users} SET SCHEMA {final};
 ALTER TABLE IF EXISTS {kept_facts} SET SCHEMA {final};
 DROP SCHEMA {kept};
 
+-- Forced row-level security hides all rows from an owner, so that nothing could be compared before this. It takes an
+-- exclusive lock, and so would a policy for the owner; given up in a transaction before, it would stay given up where this
+-- one dies. So readers wait from here to the end.
 ALTER TABLE {users} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
 ALTER TABLE {waypoints} NO FORCE ROW LEVEL SECURITY;
