@@ -13,9 +13,10 @@ from psycopg_pool import PoolTimeout
 from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.adaptation import register_types
-from openmemory.postgres.failures import first_line, translated
+from openmemory.postgres.failures import translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
-from openmemory.postgres.pool import Pool, PoolLimits
+from openmemory.postgres.pool import Pool, PoolLimits, connect
+from openmemory.postgres.reaching import unreachable
 from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
 from openmemory.postgres.statements import Call, Names, Statement
 
@@ -108,6 +109,7 @@ class Database:
         behind_pooler: bool = True,
     ) -> None:
         self.names = names
+        self._conninfo = conninfo
         self._rendered = Rendered(names)
         self._settings = session_settings(statement_timeout_ms)
         self._behind_pooler = behind_pooler
@@ -124,19 +126,30 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def open(self) -> None:
+    async def open(self, patience_s: float = 30) -> None:
         """Connect, and learn where the extension's operators live; raises DatabaseUnavailable."""
         try:
-            await self._pool.open(wait=True, timeout=30)
+            await self._pool.open(wait=True, timeout=patience_s)
             async with self._pool.connection() as connection:
                 local = self._settings if self._behind_pooler else {}
                 self._openings = await openings(connection, self.names, local)
-        except (psycopg.Error, PoolTimeout) as error:
+        except PoolTimeout as error:
             await self._pool.close()
-            raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
+            raise await self._why_so_few() from error
+        except psycopg.Error as error:
+            await self._pool.close()
+            raise unreachable(self._conninfo, error) from error
         except ConfigurationError:
             await self._pool.close()
             raise
+
+    async def _why_so_few(self) -> DatabaseUnavailable:
+        """Return why the pool has not the connections that it opens at first: it tells of none by itself."""
+        try:
+            await (await connect(self._conninfo)).close()
+        except psycopg.Error as error:
+            return unreachable(self._conninfo, error)
+        return DatabaseUnavailable("PostgreSQL lets in fewer connections than are opened at first: see OM_PG_POOL_MAX")
 
     async def close(self) -> None:
         """Close every connection."""

@@ -10,6 +10,7 @@ from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
+from openmemory.postgres.reaching import unreachable
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -45,7 +46,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     try:
         connection = psycopg.connect(autocommit=True, **{"fallback_application_name": OURS, **conninfo, **AS_UTF8})  # type: ignore[arg-type]  # all text
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"cannot connect: {first_line(error)}") from error
+        raise unreachable(conninfo, error) from error
     except psycopg.ProgrammingError as error:
         # Other messages quote the string itself, and a password with it.
         keyword = _UNKNOWN_KEYWORD.match(str(error))

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import errors
+from psycopg import AsyncConnection, errors
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -46,12 +46,7 @@ class Pool(AsyncConnectionPool[Connection]):
         self._lent = 0
         super().__init__(
             conninfo.get("conninfo", ""),
-            kwargs={
-                **{key: value for key, value in conninfo.items() if key != "conninfo"},
-                **AS_UTF8,
-                "autocommit": True,
-                "prepare_threshold": 0 if prepare else None,
-            },
+            kwargs={**_keywords(conninfo), "prepare_threshold": 0 if prepare else None},
             min_size=min(_CONNECTIONS_AT_LEAST, limits.most),
             max_size=limits.most,
             max_idle=limits.idle_s,
@@ -112,6 +107,16 @@ class Pool(AsyncConnectionPool[Connection]):
                 await _abandon(connection)
         finally:
             await self.putconn(connection)
+
+
+async def connect(conninfo: Mapping[str, str]) -> Connection:
+    """Return a connection of its own, beside any pool, that prepares nothing."""
+    keywords: dict[str, Any] = {**_keywords(conninfo), "prepare_threshold": None}
+    return await AsyncConnection.connect(conninfo.get("conninfo", ""), **keywords)
+
+
+def _keywords(conninfo: Mapping[str, str]) -> dict[str, object]:
+    return {**{key: value for key, value in conninfo.items() if key != "conninfo"}, **AS_UTF8, "autocommit": True}
 
 
 def _ends_session(error: psycopg.Error) -> bool:

@@ -1,0 +1,169 @@
+"""Why a database cannot be reached, and which setting to look at; never the password.
+
+PostgreSQL and libpq tell no SQLSTATE of a connection that does not come about, so their words are read. Where those are
+of another language, or unknown, every setting that may be wrong is named.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
+
+from openmemory.errors import DatabaseUnavailable
+from openmemory.postgres.embedded.cluster import OWNER, SERVER
+
+_SHOWN_CHARS = 200
+# libpq tells of each address and each kind of encryption that it tried, a line each.
+_TRIED = re.compile(r"^.*(?:connection to server (?:at|on) .*? failed|connection (?:failed|is bad)):\s*")
+_SEVERITY = re.compile(r"^[A-Z]+:\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where a connection was to lead, and the settings that say so."""
+
+    host: str
+    port: str
+    database: str
+    user: str
+    by_string: bool
+    is_named_apart: bool
+    """The user is another than the connection string's: OM_PG_APP_USER."""
+
+    def __str__(self) -> str:
+        return f"{self.host} port {self.port}, database {self.database}, as {self.user}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is the server that OpenMemory brings along, which no setting leads to."""
+        return self.by_string and self.host.startswith("/") and self.user in (OWNER, SERVER)
+
+    @property
+    def server_settings(self) -> str:
+        """The settings that name the server."""
+        return self._of("OM_PG_HOST and OM_PG_PORT")
+
+    @property
+    def database_setting(self) -> str:
+        """The setting that names the database."""
+        return self._of("OM_PG_DB")
+
+    @property
+    def login_settings(self) -> str:
+        """The settings that name the user and its password."""
+        apart = "OM_PG_APP_USER and OM_PG_APP_PASSWORD"
+        if self.is_named_apart:
+            return apart
+        return self._of(f"OM_PG_USER and OM_PG_PASSWORD (or {apart}, where that is who logs in)")
+
+    def _of(self, names: str) -> str:
+        return "OM_PG_DSN (or OM_PG_DIRECT_DSN)" if self.by_string else names
+
+
+# The first that is found counts: what a server said tells more than what another address of it did not.
+_REMEDIES = (
+    (
+        "too many (?:clients|connections)|connection slots|no more connections|connection limit",
+        "It has as many connections as it takes: lower OM_PG_POOL_MAX, end sessions that idle, or raise its"
+        " max_connections",
+    ),
+    (
+        "database .* does not exist|no such database",
+        "Create the database (CREATE DATABASE {database}), or correct {way.database_setting}",
+    ),
+    (
+        "not currently accepting connections|permission denied for database",
+        "Nobody, or not this user, is let into the database: have its owner run GRANT CONNECT (ALTER DATABASE …"
+        " ALLOW_CONNECTIONS true), or correct {way.database_setting}",
+    ),
+    (
+        "certificate|no encryption|SSL (?:required|connection is required)|requires (?:SSL|TLS|encryption)",
+        "It is about encryption: a server that demands TLS wants OM_PG_SSL=require, one whose certificate is to be"
+        " proved OM_PG_SSL=verify-full with the authority's in PGSSLROOTCERT; or a line in its pg_hba.conf is missing",
+    ),
+    ("does not support SSL", "It has no TLS: set OM_PG_SSL=disable if the way to it is safe, or give it a certificate"),
+    (
+        "pg_hba",
+        "Its pg_hba.conf lets this user not in from here: have its administrator add a line, or correct"
+        " {way.login_settings} and {way.database_setting}",
+    ),
+    (
+        "authentication failed|no password supplied|password|role .* (?:does not exist|is not permitted)|no such user"
+        "|SASL|SCRAM",
+        "Check {way.login_settings}",
+    ),
+    (
+        "starting up|shutting down|recovery mode|not yet accepting",
+        "It is not ready yet: wait until it is, and try again",
+    ),
+    (
+        "could not translate host name|failed to resolve|Name or service not known|nodename nor servname",
+        "No machine is known by that name: correct {way.server_settings}",
+    ),
+    (
+        "No such file or directory",
+        "There is no PostgreSQL with its socket in that folder: start it, or correct {way.server_settings}",
+    ),
+    (
+        "Connection refused",
+        "Nothing listens there: start PostgreSQL, or correct {way.server_settings}",
+    ),
+    (
+        "time(?:d )?out|No route to host|Network is unreachable",
+        "Nothing answers there: correct {way.server_settings}, open the firewall between, or give it longer by"
+        " OM_PG_CONNECT_TIMEOUT_S",
+    ),
+)
+_ANY = "Check {way.server_settings}, {way.database_setting}, {way.login_settings}, and OM_PG_SSL"
+
+
+def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavailable:
+    """Return the error of a connection that did not come about: where to, why, and what to do."""
+    way, said = _way(conninfo), str(error)
+    matching = ((re.search(pattern, said, re.IGNORECASE), remedy) for pattern, remedy in _REMEDIES)
+    place, remedy = next(((found.start(), remedy) for found, remedy in matching if found), (0, _ANY))
+    reason = _reason(said, place)
+    if way.is_embedded:
+        return DatabaseUnavailable(f"cannot connect to the PostgreSQL in {way.host}: {reason}")
+    quoted = '"' + way.database.replace('"', '""') + '"'
+    return DatabaseUnavailable(
+        f"cannot connect to PostgreSQL at {way}: {reason}. {remedy.format(way=way, database=quoted)}"
+    )
+
+
+def _reason(said: str, place: int) -> str:
+    """Return the line around `place`, without where it was tried."""
+    begin = said.rfind("\n", 0, place) + 1
+    line = said[begin:].partition("\n")[0]
+    return _SEVERITY.sub("", _TRIED.sub("", line).strip()).strip(" .")[:_SHOWN_CHARS]
+
+
+def _way(conninfo: Mapping[str, str]) -> _Way:
+    """Return where libpq would connect to; what is not said it takes from PG… variables and the process's user."""
+    parts = {name: str(value) for name, value in _libpqs_own().items() if value is not None}
+    try:
+        given = conninfo_to_dict(**{key: value for key, value in conninfo.items() if value != ""})
+    except psycopg.ProgrammingError:
+        given = {}
+    parts.update({name: str(value) for name, value in given.items() if value is not None})
+    host, user = parts.get("host") or parts.get("hostaddr") or "localhost", parts.get("user", "")
+    return _Way(
+        host,
+        parts.get("port", "5432"),
+        parts.get("dbname") or user,
+        user,
+        by_string=bool(conninfo.get("conninfo")),
+        is_named_apart=bool(conninfo.get("conninfo")) and "user" in conninfo,
+    )
+
+
+def _libpqs_own() -> dict[str, str | None]:
+    shown = ("host", "hostaddr", "port", "dbname", "user")
+    return {
+        option.keyword.decode(): None if option.val is None else option.val.decode(errors="replace")
+        for option in Conninfo.get_defaults()
+        if option.keyword.decode() in shown
+    }

@@ -1,0 +1,151 @@
+"""A database that cannot be reached is named in one line, with the setting to look at; the password never is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from openmemory.errors import DatabaseUnavailable
+from openmemory.postgres.database import Database
+from openmemory.postgres.reaching import unreachable
+from openmemory.postgres.statements import Names
+from tests.cli.homes import Home, a_port
+from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+
+SECRET = "its-password"  # noqa: S105 -- of a server that lives as long as the test
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Outside]:
+    """Yield a server with roles and databases to be refused by."""
+    with an_outside_server() as started:
+        yield started
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Return the environment of a user without settings."""
+    monkeypatch.chdir(tmp_path)
+    return Home(tmp_path / "unused")
+
+
+@pytest.fixture
+def site(server: Outside) -> Site:
+    """Return a database that is not migrated."""
+    return a_site(server, "CREATEROLE")
+
+
+def refused(home: Home, command: str = "migrate") -> str:
+    """Return the one line that a command ends with."""
+    ran = home.run(command)
+
+    assert (ran.status, ran.out) == (1, ""), ran.out
+    assert ran.err.count("\n") == 1, ran.err
+    assert SECRET not in ran.err
+    return ran.err
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "list", "stats"])
+def test_where_nothing_listens_host_and_port_are_named(home: Home, command: str) -> None:
+    port = a_port()
+    nowhere = home.with_settings(
+        OM_PORT=str(a_port()), OM_PG_HOST="127.0.0.1", OM_PG_PORT=str(port), OM_PG_USER="ada", OM_PG_PASSWORD=SECRET
+    )
+
+    said = nowhere.spawn(command).err
+
+    assert f"127.0.0.1 port {port}, database openmemory, as ada: Connection refused. Nothing listens there" in said
+    assert "OM_PG_HOST and OM_PG_PORT" in said
+    assert SECRET not in said
+    assert "Traceback" not in said
+
+
+def test_a_connection_string_is_named_where_it_led_there(home: Home) -> None:
+    port = a_port()
+
+    said = refused(home.with_settings(OM_PG_DSN=f"postgresql://ada:{SECRET}@127.0.0.1:{port}/notes"))
+
+    assert f"127.0.0.1 port {port}, database notes, as ada: Connection refused" in said
+    assert "correct OM_PG_DSN" in said
+
+
+def test_a_host_that_is_not_known_is_named(home: Home) -> None:
+    said = refused(home.with_settings(OM_PG_HOST="no-such-host.invalid", OM_PG_USER="ada"))
+
+    assert "no-such-host.invalid" in said
+    assert "correct OM_PG_HOST and OM_PG_PORT" in said
+
+
+def test_a_folder_without_a_socket_is_named(home: Home) -> None:
+    said = refused(home.with_settings(OM_PG_HOST="/nowhere", OM_PG_USER="ada"))
+
+    assert "/nowhere port 5432" in said
+    assert "No such file or directory. There is no PostgreSQL with its socket in that folder" in said
+
+
+@pytest.mark.parametrize("password", ["wrong", ""])
+def test_a_wrong_password_leads_to_its_setting(site: Site, home: Home, password: str) -> None:
+    said = refused(site.home(home, with_login=False).with_settings(OM_PG_PASSWORD=password))
+
+    assert f"database {site.database}, as {site.owner}" in said
+    assert "Check OM_PG_USER and OM_PG_PASSWORD" in said
+
+
+def test_a_role_that_is_not_there_leads_to_its_setting(site: Site, home: Home) -> None:
+    assert "Check OM_PG_USER" in refused(site.home(home, with_login=False).with_settings(OM_PG_USER="nobody_known"))
+
+
+def test_a_database_that_is_not_there_is_to_be_created(site: Site, home: Home) -> None:
+    said = refused(site.home(home).with_settings(OM_PG_DB="no such one"))
+
+    assert 'database "no such one" does not exist. Create the database (CREATE DATABASE "no such one")' in said
+    assert "OM_PG_DB" in said
+
+
+def test_a_server_that_is_full_leads_to_the_pool(site: Site, home: Home) -> None:
+    site.run(f"ALTER ROLE {site.owner} CONNECTION LIMIT 0")
+
+    said = refused(site.home(home, with_login=False))
+
+    assert "too many connections for role" in said
+    assert "OM_PG_POOL_MAX" in said
+
+
+async def test_a_pool_that_gets_none_says_why(names: Names) -> None:
+    database = Database({"host": "/nowhere", "user": "ada"}, names)
+
+    with pytest.raises(DatabaseUnavailable, match=r"/nowhere port 5432.*no PostgreSQL with its socket"):
+        await database.open(patience_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (
+            'connection failed: connection to server at "db", port 5432 failed: FATAL:  no pg_hba.conf entry for host'
+            ' "10.0.0.1", user "ada", database "notes", no encryption',
+            "OM_PG_SSL=require",
+        ),
+        ("server does not support SSL, but SSL was required", "OM_PG_SSL=disable"),
+        ('root certificate file "/root/.postgresql/root.crt" does not exist', "PGSSLROOTCERT"),
+        ("connection timeout expired", "OM_PG_CONNECT_TIMEOUT_S"),
+        ("FATAL:  the database system is starting up", "wait until it is"),
+        ("FATAL:  Passwort-Authentifizierung für Benutzer »ada« fehlgeschlagen", "OM_PG_USER and OM_PG_PASSWORD"),
+        ("something that nobody foresaw", "Check OM_PG_HOST and OM_PG_PORT, OM_PG_DB, OM_PG_USER"),
+    ],
+)
+def test_what_cannot_be_made_here_is_told_by_its_words(said: str, remedy: str) -> None:
+    detail = unreachable({"host": "db", "user": "ada", "password": SECRET}, psycopg.OperationalError(said)).detail
+
+    assert remedy in detail
+    assert SECRET not in detail
+
+
+def test_the_user_who_serves_is_looked_for_among_its_own_settings() -> None:
+    conninfo = {"conninfo": f"postgresql://ada:{SECRET}@db/notes", "user": "bea", "password": SECRET}
+
+    detail = unreachable(conninfo, psycopg.OperationalError("FATAL:  password authentication failed")).detail
+
+    assert "database notes, as bea" in detail
+    assert detail.endswith("Check OM_PG_APP_USER and OM_PG_APP_PASSWORD")
