@@ -1,5 +1,6 @@
 """POST /memory/query."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -309,15 +310,29 @@ async def test_a_filter_that_is_misspelt_is_refused_and_never_widens_the_answer(
     assert problem(response, 400, "malformed")["errors"] == [{"field": field, "message": said}]
 
 
-async def test_a_field_that_is_like_no_filter_is_ignored(me: httpx2.AsyncClient) -> None:
+async def test_a_field_beside_the_question_that_is_like_no_filter_is_ignored(me: httpx2.AsyncClient) -> None:
     await told(me, "The ferry leaves at nine")
 
-    response = await me.post("/memory/query", json={"query": "ferry", "namespace": "x", "filters": {"graph_id": 1}})
+    response = await me.post("/memory/query", json={"query": "ferry", "namespace": "x"})
 
     assert len(response.json()["matches"]) == 1
 
 
-async def test_of_many_misspelt_names_the_first_are_told(me: httpx2.AsyncClient) -> None:
-    body = {"query": "ferry", **{f"usex_id{n}": n for n in range(1_000)}}
+@pytest.mark.parametrize("place", ["filters", "filter"])
+async def test_what_is_no_filter_among_the_filters_is_refused_and_the_filters_are_named(
+    me: httpx2.AsyncClient, place: str
+) -> None:
+    response = await me.post("/memory/query", json={"query": "ferry", place: {"graph": 1, "user_id": "ada"}})
+
+    (wrong,) = problem(response, 400, "malformed")["errors"]
+    assert wrong["field"] == f"{place}.graph"
+    assert wrong["message"].startswith("is no filter; there are user_id, project_id, session_id, ")
+
+
+@pytest.mark.parametrize("wrap", [lambda names: names, lambda names: {"filters": names}])
+async def test_of_many_misspelt_names_the_first_are_told(
+    me: httpx2.AsyncClient, wrap: Callable[[dict[str, int]], dict[str, object]]
+) -> None:
+    body = {"query": "ferry", **wrap({f"usex_id{n}": n for n in range(1_000)})}
 
     assert len(problem(await me.post("/memory/query", json=body), 400, "malformed")["errors"]) == 20

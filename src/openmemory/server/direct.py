@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import signature
-from itertools import islice
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,13 +12,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from openmemory import wire
-from openmemory.errors import Malformed, OpenMemoryError
+from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
+from openmemory.server.ignored import refuse_ignored_body, refuse_ignored_parameters
 from openmemory.server.intricacy import refuse_intricate
 from openmemory.server.problems import answered
-
-_LOOKED_AT_MOST = 32  # of names that may be misspelt parameters
 
 
 class PlacedRoute(APIRoute):
@@ -33,11 +30,15 @@ class PlacedRoute(APIRoute):
         """Return what answers a request to this route."""
         handle = self.handler_inside()
         parameters = [field.alias for field in self.dependant.query_params]
+        has_body = self.body_field is not None
 
         async def placed(request: Request) -> Response:
-            _refuse_misspelt(request, parameters)
+            refuse_ignored_parameters(request, parameters, has_body=has_body)
             async with place(request):
-                refuse_intricate(await request.body(), request.app.state.limits.values)
+                body = await request.body()
+                refuse_intricate(body, request.app.state.limits.values)
+                if body and not has_body:
+                    refuse_ignored_body(body, parameters)
                 return await handle(request)
 
         return placed
@@ -95,16 +96,6 @@ class ShortWay:
         except (OpenMemoryError, RequestValidationError) as error:
             response = answered(error, scope["path"])
         await response(scope, receive, send)
-
-
-def _refuse_misspelt(request: Request, parameters: Sequence[str]) -> None:
-    """Refuse a parameter that was meant to be one of `parameters`: ignored, it would widen the answer."""
-    if not parameters or not request.scope["query_string"]:
-        return
-    for name in islice(request.query_params, _LOOKED_AT_MOST):
-        nearest = None if name in parameters else wire.nearest_name(name, parameters)
-        if nearest:
-            raise Malformed.at(f"query.{name}", f"is no parameter of this call; the nearest is {nearest}")
 
 
 def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
-from openmemory.wire import FieldProblem, Problem, nearest_filter
+from openmemory.wire import FieldProblem, Problem, QueryFilters, nearest_filter
 
 log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ _UPSTREAM = {
     "credentials-invalid": "invalid_api_key",
     "malformed": "malformed",
 }
+_FILTERS = f"there are {', '.join(QueryFilters.model_fields)}"
 _VALUE_MAX_CHARS = 80
 _RETRY_AFTER_S = 1
 _FRAMES = 8
@@ -225,6 +226,7 @@ def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, who
         # The parser says where, and quotes nothing.
         return f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"
     if error["type"] == "extra_forbidden":
-        return f"is no filter; the nearest is {nearest_filter(str(error['loc'][-1]))}"
+        nearest = nearest_filter(str(error["loc"][-1]))
+        return f"is no filter; {f'the nearest is {nearest}' if nearest else _FILTERS}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:300].encode(errors="replace").decode()

@@ -39,6 +39,7 @@ from openmemory.wire.fields import (
     Vector,
 )
 from openmemory.wire.requests import (
+    NARROWING,
     AddBatchRequest,
     AddRequest,
     PatchRequest,
@@ -53,6 +54,7 @@ __all__ = [
     "BATCH_MOST",
     "EMBEDDING_MOST",
     "MATCHES_MOST",
+    "NARROWING",
     "QUERY_MAX_CHARS",
     "AddAnswer",
     "AddBatchAnswer",

@@ -61,14 +61,9 @@ class AddBatchRequest(_Request):
 
 
 class QueryFilters(_Request):
-    """What narrows a question; may stand at the top level too. A misspelt one is refused: it would widen the answer."""
+    """What narrows a question. Any other name is refused: who sends it believes that it narrows."""
 
-    model_config = ConfigDict(
-        frozen=True,
-        allow_inf_nan=False,
-        extra="forbid",
-        json_schema_extra=_let_others_in,
-    )
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False, extra="forbid")
 
     user_id: Name | None = None
     project_id: Name | None = None
@@ -95,12 +90,20 @@ class QueryFilters(_Request):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_what_is_like_no_filter(cls, given: Any) -> Any:  # noqa: ANN401 -- whatever was sent
-        if not isinstance(given, dict):
+    def _leave_out_others(cls, given: Any) -> Any:  # noqa: ANN401 -- whatever was sent
+        """Leave no more of the other names than can be refused by name."""
+        if not isinstance(given, dict) or given.keys() <= cls.model_fields.keys():
             return given
-        others = (name for name in given if name not in cls.model_fields and len(name) <= _LONGEST_NAME)
-        misspelt = {name for name in islice(others, _LOOKED_AT_MOST) if nearest_filter(name)}
-        return {name: value for name, value in given.items() if name in cls.model_fields or name in misspelt}
+        refused = cls._refused(name for name in given if name not in cls.model_fields)
+        return {name: value for name, value in given.items() if name in cls.model_fields or name in refused}
+
+    @classmethod
+    def _refused(cls, others: Iterable[str]) -> set[str]:
+        return set(islice(others, _LOOKED_AT_MOST))
+
+
+# What a caller believes to narrow a call, wherever it is sent: speakers and tenants are named elsewhere.
+NARROWING = frozenset({*QueryFilters.model_fields, "filters", "filter", "speaker", "tenant", "tenant_id"})
 
 
 def nearest_filter(name: str) -> str | None:
@@ -116,12 +119,19 @@ def nearest_name(name: str, names: Iterable[str]) -> str | None:
 
 
 class QueryRequest(QueryFilters):
-    """A question, by text or embedding or both."""
+    """A question, by text or embedding or both. What narrows it may stand here too; a misspelt filter is refused."""
+
+    model_config = ConfigDict(json_schema_extra=_let_others_in)
 
     query: str | None = Field(None, max_length=QUERY_MAX_CHARS)
     embedding: Vector | None = None
     filters: QueryFilters | None = None
     filter: QueryFilters | None = Field(None, description="Another name of `filters`.")
+
+    @classmethod
+    def _refused(cls, others: Iterable[str]) -> set[str]:
+        short = (name for name in others if len(name) <= _LONGEST_NAME)
+        return {name for name in islice(short, _LOOKED_AT_MOST) if nearest_filter(name)}
 
     def given(self, *names: str) -> dict[str, Any]:
         """Return what was said under any of `names`, by where it stands: at the top level or among the filters."""
