@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from openmemory.server.connections import BoundedConnection
+from openmemory.server.plain import PlainConnection
 
 PATIENCE_S = 60
 
@@ -27,7 +28,7 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: FastAPI, http: type[BoundedConnection] = BoundedConnection) -> Iterator[str]:
+def serving(app: FastAPI, http: type[BoundedConnection] = PlainConnection) -> Iterator[str]:
     """Yield the address of a server that answers with `app`, configured as `openmemory serve` does."""
     config = uvicorn.Config(
         app,

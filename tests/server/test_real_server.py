@@ -174,6 +174,20 @@ def test_clients_that_leave_before_the_answer_give_back_places_and_connections(
     assert all(works(url, tenant) for tenant in tenants)
 
 
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_a_request_for_another_protocol_is_answered_as_it_stands_and_nobody_is_told_to_install_it(
+    url: str, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wanted = ("connection: upgrade", f"upgrade: {protocol}", "sec-websocket-key: x")
+    with closing(dialled(url)) as connection:
+        for path, status in (("/nowhere", 404), ("/memory/all", 200), ("/health", 200)):
+            connection.sendall(a_request(path, b"", a_tenant(), *wanted, method="GET"))
+
+            assert status_of(connection) == status
+
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready"])
 async def test_head_is_answered_like_get_without_a_body(url: str, path: str) -> None:
     async with httpx2.AsyncClient(base_url=url) as client:

@@ -88,9 +88,9 @@ def _protocol() -> "type[asyncio.Protocol] | str":
     """Return what reads requests from connections; httptools is not there on Windows."""
     if sys.platform == "win32":
         return "auto"
-    from openmemory.server.connections import BoundedConnection
+    from openmemory.server.plain import PlainConnection
 
-    return BoundedConnection
+    return PlainConnection
 
 
 def _rarely_collect_garbage() -> None:
