@@ -91,11 +91,14 @@ async def test_a_partial_batch_says_which_id_is_taken(me: httpx2.AsyncClient) ->
     taken = await told(me, "Here already")
     items = [{"content": "New", "id": taken}, GOOD]
 
-    response = await me.post("/memory/add/batch", json={"items": items, "partial": True})
+    response = await me.post("/memory/add/batch", json={"items": [*reversed(items), {}], "partial": True})
 
-    refused, kept = response.json()["results"]
+    kept, refused, _ = response.json()["results"]
     assert refused["type"] == "/problems/memory-exists"
-    assert (refused["status"], refused["code"], refused["errors"]) == (409, "memory-exists", None)
+    assert (refused["status"], refused["code"]) == (409, "memory-exists")
+    said = f"{taken} is taken by another memory of this tenant"
+    assert refused["errors"] == [{"field": "items[1].id", "message": said}]
+    assert refused["error"] == f"items[1].id: {said}"
     assert kept["id"]
 
 

@@ -12,7 +12,7 @@ from openmemory import wire
 from openmemory.core.memory import Filters, Memory, Told
 from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.sectors import Sector
-from openmemory.errors import Malformed, OpenMemoryError
+from openmemory.errors import Malformed, MemoryExists, OpenMemoryError
 from openmemory.server import encoding
 from openmemory.server.batches import read_batch
 from openmemory.server.calling import (
@@ -232,13 +232,23 @@ async def delete_of_user(
 def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | OpenMemoryError]) -> wire.AddBatchAnswer:
     """Return what became of a batch: of what could be read, and of what could not."""
     kept = iter(kept_or_not)
-    outcomes: list[Added | OpenMemoryError] = []
-    for place, one in enumerate(told):
-        outcome = next(kept) if isinstance(one, Told) else one
-        if outcome is not one and isinstance(outcome, Malformed):
-            outcome = outcome.inside(f"items[{place}]")
-        outcomes.append(outcome)
-    return wire.AddBatchAnswer(results=[encoding.added_or_refused(one) for one in outcomes])
+    results = [
+        _added_or_refused(next(kept), f"items[{place}]") if isinstance(one, Told) else encoding.added_or_refused(one)
+        for place, one in enumerate(told)
+    ]
+    return wire.AddBatchAnswer(results=results)
+
+
+def _added_or_refused(outcome: Added | OpenMemoryError, place: str) -> wire.AddAnswer | wire.ItemError:
+    """Return what became of the memory at `place`, which the error names."""
+    if isinstance(outcome, Malformed):
+        return encoding.added_or_refused(outcome.inside(place))
+    if isinstance(outcome, MemoryExists):
+        field, _, said = f"{place}.{outcome.detail}".partition(": ")
+        answer = encoding.added_or_refused(MemoryExists(f"{field}: {said}"))
+        named = {"errors": [wire.FieldProblem(field=field, message=said)]}
+        return answer.model_copy(update=named) if isinstance(answer, wire.ItemError) else answer
+    return encoding.added_or_refused(outcome)
 
 
 def _either(name: str, value: int | None, other: str, other_value: int | None, otherwise: int) -> int:
