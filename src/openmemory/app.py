@@ -115,8 +115,8 @@ def names(settings: Settings, embedder: Embedder) -> Names:
 
 
 def data_folder(settings: Settings) -> Path:
-    """Return where the embedded database lies, which is used where the settings name none."""
-    return settings.database.data_dir or embedded.default_data_dir()
+    """Return where the embedded database lies, by its whole path; it is used where the settings name none."""
+    return embedded.place_of(settings.database.data_dir or embedded.default_data_dir())
 
 
 @contextmanager

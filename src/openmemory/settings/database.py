@@ -48,7 +48,8 @@ class DatabaseSettings(Section):
     data_dir: Annotated[Folder, Unset("your data folder; `/var/lib/openmemory` as root")] | None = Field(
         None,
         validation_alias="OM_DATA_DIR",
-        description="Folder of the embedded PostgreSQL. It is used when neither `OM_PG_HOST` nor `OM_PG_DSN` is set.",
+        description="Folder of the embedded PostgreSQL. It is used when neither `OM_PG_HOST` nor `OM_PG_DSN` is set."
+        " A folder that root made before is left as it is, and the data lie in `openmemory` in it.",
     )
     dsn: Dsn | None = Field(
         None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.embedded import default_data_dir, start
+from openmemory.postgres.embedded import default_data_dir, place_of, start
 from openmemory.postgres.embedded.account import Account
 from openmemory.postgres.embedded.engine import find_engine
 from openmemory.postgres.embedded.folder import DataFolder
@@ -112,6 +112,60 @@ def test_nothing_outside_the_folder_changes(place: Path) -> None:
 
     assert modes(*outside) == before
     assert [path.name for path in (place / "outer").iterdir()] == ["data"]
+
+
+@needs_root
+def test_a_folder_that_root_made_before_stays_as_it_is_and_the_data_lie_in_one_of_their_own(place: Path) -> None:
+    (place / "lost+found").mkdir()
+    before = modes(place, place / "lost+found")
+
+    for expected in (None, "kept"):
+        with start(place) as server:
+            assert server.data_dir == place / "openmemory" == place_of(place)
+            if expected is None:
+                remember(server, "kept")
+            assert words(server) == "kept"
+
+    assert modes(place, place / "lost+found") == before
+    assert sorted(path.name for path in place.iterdir()) == ["lost+found", "openmemory"]
+    assert stat.S_IMODE((place / "openmemory").stat().st_mode) == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
+def test_a_folder_of_roots_that_others_may_write_to_is_refused_and_left_alone(place: Path, mode: int) -> None:
+    place.chmod(mode)
+    before = modes(place)
+
+    with pytest.raises(ConfigurationError, match=rf"others may write to .*{place}.* chmod 755 {place}.*OM_DATA_DIR"):
+        start(place)
+
+    assert modes(place) == before
+    assert list(place.iterdir()) == []
+
+
+@needs_root
+def test_a_closed_folder_of_roots_is_refused_with_how_to_open_it(place: Path) -> None:
+    place.chmod(0o700)
+
+    with pytest.raises(ConfigurationError, match=rf"may not enter {place}\. Say chmod 711 {place}"):
+        start(place)
+
+    assert modes(place) == [(stat.S_IFDIR | 0o700, 0, 0)]
+
+
+@needs_root
+def test_a_data_folder_of_an_earlier_version_is_used_where_it_is(data: Path) -> None:
+    with start(data) as server:
+        assert server.data_dir == data == place_of(data)
+
+
+def test_two_processes_that_make_one_folder_at_once_share_it(place: Path) -> None:
+    with another_process(place / "data") as one, another_process(place / "data") as other:
+        assert (said(one), said(other)) == ("ready", "ready")
+        assert dismiss(one) == dismiss(other) == 0
+
+    assert [path.name for path in place.iterdir()] == ["data"]
 
 
 @needs_root

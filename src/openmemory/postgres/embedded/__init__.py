@@ -1,6 +1,7 @@
 """The PostgreSQL that starts by itself where the user has configured no database.
 
-The data folder holds everything, and belongs to the one user that PostgreSQL runs as (mode 0700):
+The data folder holds everything, and belongs to the one user that PostgreSQL runs as (mode 0700). Where root had made
+it before, it stays as it is, and the data folder is `openmemory` in it:
 
     openmemory.lock    marks the folder as ours; held while somebody starts or stops the server
     users.lock         held, shared, by every process that uses the server; the last one stops it
@@ -18,7 +19,7 @@ out, the passwords keep the roles apart, so that what runs as `openmemory_server
 """
 
 from openmemory.postgres.embedded.cluster import SERVER
-from openmemory.postgres.embedded.folder import default_data_dir
+from openmemory.postgres.embedded.folder import default_data_dir, place_of
 from openmemory.postgres.embedded.server import EmbeddedServer, start
 
-__all__ = ["SERVER", "EmbeddedServer", "default_data_dir", "start"]
+__all__ = ["SERVER", "EmbeddedServer", "default_data_dir", "place_of", "start"]

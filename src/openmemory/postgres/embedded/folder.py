@@ -13,10 +13,13 @@ from pathlib import Path
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded.account import Account, account_for_root, name_of
+from openmemory.postgres.embedded.locks import FileLock
 
 PORT = 5432
 MARK = "openmemory.lock"
 
+_INSIDE = "openmemory"
+_PARTIAL = ".openmemory-"
 _SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 _REMEDIES = {
     errno.ENOSPC: "Free some space, or set OM_DATA_DIR to a folder on another disk.",
@@ -79,22 +82,34 @@ def default_data_dir() -> Path:
     return (configured if configured.is_absolute() else home / ".local" / "share") / "openmemory"
 
 
+def place_of(path: Path) -> Path:
+    """Return where the data of `path` lie: in that folder, or in the one that was made in it."""
+    path = Path(os.path.realpath(path.expanduser()))
+    inside = path / _INSIDE
+    if not _is_alone(path, _INSIDE) or not (inside / MARK).exists():
+        return path
+    return inside
+
+
 def open_folder(path: Path) -> DataFolder:
     """Return the folder at `path`, made if it is missing; raise ConfigurationError if it may not be used.
 
-    Nothing but the folder itself has its owner or mode changed, and that only while it is empty and our own.
+    A folder that root has made stays root's, with the mode that it has: PostgreSQL's user gets one of its own in it.
     """
-    path = Path(os.path.realpath(path.expanduser()))
+    path = place_of(path)
     if path.exists():
         _refuse_what_is_not_ours(path)
     account = _account(path)
+    if account.is_another and path.exists() and path.stat().st_uid != account.uid:
+        _refuse_open_to_others(path, "755")
+        _refuse_unreachable(path, path, account)
+        path /= _INSIDE
     _make(path, account)
     if not (path / MARK).exists() and path.stat().st_uid == os.geteuid():
         path.chmod(0o700)
-        account.own(path)
     if account.is_another:
         _refuse_unreachable(path, path, account)
-    _refuse_open_to_others(path)
+    _refuse_open_to_others(path, "700")
     return DataFolder(path, account)
 
 
@@ -176,8 +191,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             f"the data folder {path} belongs to {name_of(owner)}, not to {name_of(os.geteuid())}. "
             "Run this as its owner, or set OM_DATA_DIR to a folder of your own."
         )
-    # A volume's own folder is no sign of another program.
-    others = sorted(entry.name for entry in path.iterdir() if entry.name != "lost+found")
+    others = _entries(path)
     if others and MARK not in others:
         raise ConfigurationError(
             f"the folder {path} holds something else ({', '.join(others[:3])}). "
@@ -190,27 +204,62 @@ def _make(path: Path, account: Account) -> None:
     missing = [place for place in (path, *path.parents) if not place.exists()]
     if account.is_another:
         _refuse_unreachable(path, (missing or [path])[-1].parent, account)
-    for place in reversed(missing):
+    for place in reversed(missing[1:]):
         place.mkdir(exist_ok=True)
         if account.is_another:
             place.chmod(0o755)  # a strict umask must not shut PostgreSQL's user out of what we just made
+    if missing:
+        _make_marked(path, account)
+
+
+def _make_marked(path: Path, account: Account) -> None:
+    """Make the folder as it is to be, in one step: another process never finds it unmarked, or another's."""
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=path.parent))
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    try:
+        FileLock(partial / MARK, account).close()
+        account.own(partial)
+        partial.rename(path)
+    except OSError as error:
+        shutil.rmtree(partial)
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # another process has made it meanwhile
+            raise
+
+
+def _is_alone(path: Path, name: str) -> bool:
+    """Return whether `path` is a folder with nothing but a folder of that name, as far as we may look."""
+    try:
+        return _entries(path) == [name]
+    except OSError:
+        return False
+
+
+def _entries(path: Path) -> list[str]:
+    """Return what lies in a folder, in order; a volume's own folder is no sign of another program, nor is our own."""
+    names = (entry.name for entry in path.iterdir())
+    return sorted(name for name in names if name != "lost+found" and not name.startswith(_PARTIAL))
 
 
 def _refuse_unreachable(path: Path, place: Path, account: Account) -> None:
     if not account.can_enter(place):
+        let_in = f"Say chmod 711 {place}, set" if place == path else "Set"
         raise ConfigurationError(
             f"the data folder cannot be {path}: PostgreSQL does not run as root but as {account.name}, "
             f"who may not enter {place}. "
-            "Set OM_DATA_DIR=/var/lib/openmemory, or run this as an ordinary user."
+            f"{let_in} OM_DATA_DIR=/var/lib/openmemory, or run this as an ordinary user."
         )
 
 
-def _refuse_open_to_others(path: Path) -> None:
+def _refuse_open_to_others(path: Path, closed: str) -> None:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o022:
         raise ConfigurationError(
-            f"others may write to the data folder {path} (its mode is {mode:04o}). Say chmod 700 {path}; if that has "
-            "no effect, the file system keeps no permissions: set OM_DATA_DIR to a folder on a local disk."
+            f"others may write to the data folder {path} (its mode is {mode:04o}). Say chmod {closed} {path}, or set "
+            "OM_DATA_DIR to a folder that is not there yet; if that has no effect, the file system keeps no "
+            "permissions: it must be a folder on a local disk."
         )
 
 
