@@ -38,6 +38,17 @@ def test_a_signal_stops_the_server_and_its_postgresql(own: Home, kind: signal.Si
     assert "server.stopped" in events
 
 
+def test_a_relative_folder_is_told_by_its_whole_path(own: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.folder.parent)
+    port = a_port()
+    with own.with_settings(OM_DATA_DIR=own.folder.name).serving(port) as server:
+        server.terminate()
+        _, log = server.communicate(timeout=PATIENCE_S)
+
+    events = {entry["event"]: entry for entry in map(json.loads, log.splitlines())}
+    assert events["server.started"]["data_folder"] == str(own.folder)
+
+
 def test_what_was_answered_survives_a_kill(own: Home) -> None:
     tenant, port = a_tenant(), a_port()
     with own.serving(port) as server:
