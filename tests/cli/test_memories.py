@@ -179,6 +179,18 @@ def test_an_empty_tenant_is_said_to_be_one(home: Home) -> None:
     assert home.run("list", "--json").json == {"items": [], "next_cursor": None}
 
 
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["query", "lamp"], ["stats"]])
+def test_a_tenant_that_nobody_knows_is_told_from_one_that_is_empty(home: Home, command: list[str]) -> None:
+    emptied = told(home, "The lamp is brass")
+    assert home.run("delete", emptied, "--yes").status == 0
+
+    unknown, empty = home.run(*command, "--tenant", a_tenant()), home.run(*command)
+
+    assert (unknown.status, empty.status) == (0, 0)
+    assert "is not known in this database" in unknown.err.replace("\n", " ")
+    assert "is not known" not in empty.err
+
+
 @pytest.mark.parametrize("content", ["", "x" * 100_001])
 def test_what_cannot_be_kept_is_named(home: Home, content: str) -> None:
     ran = home.run("add", content)

@@ -49,6 +49,10 @@ def test_the_help_of_each_command_fits_a_narrow_terminal(nowhere: Home, command:
         ["nonsense"],
         ["serve", "--port", "0"],
         ["query"],
+        ["query", ""],
+        ["query", "  "],
+        ["query", "lamp", "--sector", "sceptical"],
+        ["list", "--sector", "sceptical"],
         ["get", "not-an-id"],
         ["delete"],
         ["list", "--limit", "0"],
@@ -68,7 +72,14 @@ def test_wrong_usage_is_status_2(nowhere: Home, arguments: list[str]) -> None:
 
     assert ran.status == 2
     assert ran.out == ""
+    assert "Value error" not in ran.err
     assert not nowhere.folder.exists()
+
+
+def test_a_wrong_sector_is_told_those_there_are(nowhere: Home) -> None:
+    said = nowhere.with_settings(COLUMNS="200").run("add", "text", "--sector", "sceptical").err
+
+    assert "'sceptical' is none of episodic, semantic, procedural, emotional, reflective" in said
 
 
 def test_nothing_to_remember_is_wrong_usage(nowhere: Home) -> None:

@@ -190,6 +190,10 @@ async def _admit(at: Attempt) -> Answers:
     return [await at.stage.tenants.admit(at.scope.tenant)]
 
 
+async def _is_known(at: Attempt) -> Answers:
+    return [await at.stage.tenants.is_known(at.scope.tenant)]
+
+
 async def _ping(at: Attempt) -> Answers:
     await at.stage.tenants.ping()
     return []
@@ -319,6 +323,7 @@ CASES: dict[str, Case] = {
     "shares.SearchTurns.turn": _turn,
     "shares.Shares.turn": _turn,
     "tenants.Tenants.admit": _admit,
+    "tenants.Tenants.is_known": _is_known,
     "tenants.Tenants.ping": _ping,
     "upkeep.keep_alive": _keep_alive,
     "vocabularies.Vocabularies.note_write": _note_write,

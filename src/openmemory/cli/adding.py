@@ -12,6 +12,7 @@ from openmemory.cli.options import (
     MetadataOption,
     OccurredOption,
     ProjectOption,
+    SectorOption,
     SessionOption,
     TenantOption,
     UserOption,
@@ -20,7 +21,6 @@ from openmemory.cli.options import (
     read_settings,
     scope_of,
 )
-from openmemory.core.sectors import Sector
 
 if TYPE_CHECKING:
     from openmemory.core.scope import Scope
@@ -46,7 +46,7 @@ def add(
     session: SessionOption = None,
     speaker: Annotated[str | None, typer.Option(metavar="NAME", help="Who said it.")] = None,
     occurred_at: OccurredOption = None,
-    sector: Annotated[Sector | None, typer.Option(help="Instead of the one that the rules find.")] = None,
+    sector: SectorOption = None,
     metadata: MetadataOption = None,
     id: Annotated[UUID | None, typer.Option("--id", metavar="UUID", help="Your own id.")] = None,
     user: UserOption = None,

@@ -9,6 +9,7 @@ from openmemory.cli.options import (
     JsonOption,
     MetadataOption,
     ProjectOption,
+    SectorsOption,
     SessionOption,
     SinceOption,
     TenantOption,
@@ -19,7 +20,6 @@ from openmemory.cli.options import (
     read_settings,
     scope_of,
 )
-from openmemory.core.sectors import Sector
 
 if TYPE_CHECKING:
     from openmemory.service.search import Found, Match
@@ -30,7 +30,7 @@ def query(
     text: Annotated[str, typer.Argument(help="The question.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many memories at most.")] = 5,
     session: SessionOption = None,
-    sector: Annotated[list[Sector] | None, typer.Option(help="Of this sector; may be repeated.")] = None,
+    sector: SectorsOption = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With all of these tags.")] = None,
     any_tag: Annotated[list[str] | None, typer.Option("--any-tag", metavar="TAG", help="With one of these.")] = None,
     metadata: MetadataOption = None,
@@ -48,6 +48,8 @@ def query(
     as_json: JsonOption = False,
 ) -> None:
     """Find the memories that answer a question, best first."""
+    if not text.strip():
+        raise typer.BadParameter("the question is empty: ask something", param_hint="text")
     fields = present(
         query=text,
         k=k,
@@ -66,12 +68,15 @@ def query(
     scope = scope_of(settings, tenant, user, project)
     from openmemory.cli.contract import read_asked
     from openmemory.cli.printing import print_json
+    from openmemory.cli.session import note_unknown
     from openmemory.cli.session import session as session_of
     from openmemory.server import encoding
 
     asked = read_asked(fields)
     with session_of(settings) as opened:
         found = opened.run(opened.services.search.find(scope, asked))
+        if not found.matches:
+            note_unknown(opened, scope)
     if as_json:
         print_json(encoding.found(text, found))
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openmemory.core.scope import Scope, name_problem, tenant_problem
+from openmemory.core.sectors import Sector
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ def _instant(value: str | None) -> str | None:
     return value
 
 
+def _sector(value: str | None) -> str | None:
+    if value is not None and value not in set(Sector):
+        raise typer.BadParameter(f"{value!r} is none of {', '.join(Sector)}")
+    return value
+
+
+def _sectors(value: list[str] | None) -> list[str] | None:
+    return value and [_sector(one) or one for one in value]
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="File of settings (NAME=value lines); the environment comes first."),
@@ -75,6 +86,17 @@ ProjectOption = Annotated[
 ]
 SessionOption = Annotated[
     str | None, typer.Option("--session", metavar="NAME", callback=_name, help="Conversation it is a turn of.")
+]
+# Checked here, since Typer says of an enumeration's value what Pydantic calls its error.
+SectorOption = Annotated[
+    str | None,
+    typer.Option("--sector", metavar="SECTOR", callback=_sector, help=f"The sector: {', '.join(Sector)}."),
+]
+SectorsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sector", metavar="SECTOR", callback=_sectors, help=f"Of this sector ({', '.join(Sector)}); may be repeated."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

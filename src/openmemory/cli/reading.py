@@ -9,6 +9,7 @@ from openmemory.cli.options import (
     ConfigOption,
     JsonOption,
     ProjectOption,
+    SectorOption,
     SessionOption,
     TenantOption,
     UserOption,
@@ -31,7 +32,7 @@ def listing(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     session: SessionOption = None,
-    sector: Annotated[Sector | None, typer.Option(help="Of this sector.")] = None,
+    sector: SectorOption = None,
     user: UserOption = None,
     project: ProjectOption = None,
     tenant: TenantOption = None,
@@ -42,16 +43,19 @@ def listing(
     settings = read_settings(context, config)
     scope = scope_of(settings, tenant, user, project)
     from openmemory.cli.printing import note, print_json
+    from openmemory.cli.session import note_unknown
     from openmemory.cli.session import session as session_of
     from openmemory.core.memory import Filters
     from openmemory.server import encoding
 
-    filters = Filters(session_id=session, sectors=sector.bit if sector else None)
+    filters = Filters(session_id=session, sectors=Sector(sector).bit if sector else None)
     with session_of(settings) as opened:
         page = opened.run(
             opened.services.memories.listing(scope, limit=limit, before=encoding.place(cursor), filters=filters)
         )
         now = opened.services.clock()
+        if not page.items:
+            note_unknown(opened, scope)
     if as_json:
         print_json(encoding.page(page, now))
         return

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from openmemory import app
 from openmemory.adapters.embedders import Embedder
-from openmemory.cli.printing import progress, warn
+from openmemory.cli.printing import note, progress, warn
+from openmemory.core.scope import Scope
 from openmemory.server.calling import Services
 from openmemory.service.census import Census
 from openmemory.settings import Settings
@@ -59,3 +60,9 @@ def session(settings: Settings) -> Iterator[Session]:
         for warning in ready.warnings:
             warn(warning)
         yield opened
+
+
+def note_unknown(opened: Session, scope: Scope) -> None:
+    """Say on standard error that nobody has ever worked as this tenant, which looks like one that is empty."""
+    if not opened.run(opened.services.tenants.is_known(scope.tenant)):
+        note(f"tenant {scope.tenant} is not known in this database: is the name right (--tenant, OM_TENANT)?")

@@ -17,13 +17,15 @@ def stats(
     settings = read_settings(context, config)
     scope = scope_of(settings, tenant)
     from openmemory.cli.printing import print_json
-    from openmemory.cli.session import session
+    from openmemory.cli.session import note_unknown, session
 
     with session(settings) as opened:
         memories = opened.services.memories
         totals = opened.run(memories.totals(scope))
         sectors = opened.run(memories.sector_counts(scope))
         sizes = opened.run(opened.census().sizes(scope))
+        if not totals.memories:
+            note_unknown(opened, scope)
     found: JsonObject = {
         "tenant": scope.tenant,
         "memories": totals.memories,

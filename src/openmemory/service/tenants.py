@@ -31,6 +31,11 @@ class Tenants:
             self._admitted_s.put(tenant, monotonic())
         return Scope(tenant)
 
+    async def is_known(self, tenant: str) -> bool:
+        """Return whether a tenant was ever admitted, or moved here; for the owner of the process, not for callers."""
+        async with self._database.registry() as tx:
+            return await registry.tenant_status(tx, tenant) is not None
+
     async def ping(self) -> None:
         """Return when the database answers; raises DatabaseUnavailable."""
         asking = asyncio.create_task(self._ping())

@@ -70,6 +70,21 @@ def test_a_database_with_a_part_missing_is_refused(data: Path) -> None:
         start(data)
 
 
+@pytest.mark.parametrize("size", [0, 100, 8191])
+def test_a_control_file_that_is_cut_is_named(data: Path, size: int) -> None:
+    os.truncate(data / "postgres" / "global" / "pg_control", size)
+
+    with pytest.raises(ConfigurationError, match=rf"not whole: .*pg_control has {size} of 8192 bytes.*backup"):
+        start(data)
+
+
+def test_passwords_that_are_cut_are_named(data: Path) -> None:
+    os.truncate(data / "postgres" / "openmemory.passwords", 0)
+
+    with pytest.raises(ConfigurationError, match=r"not whole: .*openmemory\.passwords .*backup"):
+        start(data)
+
+
 @pytest.mark.parametrize("part", [".", "postgres"])
 def test_a_folder_that_others_may_write_to_is_refused(data: Path, part: str) -> None:
     (data / part).chmod(0o777)

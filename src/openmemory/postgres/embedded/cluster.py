@@ -24,6 +24,8 @@ OWNER = "openmemory_owner"
 SERVER = "openmemory_server"
 
 _PASSWORDS = "openmemory.passwords"
+# PostgreSQL writes it in one piece, of this size in every version; where it is cut, it only panics.
+_CONTROL, _CONTROL_BYTES = "global/pg_control", 8192
 _SETTINGS = """\
 # Yours to edit: what stands below the include wins over openmemory.conf, which is written anew at each start.
 include 'openmemory.conf'
@@ -45,11 +47,11 @@ def exists(folder: DataFolder) -> bool:
     try:
         version = (folder.cluster / "PG_VERSION").read_text().strip()
         read_passwords(folder)
+        size_bytes = (folder.cluster / _CONTROL).stat().st_size
     except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"the database in {folder.cluster} is not whole: {error.filename} is missing. "
-            "Restore it from your backup, or set OM_DATA_DIR to a new folder."
-        ) from error
+        raise _not_whole(folder, f"{error.filename} is missing") from error
+    if size_bytes < _CONTROL_BYTES:
+        raise _not_whole(folder, f"{folder.cluster / _CONTROL} has {size_bytes} of {_CONTROL_BYTES} bytes")
     if version != MAJOR:
         raise ConfigurationError(
             f"the data in {folder.cluster} is of PostgreSQL {version}, and this OpenMemory brings {MAJOR}. "
@@ -62,6 +64,13 @@ def exists(folder: DataFolder) -> bool:
             f"start. Say chown -R {folder.account.name} {folder.cluster} and chmod 700 {folder.cluster}"
         )
     return True
+
+
+def _not_whole(folder: DataFolder, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database in {folder.cluster} is not whole: {reason}. "
+        "Restore it from your backup, or set OM_DATA_DIR to a new folder."
+    )
 
 
 def create(folder: DataFolder, engine: Engine, keep_open: int) -> None:
@@ -104,8 +113,10 @@ def configure(folder: DataFolder, socket_dir: Path) -> None:
 
 def read_passwords(folder: DataFolder) -> Passwords:
     """Return the passwords of a cluster that exists."""
-    owner, server = (folder.cluster / _PASSWORDS).read_text().split()
-    return Passwords(owner, server)
+    words = (folder.cluster / _PASSWORDS).read_text().split()
+    if len(words) != 2:
+        raise _not_whole(folder, f"{folder.cluster / _PASSWORDS} has not the two passwords")
+    return Passwords(*words)
 
 
 def dsn(socket_dir: Path, user: str, password: str, database: str = DATABASE) -> str:
