@@ -16,15 +16,24 @@ from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.failures import translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits, connect
+from openmemory.postgres.pulse import Pulse
 from openmemory.postgres.reaching import unreachable
 from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
-from openmemory.postgres.statements import Call, Names, Statement
+from openmemory.postgres.statements import Call, Names, Statement, statement
 
 Row = TypeVar("Row")
 OtherRow = TypeVar("OtherRow")
 Result = TypeVar("Result")
 
 _GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    one: int
+
+
+_PING = statement("registry.ping", _One)
 
 
 class Transaction:
@@ -117,6 +126,7 @@ class Database:
         self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
         # A transaction pooler hands each transaction another session, so nothing may be prepared there.
         self._round_trips = RoundTrips(prepare=not behind_pooler)
+        self._pulse = Pulse(conninfo)
         self._pool = Pool(conninfo, limits, prepare=not behind_pooler, configure=self._configure)
 
     async def __aenter__(self) -> Self:
@@ -153,7 +163,20 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._pulse.close()
         await self._pool.close()
+
+    async def ping(self) -> None:
+        """Return when PostgreSQL answers; raises DatabaseUnavailable.
+
+        A request's own way is tried, which shows that requests get through. While all connections are at work they do,
+        and PostgreSQL is asked beside them: a server under full load is ready, and says so without waiting its turn.
+        """
+        if self._pool.is_all_lent:
+            await self._pulse.feel()
+            return
+        async with self.registry() as tx:
+            await tx.one(_PING)
 
     @asynccontextmanager
     async def tenant(

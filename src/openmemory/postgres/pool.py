@@ -56,6 +56,11 @@ class Pool(AsyncConnectionPool[Connection]):
             open=False,
         )
 
+    @property
+    def is_all_lent(self) -> bool:
+        """Whether the next who wants a connection has to wait for one to come back."""
+        return self._lent >= self.max_size or self.get_stats().get("requests_waiting", 0) > 0
+
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 -- as psycopg has it
         """Close every connection, those that are on their way back too."""
         if self._returning:

@@ -63,10 +63,11 @@ class _Way:
         return "OM_PG_DSN (or OM_PG_DIRECT_DSN)" if self.by_string else names
 
 
+_FULL = "too many (?:clients|connections)|connection slots|no more connections|connection limit"
 # The first that is found counts: what a server said tells more than what another address of it did not.
 _REMEDIES = (
     (
-        "too many (?:clients|connections)|connection slots|no more connections|connection limit",
+        _FULL,
         "It has as many connections as it takes: lower OM_PG_POOL_MAX, end sessions that idle, or raise its"
         " max_connections",
     ),
@@ -132,6 +133,11 @@ def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavai
     return DatabaseUnavailable(
         f"cannot connect to PostgreSQL at {way}: {reason}. {remedy.format(way=way, database=quoted)}"
     )
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether a server answered that it has no room for one more connection."""
+    return re.search(_FULL, str(error), re.IGNORECASE) is not None
 
 
 def _reason(said: str, place: int) -> str:

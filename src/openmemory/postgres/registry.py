@@ -19,16 +19,10 @@ class _Fact:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class _One:
-    one: int
-
-
 _TENANT_STATUS = statement("registry.tenant_status", _Status)
 _CREATE_TENANT = statement("registry.create_tenant", type(None))
 _META = statement("registry.meta", _Fact)
 _RECORD_META = statement("registry.record_meta", type(None))
-_PING = statement("registry.ping", _One)
 
 
 async def tenant_status(tx: RegistryTx, name: str) -> str | None:
@@ -40,11 +34,6 @@ async def tenant_status(tx: RegistryTx, name: str) -> str | None:
 async def create_tenant(tx: RegistryTx, name: str) -> None:
     """Write a tenant down as active, unless it is there."""
     await tx.run(_CREATE_TENANT, name=name)
-
-
-async def ping(tx: RegistryTx) -> None:
-    """Ask PostgreSQL for a sign of life."""
-    await tx.one(_PING)
 
 
 def facts(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:

@@ -21,7 +21,8 @@ class Tenants:
         self._database = database
         self._create = create_on_first_use
         self._admitted_s: Latest[str, float] = Latest(_KEPT)
-        self._given_up: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[None]] = set()
 
     async def admit(self, tenant: str) -> Scope:
         """Return the scope of a proved tenant, written down on its first use; raises TenantForbidden."""
@@ -37,24 +38,24 @@ class Tenants:
             return await registry.tenant_status(tx, tenant) is not None
 
     async def ping(self) -> None:
-        """Return when the database answers; raises DatabaseUnavailable."""
-        asking = asyncio.create_task(self._ping())
+        """Return when the database answers, all who ask at once by one question; raises DatabaseUnavailable."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._database.ping())
+            self._asked.add(self._asking)
+            self._asking.add_done_callback(self._forget)
+        asking = self._asking
         await asyncio.wait({asking}, timeout=_PING_S)
-        if asking.done():
+        if asking.done() and not asking.cancelled():
             asking.result()
             return
         # Not awaited: where PostgreSQL hangs, the driver's own way to cancel hangs for ten seconds more.
-        self._given_up.add(asking)
-        asking.add_done_callback(self._forget)
         asking.cancel()
+        if self._asking is asking:
+            self._asking = None
         raise DatabaseUnavailable(f"PostgreSQL has not answered for {_PING_S:g} s")
 
-    async def _ping(self) -> None:
-        async with self._database.registry() as tx:
-            await registry.ping(tx)
-
     def _forget(self, asked: asyncio.Task[None]) -> None:
-        self._given_up.discard(asked)
+        self._asked.discard(asked)
         if not asked.cancelled():
             asked.exception()  # seen, so that asyncio does not report it
 

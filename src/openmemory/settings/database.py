@@ -115,7 +115,7 @@ class DatabaseSettings(Section):
         ge=1,
         le=1000,
         validation_alias="OM_PG_POOL_MAX",
-        description="Most connections that one server process holds.",
+        description="Most connections that one server process holds; one more answers `/ready` while all are at work.",
     )
     pool_idle_s: int = Field(
         30,

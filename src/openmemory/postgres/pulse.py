@@ -1,0 +1,59 @@
+"""A sign of life from PostgreSQL while requests have every connection of the pool."""
+
+from collections.abc import Mapping
+
+import psycopg
+
+from openmemory.errors import DatabaseUnavailable
+from openmemory.postgres.openings import Connection
+from openmemory.postgres.pool import connect
+from openmemory.postgres.reaching import is_full
+
+
+class Pulse:
+    """One more connection, made when it is needed first and kept: requests never make it wait."""
+
+    def __init__(self, conninfo: Mapping[str, str]) -> None:
+        self._conninfo = conninfo
+        self._kept: Connection | None = None
+
+    async def feel(self) -> None:
+        """Return when PostgreSQL answers; raises DatabaseUnavailable.
+
+        A PostgreSQL that has no room for one more connection is there, and serves those of the pool.
+        """
+        kept, self._kept = self._kept, None  # so that one that hangs is not waited for by the next who asks
+        if kept is not None and await _answers(kept):
+            await self._keep(kept)
+            return
+        try:
+            fresh = await connect(self._conninfo)
+        except psycopg.Error as error:
+            if is_full(error):
+                return
+            raise DatabaseUnavailable("PostgreSQL lets nobody in") from error
+        if not await _answers(fresh):
+            raise DatabaseUnavailable("PostgreSQL does not answer")
+        await self._keep(fresh)
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.close()
+
+    async def _keep(self, connection: Connection) -> None:
+        await self.close()  # what another asker has made meanwhile
+        self._kept = connection
+
+
+async def _answers(connection: Connection) -> bool:
+    """Return whether a connection answers; one that does not is closed."""
+    try:
+        await connection.execute("SELECT 1")
+    except BaseException as error:
+        await connection.close()
+        if isinstance(error, psycopg.Error):
+            return False
+        raise
+    return True
