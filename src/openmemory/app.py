@@ -35,7 +35,7 @@ from openmemory.service.recalls import Recalls
 from openmemory.service.search import Search
 from openmemory.service.shares import SearchTurns, Shares
 from openmemory.service.tenants import Tenants
-from openmemory.service.upkeep import keep_alive
+from openmemory.service.upkeep import forget_keys, keep_alive
 from openmemory.service.vocabularies import Vocabularies
 from openmemory.settings import Login, Settings
 
@@ -217,7 +217,8 @@ async def open_services(
         turns = SearchTurns(_searches_at_once(settings), wait_s)
         corpora = Corpora(limits.search_cache_bytes)
         tenants = Tenants(database, create_on_first_use=settings.access.auto_create_tenants)
-        upkeep = [asyncio.create_task(recalls.run())]
+        idempotency = Idempotency(database, clock)
+        upkeep = [asyncio.create_task(recalls.run()), asyncio.create_task(forget_keys(idempotency))]
         if revive is not None:
             upkeep.append(asyncio.create_task(keep_alive(tenants, revive)))
         try:
@@ -225,7 +226,7 @@ async def open_services(
                 memories=Memories(database, encoder, vocabularies, clock),
                 search=Search(database, encoder, vocabularies, recalls, clock, turns, corpora),
                 tenants=tenants,
-                idempotency=Idempotency(database, clock),
+                idempotency=idempotency,
                 shares=Shares(limits.tenant_concurrency, wait_s),
                 clock=clock,
             )

@@ -17,6 +17,8 @@ from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Statement
 from openmemory.service.idempotency import Idempotency, Outcome
 from openmemory.service.memories import Memories
+from openmemory.service.tenants import Tenants
+from tests.factories import a_scope
 from tests.service.conftest import HandClock, Rooms
 
 Seal = Callable[[TenantTx, object], Awaitable[None]]
@@ -185,3 +187,25 @@ async def test_keys_of_yesterday_go_a_few_at_a_time(
             left.append(len(await tx.all(_SAID)))
 
     assert left == [2, 2, 3, 4]
+
+
+async def test_keys_of_tenants_that_are_silent_since_are_forgotten(
+    database: Database, idempotency: Idempotency, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmemory.postgres.idempotency._EXPIRED_AT_ONCE", 2)
+    monkeypatch.setattr("openmemory.service.idempotency._TENANTS_AT_ONCE", 3)
+    scopes = [a_scope() for _ in range(7)]
+    for scope in scopes:
+        await Tenants(database).admit(scope.tenant)
+        for key in "abc":
+            await idempotency.once(scope, "c", key, b"d", _nothing, lambda _: "first")
+    clock.advance(days=1, seconds=1)
+    await idempotency.once(scopes[0], "c", "new", b"d", _nothing, lambda _: "first")
+
+    await idempotency.forget_expired()
+
+    left = []
+    for scope in scopes:
+        async with database.tenant(scope) as tx:
+            left.append(len(await tx.all(_SAID)))
+    assert left == [1, *[0] * 6]

@@ -21,7 +21,7 @@ from openmemory.service.corpora import Corpora, worked
 from openmemory.service.keeping import keep_all, keep_each
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns, Shares
-from openmemory.service.upkeep import keep_alive
+from openmemory.service.upkeep import forget_keys, keep_alive
 from tests.factories import NOON
 from tests.tenancy.conftest import Stage
 from tests.tenancy.victims import Marks
@@ -261,6 +261,20 @@ async def _keep_alive(at: Attempt) -> Answers:
     return revived
 
 
+async def _forget_expired(at: Attempt) -> Answers:
+    await at.stage.idempotency.forget_expired()
+    return []
+
+
+async def _forget_keys(at: Attempt) -> Answers:
+    running = asyncio.create_task(forget_keys(at.stage.idempotency, every_s=0))
+    await at.stage.idempotency.forget_expired()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return []
+
+
 async def _visible_rows(at: Attempt) -> Answers:
     return [await at.stage.census.visible_rows(scope) for scope in (at.scope, at.as_their_user)]
 
@@ -323,6 +337,8 @@ CASES: dict[str, Case] = {
     "shares.SearchTurns.turn": _turn,
     "shares.Shares.turn": _turn,
     "tenants.Tenants.admit": _admit,
+    "idempotency.Idempotency.forget_expired": _forget_expired,
+    "upkeep.forget_keys": _forget_keys,
     "tenants.Tenants.is_known": _is_known,
     "tenants.Tenants.ping": _ping,
     "upkeep.keep_alive": _keep_alive,

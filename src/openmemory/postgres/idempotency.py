@@ -46,11 +46,16 @@ async def claim(
 
     Some of the keys that are `expired` go, a hundred at most.
     """
-    await tx.run(_EXPIRE, expired=expired, most=_EXPIRED_AT_ONCE)
+    await expire(tx, expired)
     claimed = await tx.one(_CLAIM, **_named(request), digest=digest, now=now, expired=expired, abandoned=abandoned)
     if claimed is not None:
         return None
     return await tx.one(_FIRST, credential=request.credential, key=request.key)
+
+
+async def expire(tx: TenantTx, expired: datetime) -> bool:
+    """Delete a hundred keys at most that were made before `expired`; return whether there may be more."""
+    return await tx.run(_EXPIRE, expired=expired, most=_EXPIRED_AT_ONCE) == _EXPIRED_AT_ONCE
 
 
 async def prolong(tx: TenantTx, request: Claim, now: datetime) -> None:

@@ -14,6 +14,11 @@ class _Status:
 
 
 @dataclass(frozen=True, slots=True)
+class _Tenant:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Fact:
     name: str
     value: str
@@ -21,6 +26,7 @@ class _Fact:
 
 _TENANT_STATUS = statement("registry.tenant_status", _Status)
 _CREATE_TENANT = statement("registry.create_tenant", type(None))
+_TENANTS_AFTER = statement("registry.tenants_after", _Tenant)
 _META = statement("registry.meta", _Fact)
 _RECORD_META = statement("registry.record_meta", type(None))
 
@@ -34,6 +40,11 @@ async def tenant_status(tx: RegistryTx, name: str) -> str | None:
 async def create_tenant(tx: RegistryTx, name: str) -> None:
     """Write a tenant down as active, unless it is there."""
     await tx.run(_CREATE_TENANT, name=name)
+
+
+async def tenants_after(tx: RegistryTx, after: str, most: int) -> list[str]:
+    """Return the names of at most `most` tenants, those after `after` in their order; "" comes before all."""
+    return [row.name for row in await tx.all(_TENANTS_AFTER, after=after, most=most)]
 
 
 def facts(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:

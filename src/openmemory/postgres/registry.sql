@@ -13,6 +13,14 @@ SELECT tenant_id AS name, status, created_at
   FROM {tenants}
  ORDER BY tenant_id;
 
+-- name: tenants_after
+-- Some tenants in their order, of any status: upkeep goes from one to the next, and opens a transaction of each.
+SELECT tenant_id AS name
+  FROM {tenants}
+ WHERE tenant_id > %(after)s
+ ORDER BY tenant_id
+ LIMIT %(most)s;
+
 -- name: meta
 SELECT name, value
   FROM {meta};

@@ -13,7 +13,7 @@ import structlog
 from openmemory.core.memory import JsonValue
 from openmemory.core.scope import Scope
 from openmemory.errors import IdempotencyConflict, IdempotencyMismatch, OpenMemoryError
-from openmemory.postgres import idempotency
+from openmemory.postgres import idempotency, registry
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.idempotency import Claim, FirstAnswer
 from openmemory.service.clock import Clock
@@ -30,6 +30,7 @@ KEPT = timedelta(hours=24)
 _ABANDONED = timedelta(seconds=20)
 _HEARTBEAT_S = 5.0
 _DONE = 200
+_TENANTS_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,28 @@ class Idempotency:
                 async with self._database.tenant(scope) as tx:
                     await _write_down(tx, claim, answered(result))
         return Outcome(answered(result), replayed=False)
+
+    async def forget_expired(self) -> None:
+        """Delete the keys of yesterday of every tenant, also of those that are silent since.
+
+        One tenant after the other in transactions of its own, a hundred keys each: it holds one connection, and never
+        for long. Two servers that do it at once do not wait for each other.
+        """
+        after = ""
+        while tenants := await self._tenants_after(after):
+            for tenant in tenants:
+                await self._forget_expired(Scope(tenant))
+            after = tenants[-1]
+
+    async def _tenants_after(self, tenant: str) -> list[str]:
+        async with self._database.registry() as tx:
+            return await registry.tenants_after(tx, tenant, _TENANTS_AT_ONCE)
+
+    async def _forget_expired(self, scope: Scope) -> None:
+        more = True
+        while more:
+            async with self._database.tenant(scope) as tx:
+                more = await idempotency.expire(tx, self._clock() - KEPT)
 
     async def _claimed(self, scope: Scope, claim: Claim, digest: bytes) -> FirstAnswer | None:
         now = self._clock()

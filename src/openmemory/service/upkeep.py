@@ -1,16 +1,19 @@
 """What runs beside the requests for as long as the server serves."""
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import structlog
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.service.idempotency import Idempotency
 from openmemory.service.tenants import Tenants
 
 log = structlog.get_logger()
 
 _LOOK_EVERY_S = 2.0
+_FORGET_EVERY_S = 6 * 3600.0
 
 
 async def keep_alive(tenants: Tenants, revive: Callable[[], None], every_s: float = _LOOK_EVERY_S) -> None:
@@ -38,3 +41,14 @@ async def _is_there(tenants: Tenants, revive: Callable[[], None]) -> bool:
             log.error("database.not_revived", reason=refused.detail)
         return False
     return True
+
+
+async def forget_keys(idempotency: Idempotency, every_s: float = _FORGET_EVERY_S) -> None:
+    """Delete expired Idempotency-Keys several times a day, first at a time that other servers do not share."""
+    await asyncio.sleep(random.uniform(0, every_s))  # noqa: S311 -- no secret
+    while True:
+        try:
+            await idempotency.forget_expired()
+        except Exception as error:  # what fails now may not the next time
+            log.warning("idempotency.keys_not_forgotten", reason=type(error).__name__)
+        await asyncio.sleep(every_s)
