@@ -32,6 +32,8 @@ REMEDIES = {
     "idempotency-mismatch": "Use a fresh `Idempotency-Key` for a request that differs.",
     "rate-limited": "Wait as long as `Retry-After` says. `OM_TENANT_CONCURRENCY` and `OM_TENANT_WAIT_MS` set the share"
     " of a tenant.",
+    "overloaded": "Wait as long as `Retry-After` says and try again; nothing was done. All tenants together may have"
+    " twice as many bytes of bodies at work as one: `OM_TENANT_CONCURRENCY` times the largest body.",
     "embedder-unavailable": "Wait as long as `Retry-After` says and try again. The detail names the embedding server"
     " and what to check.",
     "database-unavailable": "Wait as long as `Retry-After` says and try again. A statement that took too long wants a"

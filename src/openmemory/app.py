@@ -265,7 +265,11 @@ def create_app(settings: Settings, ready: Readied, embedder: Embedder, clock: Cl
             dimension=ready.names.dimension,
             tier=settings.embeddings.tier,
         ),
-        Limits(settings.limits.max_body_bytes, settings.limits.max_batch_bytes),
+        Limits(
+            settings.limits.max_body_bytes,
+            settings.limits.max_batch_bytes,
+            bodies_of_a_tenant=settings.limits.tenant_concurrency,
+        ),
         settings.server.cors_origins,
     )
 

@@ -151,6 +151,13 @@ class RateLimited(OpenMemoryError):
         self.retry_after_s = retry_after_s
 
 
+class Overloaded(OpenMemoryError):
+    """The requests of all tenants together hold as much memory as they may."""
+
+    code = "overloaded"
+    title = "The server holds too much at once"
+
+
 class EmbedderUnavailable(OpenMemoryError):
     """The embedding provider does not answer, or refuses."""
 

@@ -22,8 +22,8 @@ from openmemory.server.problems import answered
 class PlacedRoute(APIRoute):
     """A route that takes a place of its tenant's before its body, which is refused unparsed if it is too intricate.
 
-    Of one tenant, no more bodies arrive at once than it has places, admitted or not; those of all tenants together are
-    not bounded.
+    Of one tenant, no more bodies arrive at once than it has places, admitted or not; those of all tenants together have
+    the room that `Limits` gives them.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

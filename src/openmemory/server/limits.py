@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, RequestTimeout, TooLarge
+from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, Overloaded, RequestTimeout, TooLarge
 from openmemory.server.problems import answer
 
 _BATCH_PATHS = ("/memory/add/batch",)
@@ -29,11 +29,35 @@ class Limits:
     batch_bytes: int = 32 * 1024**2
     arrival_s: float = 300
     silence_s: float = 20
+    bodies_of_a_tenant: int = 8
 
     @property
     def values(self) -> int:
         """How many values a body may have: as many numbers as the largest can spell out with eight characters each."""
         return max(_VALUES_AT_LEAST, max(self.body_bytes, self.batch_bytes) // _NUMBER_BYTES)
+
+    @property
+    def together_bytes(self) -> int:
+        """How many bytes of bodies all tenants may have here at once: twice as many as one of them can."""
+        return 2 * self.bodies_of_a_tenant * max(self.body_bytes, self.batch_bytes)
+
+
+class _Room:
+    """The bytes of bodies that are here, from their arrival to their answer."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._taken_bytes = 0
+
+    def take(self, count: int) -> None:
+        """Take room for more of a body; raises Overloaded."""
+        if self._taken_bytes + count > self._most_bytes:
+            raise Overloaded("the bodies of all tenants together are as many bytes as fit here; try again")
+        self._taken_bytes += count
+
+    def give_back(self, count: int) -> None:
+        """Give back the room of a body that was answered."""
+        self._taken_bytes -= count
 
 
 class RequestLimit:
@@ -42,6 +66,7 @@ class RequestLimit:
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._limits = limits
+        self._room = _Room(limits.together_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -54,7 +79,11 @@ class RequestLimit:
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
-        await self._app(scope, _Arrival(receive, most, self._limits).receive, send)
+        arrival = _Arrival(receive, most, self._limits, self._room)
+        try:
+            await self._app(scope, arrival.receive, send)
+        finally:
+            self._room.give_back(arrival.taken_bytes)
 
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:
@@ -98,21 +127,24 @@ def _not_json(media: str | None) -> OpenMemoryError | None:
 class _Arrival:
     """A body on its way in, which ends in an error for whoever reads it once there is too much of it, or too slowly."""
 
-    def __init__(self, receive: Receive, most_bytes: int, limits: Limits) -> None:
+    def __init__(self, receive: Receive, most_bytes: int, limits: Limits, room: _Room) -> None:
         self._receive = receive
         self._most_bytes = most_bytes
         self._limits = limits
-        self._seen_bytes = 0
+        self._room = room
+        self.taken_bytes = 0
         self._ends_s: float | None = None
         self._is_whole = False
 
     async def receive(self) -> Message:
-        """Return the next message; raises TooLarge, and RequestTimeout while the body is not whole."""
+        """Return the next message; raises TooLarge, Overloaded, and RequestTimeout while the body is not whole."""
         message = await (self._receive() if self._is_whole else self._in_time())
         self._is_whole = not message.get("more_body", False)
-        self._seen_bytes += len(message.get("body", b""))
-        if self._seen_bytes > self._most_bytes:
+        count = len(message.get("body", b""))
+        if self.taken_bytes + count > self._most_bytes:
             raise _too_large(self._most_bytes)
+        self._room.take(count)
+        self.taken_bytes += count
         return message
 
     async def _in_time(self) -> Message:
