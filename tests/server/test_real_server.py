@@ -178,14 +178,48 @@ def test_clients_that_leave_before_the_answer_give_back_places_and_connections(
 def test_a_request_for_another_protocol_is_answered_as_it_stands_and_nobody_is_told_to_install_it(
     url: str, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wanted = ("connection: upgrade", f"upgrade: {protocol}", "sec-websocket-key: x")
+    wanted = ("connection: Upgrade, HTTP2-Settings", f"upgrade: {protocol}", "sec-websocket-key: x")
+    tenant = a_tenant()
+    requests = [
+        (a_request("/nowhere", b"", tenant, *wanted, method="GET"), 404),
+        (a_request("/memory/add", ADD, tenant, *wanted, f"content-length: {len(ADD)}"), 200),
+        (a_request("/memory/query", QUERY, tenant, *wanted, f"content-length: {len(QUERY)}"), 200),
+        (a_request("/health", b"", tenant, *wanted, method="GET"), 200),
+    ]
     with closing(dialled(url)) as connection:
-        for path, status in (("/nowhere", 404), ("/memory/all", 200), ("/health", 200)):
-            connection.sendall(a_request(path, b"", a_tenant(), *wanted, method="GET"))
+        for request, status in requests:
+            connection.sendall(request[:-5])
+            connection.sendall(request[-5:])
 
             assert status_of(connection) == status
+    with closing(dialled(url)) as connection:
+        connection.sendall(
+            b"".join(request for request, _ in requests)
+            + a_request("/health", b"", tenant, "connection: close", method="GET")
+        )
+        with connection.makefile("rb") as answers:
+            received = answers.read()
 
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"404", b"200", b"200", b"200", b"200"]
     assert caplog.records == []
+
+
+def test_a_tunnel_is_refused(url: str) -> None:
+    with closing(dialled(url)) as connection:
+        connection.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+
+        assert 400 <= status_of(connection) < 500
+
+
+def test_very_many_requests_for_another_protocol_in_one_piece_are_all_answered(url: str) -> None:
+    request = a_request("/health", b"", a_tenant(), "connection: upgrade", "upgrade: h2c", method="GET")
+    last = a_request("/health", b"", a_tenant(), "connection: close", method="GET")
+    with closing(dialled(url)) as connection:
+        connection.sendall(request * 400 + last)
+        with connection.makefile("rb") as answers:
+            received = answers.read()
+
+    assert len(re.findall(rb"HTTP/1.1 200", received)) == 401
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready"])

@@ -1,10 +1,61 @@
 """Connections that stay with HTTP, whatever else a client would rather speak."""
 
+import sys
+from contextlib import suppress
+
+from httptools import HttpRequestParser
+
 from openmemory.server.connections import BoundedConnection
+
+_TUNNEL = b"CONNECT"  # to the parser an upgrade by itself
 
 
 class PlainConnection(BoundedConnection):
-    """A connection on which an Upgrade is not heeded: its request is answered like any other (RFC 9110, 7.8)."""
+    """A connection on which an Upgrade is not heeded: its request is answered like any other (RFC 9110, 7.8).
+
+    The parser stops behind the head of such a request and takes a body for the other protocol's. So the request is read
+    anew, without what asks for the upgrade: some clients (Java's, curl --http2) ask for HTTP/2 with each.
+    """
+
+    _came = b""
+    _again = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and anew where the parser stopped."""
+        while data:
+            self._came, self._again = data, b""
+            super().data_received(data)
+            data = self._again
+
+    def on_headers_complete(self) -> None:
+        """End a head, unless it is to be read anew."""
+        if not self._is_to_be_read_anew():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request, unless it is to be read anew."""
+        if not self._is_to_be_read_anew():
+            super().on_message_complete()
+
+    def _is_to_be_read_anew(self) -> bool:
+        return self.parser.should_upgrade() and self.parser.get_method() != _TUNNEL
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: any client can ask, and Uvicorn's hint to install a library is not for this operator."""
+        """Have the request read anew; any client can ask, so the log says nothing, nor what to install for it."""
+        stopped = sys.exc_info()[1]
+        if self._is_to_be_read_anew() and stopped is not None:
+            self._again = self._plain_head() + self._came[stopped.args[0] :]
+            self.parser = HttpRequestParser(self)
+            with suppress(AttributeError):  # as Uvicorn has it; httptools before 0.6.3 does so by itself
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _plain_head(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b" ".join((self.parser.get_method(), self.url, b"HTTP/" + version))]
+        for name, value in self.headers:
+            if name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
+                lines.append(b"connection: " + b",".join(kept))
+            elif name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
