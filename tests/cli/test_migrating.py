@@ -84,4 +84,4 @@ def test_a_database_that_is_away_is_one_line(shared_home: Home) -> None:
 
     assert ran.status == 1
     assert "hidden-one" not in ran.err
-    assert ran.err.startswith("openmemory: cannot connect: ")
+    assert ran.err.startswith("openmemory: cannot connect to PostgreSQL at 127.0.0.1 port 1, ")
