@@ -7,8 +7,10 @@ import pytest
 
 from openmemory.adapters.embedders import Embedder
 from openmemory.core.scope import Scope
-from openmemory.postgres.database import Database
+from openmemory.postgres import vectors
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.statements import Names
+from openmemory.postgres.vectors import Rows
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.memories import Memories
@@ -87,3 +89,17 @@ def clock(rooms: Rooms) -> HandClock:
 def scope() -> Scope:
     """Return the scope of a fresh tenant."""
     return a_scope()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Return what is read from PostgreSQL during the test: for each reading the place it began after, None for all."""
+    begun: list[int | None] = []
+    rows = vectors.rows
+
+    async def noted(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> Rows:
+        begun.append(after)
+        return await rows(tx, shared=shared, after=after)
+
+    monkeypatch.setattr(vectors, "rows", noted)
+    return begun
