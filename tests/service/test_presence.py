@@ -1,49 +1,20 @@
-"""Salience is a function of time: it fades by the sector's rate and grows by recall, whenever it is looked at."""
+"""Salience is a function of time: it fades by the sector's rate and grows by reinforcement, whenever looked at."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from math import exp
-from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openmemory.core.memory import Asked, Change, Memory, Told
+from openmemory.core.memory import Asked, Change, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
-from openmemory.errors import DatabaseConflict, MemoryNotFound
-from openmemory.postgres import memories as rows
-from openmemory.postgres.database import Database, TenantTx
-from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Statement
+from openmemory.errors import MemoryNotFound
 from openmemory.service.memories import Memories
-from openmemory.service.recalls import RECALL_BOOST, Recalls
 from tests.factories import NOON, a_scope
 from tests.service import worlds
 from tests.service.conftest import HandClock, Rooms
-
-ABOUT = 1e-9
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    sessions: int
-
-
-_WAITING = Statement(
-    "presence.waiting",
-    "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    _Waiting,
-    rows_of(_Waiting),
-)
-
-
-async def _a_memory(memories: Memories, scope: Scope, **parts: object) -> Memory:
-    told = Told("the mill wheel turns", sector=Sector.EPISODIC, salience=0.8, **parts)  # type: ignore[arg-type]
-    return await memories.get(scope, (await memories.add(scope, told)).id)
+from tests.service.fading import ABOUT, a_memory
 
 
 @pytest.mark.parametrize("sector", Sector)
@@ -81,7 +52,7 @@ async def test_a_salience_that_is_next_to_nothing_fades_to_nothing(
 async def test_reading_and_listing_do_not_change_how_a_memory_fades(
     memories: Memories, scope: Scope, clock: HandClock
 ) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
     for _ in range(3):
         clock.advance(days=5)
         await memories.get(scope, kept.id)
@@ -90,7 +61,7 @@ async def test_reading_and_listing_do_not_change_how_a_memory_fades(
 
 
 async def test_reinforcement_adds_to_what_is_left(memories: Memories, scope: Scope, clock: HandClock) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
     clock.advance(days=30)
 
     await memories.reinforce(scope, kept.id, 0.2)
@@ -102,7 +73,7 @@ async def test_reinforcement_adds_to_what_is_left(memories: Memories, scope: Sco
 
 
 async def test_reinforcement_stops_at_one(memories: Memories, scope: Scope) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
 
     for _ in range(5):
         await memories.reinforce(scope, kept.id)
@@ -111,7 +82,7 @@ async def test_reinforcement_stops_at_one(memories: Memories, scope: Scope) -> N
 
 
 async def test_what_is_said_again_is_reinforced(memories: Memories, scope: Scope, clock: HandClock) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
     clock.advance(days=20)
 
     await memories.add(scope, Told("The mill wheel turns!", sector=Sector.EPISODIC))
@@ -123,7 +94,7 @@ async def test_what_is_said_again_is_reinforced(memories: Memories, scope: Scope
 
 
 async def test_a_clock_that_goes_back_adds_nothing(memories: Memories, scope: Scope, clock: HandClock) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
     clock.advance(days=-3)
 
     await memories.reinforce(scope, kept.id, 0)
@@ -134,7 +105,7 @@ async def test_a_clock_that_goes_back_adds_nothing(memories: Memories, scope: Sc
 async def test_a_change_keeps_the_salience_that_is_left_or_takes_the_one_given(
     memories: Memories, scope: Scope, clock: HandClock
 ) -> None:
-    kept = await _a_memory(memories, scope)
+    kept = await a_memory(memories, scope)
     clock.advance(days=10)
 
     tagged = await memories.change(scope, kept.id, Change(tags=("t",)))
@@ -147,124 +118,10 @@ async def test_a_change_keeps_the_salience_that_is_left_or_takes_the_one_given(
 
 
 async def test_what_is_not_there_cannot_be_reinforced(memories: Memories, scope: Scope) -> None:
-    kept = await _a_memory(memories, a_scope())
+    kept = await a_memory(memories, a_scope())
 
     with pytest.raises(MemoryNotFound):
         await memories.reinforce(scope, kept.id)
-
-
-async def test_recalls_are_written_once_however_often_a_memory_came_up(rooms: Rooms, scope: Scope) -> None:
-    kept = await _a_memory(rooms.memories, scope)
-    for _ in range(4):
-        await rooms.search.find(scope, Asked("mill wheel"))
-    before = await rooms.memories.get(scope, kept.id)
-    rooms.clock.advance(days=1)
-
-    flushed = [await rooms.recalls.flush(), await rooms.recalls.flush()]
-
-    after = await rooms.memories.get(scope, kept.id)
-    assert before == kept, "a search must not write"
-    assert flushed == [1, 0]
-    assert after.salience == pytest.approx(0.8 * exp(-0.015) + RECALL_BOOST, abs=ABOUT)
-    assert after.last_seen_at == NOON + timedelta(days=1)
-
-
-async def test_recalls_of_several_tenants_reach_each_its_own(rooms: Rooms) -> None:
-    scopes = [a_scope(), a_scope()]
-    kept = [await _a_memory(rooms.memories, one) for one in scopes]
-    for one in scopes:
-        await rooms.search.find(one, Asked("mill wheel"))
-
-    assert await rooms.recalls.flush() == 2
-
-    for one, memory in zip(scopes, kept, strict=True):
-        assert (await rooms.memories.get(one, memory.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
-
-
-async def test_what_was_forgotten_meanwhile_is_no_trouble_to_a_flush(rooms: Rooms, scope: Scope) -> None:
-    kept = await _a_memory(rooms.memories, scope)
-    await rooms.search.find(scope, Asked("mill wheel"))
-    await rooms.memories.delete(scope, kept.id)
-
-    assert await rooms.recalls.flush() == 0
-
-
-async def test_what_a_flush_that_is_cancelled_has_not_written_waits_for_the_next(
-    rooms: Rooms, database: Database, scope: Scope
-) -> None:
-    kept = await _a_memory(rooms.memories, scope)
-    await rooms.search.find(scope, Asked("mill wheel"))
-    async with database.tenant(scope) as holding:
-        assert await rows.get_for_update(holding, kept.id)
-        flushing = asyncio.create_task(rooms.recalls.flush())
-        await _somebody_waits(database)
-        flushing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await flushing
-
-    assert await rooms.recalls.flush() == 1
-    assert (await rooms.memories.get(scope, kept.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
-
-
-async def test_a_tenant_that_recalls_very_much_crowds_out_no_other(rooms: Rooms, scope: Scope) -> None:
-    kept = await _a_memory(rooms.memories, scope)
-    greedy = a_scope()
-    for _ in range(150):
-        rooms.recalls.note(greedy, [uuid4() for _ in range(1_000)])
-    rooms.recalls.note(scope, [kept.id])
-
-    assert await rooms.recalls.flush() == 1
-
-
-async def test_a_tenant_whose_flush_lost_against_another_transaction_holds_up_no_other(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    unlucky, scope = a_scope(), a_scope()
-    for one in (unlucky, scope):
-        rooms.recalls.note(one, [(await _a_memory(rooms.memories, one)).id])
-    reinforce = rows.reinforce
-
-    async def lost(tx: TenantTx, ids: Sequence[UUID], boost: float, now: datetime) -> int:
-        if tx.scope == unlucky:
-            raise DatabaseConflict("PostgreSQL gave another transaction way")
-        return await reinforce(tx, ids, boost, now)
-
-    monkeypatch.setattr(rows, "reinforce", lost)
-    assert await rooms.recalls.flush() == 1
-
-    monkeypatch.undo()
-    assert await rooms.recalls.flush() == 1
-
-
-async def _somebody_waits(database: Database) -> None:
-    async with asyncio.timeout(10):
-        waits = False
-        while not waits:
-            async with database.registry() as tx:
-                found = await tx.one(_WAITING)
-            waits = found is not None and found.sessions > 0
-
-
-async def test_a_recall_that_the_database_refuses_does_not_end_the_others(
-    rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = await _a_memory(rooms.memories, scope)
-    await rooms.search.find(scope, Asked("mill wheel"))
-    with monkeypatch.context() as patched:
-        patched.setattr(rooms.clock, "now", object())  # the driver refuses it
-        assert await rooms.recalls.flush() == 0
-
-    await rooms.search.find(scope, Asked("mill wheel"))
-    assert await rooms.recalls.flush() == 1
-    assert (await rooms.memories.get(scope, kept.id)).salience == pytest.approx(0.8 + RECALL_BOOST)
-
-
-async def test_nothing_found_is_nothing_recalled(rooms: Rooms, database: Database, scope: Scope) -> None:
-    recalls = Recalls(database, rooms.clock)
-
-    recalls.note(scope, [])
-
-    assert await recalls.flush() == 0
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(1, 12), st.booleans())
