@@ -14,8 +14,9 @@ from openmemory.core.memory import Asked
 from openmemory.postgres.database import Database
 from openmemory.service.encoding import Encoder
 from tests.factories import a_tenant
+from tests.tenancy.attempts import Attempt
 from tests.tenancy.conftest import Stage, an_attacker
-from tests.tenancy.service_cases import CASES, Attempt
+from tests.tenancy.service_cases import CASES
 from tests.tenancy.victims import Marks, a_ghost_of, rows_of
 
 OWNERS = {
@@ -41,10 +42,13 @@ def test_every_public_method_of_every_service_is_tried_as_another_tenant() -> No
     there = {name for name in _public_callables() if name.rpartition(".")[0] not in OWNERS}
 
     assert not there - CASES.keys(), (
-        f"no tenancy case for {sorted(there - CASES.keys())}: add one to CASES in tests/tenancy/service_cases.py that"
+        f"no tenancy case for {sorted(there - CASES.keys())}: add one to MEMORY_CASES in"
+        " tests/tenancy/memory_cases.py or to RUNNING_CASES in tests/tenancy/running_cases.py that"
         " calls it as tenant B with tenant A's ids, users, sessions, keys and cursors"
     )
-    assert not CASES.keys() - there, f"these are gone: take {sorted(CASES.keys() - there)} out of CASES"
+    assert not CASES.keys() - there, (
+        f"these are gone: take {sorted(CASES.keys() - there)} out of MEMORY_CASES or RUNNING_CASES"
+    )
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
