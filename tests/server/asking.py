@@ -63,3 +63,11 @@ def fields(response: httpx2.Response) -> list[str]:
     found = problem(response, 400, "malformed")
     assert all(one.keys() == {"field", "message"} and one["message"] for one in found["errors"])
     return [one["field"] for one in found["errors"]]
+
+
+async def read(client: httpx2.AsyncClient, memory: str) -> dict[str, Any]:
+    """Return a memory."""
+    response = await client.get(f"/memory/{memory}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found

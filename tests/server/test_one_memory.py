@@ -1,13 +1,12 @@
-"""GET, PATCH and DELETE /memory/{id}, and POST /memory/reinforce."""
+"""GET, PATCH and DELETE /memory/{id}."""
 
 import json
-from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 
-from tests.server.asking import asked, fields, listed, problem, sent, told
+from tests.server.asking import asked, fields, listed, problem, read, told
 
 NO_ID = ["nonsense", "7", "%20", "00000000-0000-4000-8000-00000000000", "x" * 200, "%F0%9F%8E%88"]
 JSON = {"content-type": "application/json"}
@@ -18,14 +17,6 @@ async def call(client: httpx2.AsyncClient, method: str, memory: str, **params: s
     """Make one of the calls on a memory."""
     body = {"salience": 0.5} if method == "PATCH" else None
     return await client.request(method, f"/memory/{memory}", json=body, params=params)
-
-
-async def read(client: httpx2.AsyncClient, memory: str) -> dict[str, Any]:
-    """Return a memory."""
-    response = await client.get(f"/memory/{memory}")
-    assert response.status_code == 200, response.text
-    found: dict[str, Any] = response.json()
-    return found
 
 
 async def test_a_memory_is_read_with_its_version_as_etag(me: httpx2.AsyncClient) -> None:
@@ -224,51 +215,6 @@ async def test_a_deleted_memory_is_gone_everywhere(me: httpx2.AsyncClient) -> No
     problem(await me.get(f"/memory/{memory}"), 404, "memory-not-found")
     problem(await me.delete(f"/memory/{memory}"), 404, "memory-not-found")
     assert await asked(me, query="ferry") == []
-
-
-@pytest.mark.parametrize(
-    ("boost", "expected"), [({}, None), ({"boost": 0.5}, 0.75), ({"boost": 1}, 1), ({"boost": 0}, 0.25)]
-)
-async def test_reinforcing_makes_a_memory_more_salient(
-    me: httpx2.AsyncClient, boost: dict[str, float], expected: float | None
-) -> None:
-    memory = await told(me, "The ferry leaves at nine", salience=0.25)
-
-    response = await me.post("/memory/reinforce", json={"id": memory, **boost})
-
-    assert response.json() == {"ok": True}
-    salience = (await read(me, memory))["salience"]
-    assert salience > 0.25 if expected is None else salience == pytest.approx(expected, abs=1e-3)
-
-
-async def test_reinforcing_wants_a_memory_that_is_there(me: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:
-    theirs = await told(other, "The ferry leaves at nine")
-
-    for memory in (theirs, str(uuid4()), "nonsense", "\0"):
-        problem(await sent(me, "/memory/reinforce", {"id": memory}), 404, "memory-not-found")
-
-
-async def test_reinforcing_another_users_memory_is_forbidden(me: httpx2.AsyncClient) -> None:
-    memory = await told(me, "The ferry leaves at nine", user_id="ada")
-
-    response = await me.post("/memory/reinforce", json={"id": memory, "user_id": "ben"})
-
-    problem(response, 403, "another-users-memory")
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({}, "id"),
-        ({"id": ""}, "id"),
-        ({"id": "\ud800"}, "id"),
-        ({"id": 7}, "id"),
-        ({"id": "x" * 65}, "id"),
-        ({"id": "x", "boost": 2}, "boost"),
-    ],
-)
-async def test_a_bad_reinforcement_is_malformed(me: httpx2.AsyncClient, body: dict[str, object], field: str) -> None:
-    assert fields(await sent(me, "/memory/reinforce", body)) == [field]
 
 
 async def test_versions_may_stand_in_several_headers(me: httpx2.AsyncClient) -> None:
