@@ -1,11 +1,13 @@
-"""An empty database a test."""
+"""An empty database a test, or an old one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
+from tests.upgrade.old_databases import an_old_place
 
 
 @pytest.fixture
@@ -13,3 +15,10 @@ def place(postgres: Server) -> Iterator[Place]:
     """Yield an empty database of this test."""
     with a_place(postgres) as made:
         yield made
+
+
+@pytest.fixture
+def old(postgres: Server, shared: Path) -> Iterator[Place]:
+    """Yield the database of upstream's last version before pgvector."""
+    with an_old_place(postgres, shared, "legacy-pre-pgvector", 1536) as place:
+        yield place

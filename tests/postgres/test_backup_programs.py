@@ -1,6 +1,5 @@
 """Which pg_dump is used: too old a one, one that gets nowhere and one that leaves rows out are not."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,19 +7,11 @@ import pytest
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.backup import dump
 from openmemory.postgres.backup.programs import candidates, choose, way_of
-from tests.conftest import Server
 from tests.postgres.databases import Place
-from tests.upgrade.old_databases import an_old_place, program
+from tests.postgres.dumps import NEW
+from tests.upgrade.old_databases import program
 
-NEW = program("pg_dump")
 OLDER = NEW.replace("pginstall18", "pginstall")
-
-
-@pytest.fixture
-def old(postgres: Server, shared: Path) -> Iterator[Place]:
-    """Yield the database of upstream's last version before pgvector."""
-    with an_old_place(postgres, shared, "legacy-pre-pgvector", 1536) as place:
-        yield place
 
 
 def test_too_old_a_program_is_refused_with_the_remedy(old: Place, tmp_path: Path) -> None:
