@@ -10,7 +10,7 @@ from tests.cli.homes import Home, a_home
 from tests.cli.old_owners import NAME
 from tests.conftest import Server
 from tests.factories import a_tenant
-from tests.postgres.databases import Place
+from tests.postgres.databases import Place, a_place
 from tests.upgrade.old_databases import an_old_place, dsn
 
 
@@ -45,3 +45,10 @@ def old(postgres: Server, shared: Path) -> Iterator[Place]:
 def owner(old: Place, shared_home: Home) -> Home:
     """Return the settings of its owner."""
     return shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)
+
+
+@pytest.fixture
+def place(postgres: Server) -> Iterator[Place]:
+    """Yield an empty database of this test."""
+    with a_place(postgres) as made:
+        yield made

@@ -16,10 +16,12 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
+from psycopg.conninfo import make_conninfo
 from typer.testing import CliRunner
 
 from openmemory.cli.main import cli
 from tests.places import PLACES
+from tests.postgres.databases import Place
 
 COMMAND = (sys.executable, "-c", "from openmemory.cli import main; main()")
 PATIENCE_S = 60.0
@@ -174,3 +176,13 @@ def answered(
         said = json.load(answer)
     assert answer.status == 200, said
     return said
+
+
+def at(place: Place, home: Home) -> Home:
+    """Return the settings of a test's database."""
+    return home.with_settings(
+        OM_PG_DSN=make_conninfo("", **place.logins.owner),
+        OM_PG_APP_ROLE=place.names.app_role,
+        OM_EMBEDDINGS="hash",
+        OM_VEC_DIM=str(place.names.dimension),
+    )

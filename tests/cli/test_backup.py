@@ -8,49 +8,12 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from openmemory.postgres import roles
-from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, interrupt
+from tests.cli.homes import PATIENCE_S, Home, a_home, a_port, at, interrupt
 from tests.cli.old_owners import words
-from tests.conftest import Server
-from tests.postgres.databases import Place, a_place
-from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+from tests.postgres.databases import Place
 from tests.upgrade.catalogues import catalogue
-from tests.upgrade.old_databases import an_old_place, program
-
-NEW = program("pg_dump")
-PASSWORD = "its-password"  # noqa: S105 -- of a server that lives as long as the test
-
-
-@pytest.fixture
-def place(postgres: Server) -> Iterator[Place]:
-    """Yield an empty database of this test."""
-    with a_place(postgres) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def outside() -> Iterator[Outside]:
-    """Yield an older PostgreSQL with passwords."""
-    with an_outside_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def recorded(shared: Path) -> Path:
-    """Return the shared folder as a path that holds in every working folder."""
-    return shared.absolute()
-
-
-def at(place: Place, home: Home) -> Home:
-    """Return the settings of a test's database."""
-    return home.with_settings(
-        OM_PG_DSN=make_conninfo("", **place.logins.owner),
-        OM_PG_APP_ROLE=place.names.app_role,
-        OM_EMBEDDINGS="hash",
-        OM_VEC_DIM=str(place.names.dimension),
-    )
 
 
 def test_memories_come_back_and_are_served(place: Place, shared_home: Home, tmp_path: Path) -> None:
@@ -118,38 +81,6 @@ def test_a_restore_asks_with_what_it_would_replace(place: Place, shared_home: Ho
     assert len(there.run("list", "--json").json["items"]) == 2
 
 
-def test_an_old_database_comes_back_over_its_migrated_self(
-    postgres: Server, place: Place, recorded: Path, shared_home: Home, tmp_path: Path
-) -> None:
-    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
-        made = at(old, shared_home).run("backup", str(tmp_path / "b.dump"), "--json").json
-    place.migrate()
-
-    ran = at(place, shared_home).run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
-
-    assert ran.status == 0, ran.err
-    assert ran.json["rows"] == made["rows"]
-    assert ran.json["next"] == "openmemory migrate"
-    assert at(place, shared_home).run("migrate", "status", "--json").json["is_foreign"]
-
-
-def test_a_backup_of_the_new_tables_comes_back_over_the_old_ones(
-    postgres: Server, recorded: Path, shared_home: Home, tmp_path: Path
-) -> None:
-    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
-        there = at(old, shared_home)
-        assert there.run("backup", str(tmp_path / "old.dump")).status == 0
-        assert there.run("migrate", "--yes", "--embedding-model", "theirs").status == 0
-        made = there.run("backup", "--tables", str(tmp_path / "new.dump"), "--json")
-        assert there.run("restore", str(tmp_path / "old.dump"), "--yes").status == 0
-
-        ran = there.run("restore", str(tmp_path / "new.dump"), "--yes", "--json")
-
-        assert ran.status == 0, ran.err
-        assert (ran.json["rows"], ran.json["next"]) == (made.json["rows"], None)
-        roles.check(old.logins.owner, old.names, owner_serves=True)
-
-
 def test_a_restore_that_fails_leaves_an_empty_database_empty(place: Place, shared_home: Home, tmp_path: Path) -> None:
     there = at(place, shared_home)
     there.run("add", "the spare key lies under the stone")
@@ -163,23 +94,6 @@ def test_a_restore_that_fails_leaves_an_empty_database_empty(place: Place, share
     assert "nothing was restored" in ran.err
     with place.owner() as connection:
         assert connection.execute(made).rowcount == 0
-
-
-def test_a_restore_names_what_stands_on_the_old_tables_that_it_drops(
-    postgres: Server, recorded: Path, shared_home: Home, tmp_path: Path
-) -> None:
-    with an_old_place(postgres, recorded, "legacy-v1.2.0", 1536) as old:
-        there = at(old, shared_home)
-        there.run("backup", str(tmp_path / "b.dump"))
-        with old.owner() as connection:
-            connection.execute("CREATE VIEW theirs AS SELECT id FROM openmemory_vectors")
-        assert there.run("migrate", "--yes", "--embedding-model", "theirs").status == 0
-
-        ran = there.run("restore", str(tmp_path / "b.dump"), stdin="n\n")
-
-    assert ran.status == 1
-    assert "all of schema openmemory_old_public" in ran.err
-    assert "view theirs, which stands on openmemory_vectors" in ran.err
 
 
 def test_the_embedded_server_is_backed_up_while_it_serves(tmp_path: Path) -> None:
@@ -246,87 +160,6 @@ def wait_until_it_waits(place: Place) -> None:
             assert monotonic() < deadline_s
 
 
-def test_passwords_are_in_no_argument(outside: Outside, shared_home: Home, tmp_path: Path) -> None:
-    site = a_site(outside, "CREATEROLE")
-    spy = tmp_path / "spy"
-    spy.mkdir()
-    for name in ("pg_dump", "pg_restore"):
-        (spy / name).write_text(f'#!/bin/sh\necho "$@" >> {spy}/said\nexec {program(name)} "$@"\n')
-        (spy / name).chmod(0o755)
-    site.run("CREATE TABLE openmemory_memories (id int)", f"ALTER TABLE openmemory_memories OWNER TO {site.owner}")
-
-    there = site.home(shared_home).with_settings(OM_PG_DUMP=str(spy / "pg_dump"))
-    ran = there.run("backup", str(tmp_path / "b.dump"))
-
-    assert ran.status == 0, ran.err
-    assert "--snapshot=" in (spy / "said").read_text()
-    assert PASSWORD not in (spy / "said").read_text() + ran.out + ran.err
-
-
-def test_an_owner_under_row_level_security_is_told_how_and_can_restore(
-    outside: Outside, shared_home: Home, tmp_path: Path
-) -> None:
-    site = a_site(outside, "CREATEROLE")
-    owner = site.home(shared_home).with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64", OM_PG_DUMP=NEW)
-    assert owner.run("migrate").status == 0
-    assert owner.run("add", "one").status == 0
-    role = a_backup_role(site)
-
-    refused = owner.run("backup", str(tmp_path / "b.dump"))
-    made = owner.with_settings(OM_PG_DIRECT_DSN=role).run("backup", str(tmp_path / "b.dump"), "--json")
-    assert owner.run("add", "two").status == 0
-    asked = owner.run("restore", str(tmp_path / "b.dump"), stdin="n\n")
-    back = owner.run("restore", str(tmp_path / "b.dump"), "--yes", "--json")
-
-    assert refused.status == 1
-    assert "BYPASSRLS" in refused.err
-    assert "openmemory_memories rows that this login may not count" in words(asked)
-    assert made.status == 0, made.err
-    assert back.status == 0, back.err
-    assert back.json["rows"] == made.json["rows"]
-    assert [item["content"] for item in owner.run("list", "--json").json["items"]] == ["one"]
-
-
-def test_what_is_not_the_owners_is_named_and_its_own_tables_come_back_without_it(
-    outside: Outside, shared_home: Home, tmp_path: Path
-) -> None:
-    site = a_site(outside, "CREATEROLE")
-    owner = site.home(shared_home).with_settings(OM_EMBEDDINGS="hash", OM_VEC_DIM="64", OM_PG_DUMP=NEW)
-    assert owner.run("migrate").status == 0
-    assert owner.run("add", "one").status == 0
-    site.run(
-        f"GRANT REFERENCES ON openmemory_tenants TO {site.login}",
-        "CREATE TABLE orders (id int, tenant text REFERENCES openmemory_tenants)",
-        f"ALTER TABLE orders OWNER TO {site.login}",
-        "CREATE INDEX orders_of ON orders (tenant)",
-        "INSERT INTO orders VALUES (1, NULL)",
-        f"CREATE PUBLICATION all_{site.mark} FOR ALL TABLES",
-        "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
-        f"CREATE EVENT TRIGGER seen_{site.mark} ON ddl_command_end EXECUTE FUNCTION watch()",
-    )
-
-    made = owner.with_settings(OM_PG_DIRECT_DSN=a_backup_role(site)).run("backup", str(tmp_path / "b.dump"))
-    refused = owner.run("restore", str(tmp_path / "b.dump"), "--yes")
-    site.run("ALTER TABLE orders DROP CONSTRAINT orders_tenant_fkey")
-    assert owner.run("add", "two").status == 0
-    back = owner.run("restore", str(tmp_path / "b.dump"), "--tables", "--yes", "--json")
-
-    assert made.status == 0, made.err
-    for foreign in (
-        f"tables and views of {site.login}: orders",
-        f"publications of all tables: all_{site.mark}",
-        f"event triggers: seen_{site.mark}",
-    ):
-        assert foreign in words(made)
-    assert refused.status == 1
-    assert "openmemory restore FILE --tables" in words(refused)
-    assert back.status == 0, back.err
-    assert "public.orders" not in back.json["rows"]
-    assert back.json["next"] is None
-    assert site.value("SELECT count(*) FROM orders") == 1
-    assert [item["content"] for item in owner.run("list", "--json").json["items"]] == ["one"]
-
-
 def test_our_tables_out_of_a_whole_backup_are_as_those_of_a_backup_of_tables(
     place: Place, shared_home: Home, tmp_path: Path
 ) -> None:
@@ -373,12 +206,6 @@ def test_an_owners_trigger_and_rule_are_named_before_they_go_and_where_they_stay
     assert there.run("restore", str(tmp_path / "whole.dump"), "--yes", "--json").json["left_out"] == []
     with place.owner() as connection:
         assert connection.execute("SELECT FROM pg_trigger WHERE tgname = 'audited'").rowcount == 1
-
-
-def a_backup_role(site: Site) -> str:
-    name = f"backup_{site.mark}"
-    site.run(f"CREATE ROLE {name} LOGIN BYPASSRLS PASSWORD '{PASSWORD}'", f"GRANT pg_read_all_data TO {name}")
-    return f"host={site.server.folder} dbname={site.database} user={name} password={PASSWORD}"
 
 
 def run_sql(place: Place, *statements: str) -> None:

@@ -2,7 +2,6 @@
 
 import gzip
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import pytest
 from openmemory.postgres.upgrade.locks import the_only_one
 from tests.cli.homes import Home
 from tests.cli.old_owners import words
-from tests.conftest import Server
-from tests.postgres.databases import Place, a_place
+from tests.postgres.databases import Place
 from tests.upgrade.old_databases import dsn
 
 TABLES = ("memories", "vectors", "waypoints", "users")
@@ -26,13 +24,6 @@ def file(shared: Path, tmp_path: Path) -> Path:
     unpacked = tmp_path / "openmemory.sqlite"
     unpacked.write_bytes(gzip.decompress((shared / "legacy" / "legacy-pre.sqlite.gz").read_bytes()))
     return unpacked
-
-
-@pytest.fixture
-def place(postgres: Server) -> Iterator[Place]:
-    """Yield an empty database of this test."""
-    with a_place(postgres) as made:
-        yield made
 
 
 @pytest.fixture
