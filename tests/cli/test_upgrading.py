@@ -50,101 +50,10 @@ def test_without_a_yes_nothing_is_changed_and_the_missing_backup_is_named(
     assert "NO BACKUP" in words(ran)
 
 
-@pytest.mark.parametrize(
-    ("answers", "model"),
-    [
-        ("y\nopenai:text-embedding-3-small\n", "openai:text-embedding-3-small"),
-        ("y\n\n", "unknown"),
-        ("y\n", "unknown"),
-        ("y\n" * 9, "unknown"),
-    ],
-    ids=["named", "Enter", "nobody there", "yes to everything"],
-)
-def test_who_agrees_is_asked_for_the_model_and_a_yes_is_none(
-    owner: Home, old: Place, shared: Path, answers: str, model: str
-) -> None:
-    ran = owner.run("migrate", stdin=answers)
-
-    assert ran.status == 0, ran.err
-    assert verify(old, shared, NAME)["identical"] == 715
-    with old.owner() as connection:
-        rows = connection.execute("SELECT value FROM openmemory_meta WHERE name = 'embedding_model'").fetchall()
-    assert rows == [(model,)]
-
-
-def test_a_model_that_is_taken_from_the_settings_is_named(owner: Home) -> None:
-    configured = owner.with_settings(
-        OM_EMBEDDINGS="openai", OM_EMBED_MODEL="text-embedding-3-small", OM_OPENAI_API_KEY="a-key", OM_VEC_DIM="1536"
-    )
-
-    ran = configured.run("migrate", "--yes")
-
-    assert ran.status == 0, ran.err
-    assert "recorded as made by openai:text-embedding-3-small" in words(ran)
-
-
-def test_a_model_that_was_named_late_or_wrongly_is_corrected_after_a_question(owner: Home) -> None:
-    assert owner.run("migrate", "--step", "1", "--yes").status == 0
-    assert owner.run("migrate", "--step", "2", "--yes", "--embedding-model", "opnai:small").status == 0
-
-    refused = owner.run("migrate", "--embedding-model", "openai:small", stdin="y\nn\n")
-    assert "recorded as made by opnai:small" in words(refused)
-    assert owner.run("migrate", "--embedding-model", "openai:medium", "--yes").status == 0
-
-    assert owner.run("migrate", "--embedding-model", "openai:small", stdin="n\n").status == 1
-    assert owner.run("migrate", "--embedding-model", "openai:small", stdin="y\n").status == 0
-    assert "text-embedding" not in words(owner.run("list"))
-    assert "made by openai:small" in words(owner.run("list"))
-    assert "reembed` made since" not in words(owner.run("migrate", "--down", stdin="n\n"))
-
-
-@pytest.mark.parametrize(
-    ("model", "why"),
-    [
-        ("static", "is a setting, and no model's name"),
-        ("openai", "is a setting, and no model's name"),
-        ("static-v1", "makes vectors of 256 dimensions, and these have 1536"),
-    ],
-)
-def test_a_model_that_cannot_have_made_the_vectors_is_refused_with_the_way_to_it(
-    owner: Home, old: Place, model: str, why: str
-) -> None:
-    early = owner.run("migrate", "--dry-run", "--embedding-model", model)
-    with old.owner() as connection:
-        assert connection.execute("SELECT to_regclass('openmemory_upgrade')").fetchone() == (None,)
-    typed = owner.run("migrate", stdin=f"y\n{model}\n")
-    late = owner.run("migrate", "--embedding-model", model, "--yes")
-
-    for refused in (early, late):
-        assert refused.status == 1
-        assert f"--embedding-model {model}: {why}" in words(refused)
-        assert "`openmemory reembed`" in words(refused)
-    assert typed.status == 0, typed.err
-    assert "Which model made the vectors is not recorded" in words(typed)
-
-
 def test_where_users_became_tenants_the_status_says_so(owner: Home) -> None:
     assert owner.run("migrate", "--step", "1", "--yes", "--tenant-from", "user_id").status == 0
 
     assert "tenant each user; else default" in words(owner.run("migrate", "status"))
-
-
-def test_an_old_database_without_a_vector_takes_the_settings_model_and_serves(owner: Home, old: Place) -> None:
-    with old.owner() as connection:
-        connection.execute("TRUNCATE openmemory_memories, openmemory_vectors, openmemory_waypoints")
-
-    assert owner.run("migrate", "--yes").status == 0
-
-    assert owner.run("list").status == 0
-
-
-def test_on_a_lifted_database_other_options_are_refused(owner: Home) -> None:
-    assert owner.run("migrate", "--yes").status == 0
-
-    ran = owner.run("migrate", "--embedding-model", "openai:small", "--dim", "256")
-
-    assert ran.status == 1
-    assert "leave --dim out" in words(ran)
 
 
 def test_a_backup_is_made_and_counted_first(owner: Home, tmp_path: Path) -> None:
@@ -288,18 +197,6 @@ def test_going_back_and_dropping_ask_first(owner: Home, old: Place) -> None:
         assert connection.execute("SELECT count(v) FROM openmemory_old_public.openmemory_vectors").fetchone() == (715,)
     assert owner.run("migrate", "--down", "--yes").status == 0
     assert owner.run("migrate", "--dry-run").status == 0
-
-
-def test_the_model_can_be_named_later_and_a_server_without_an_embedder_may_serve_any(owner: Home, old: Place) -> None:
-    assert owner.run("migrate", "--yes").status == 0
-    refused = owner.run("list")
-    assert "--embedding-model NAME" in words(refused)
-    assert "openmemory reembed" in words(refused)
-
-    bare = owner.with_settings(OM_EMBEDDINGS="none", OM_VEC_DIM="1536")
-    assert bare.run("list", "--tenant", "default").status == 0
-    assert owner.run("migrate", "--embedding-model", "openai:text-embedding-3-small").status == 0
-    assert "text-embedding-3-small" in words(owner.run("list"))
 
 
 def test_a_step_is_printed_as_sql_and_nothing_is_changed(owner: Home, old: Place) -> None:
