@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from openmemory.core import dates, sectors
@@ -92,7 +92,8 @@ def test_a_plain_text_counts_as_the_same_as_by_composing_and_folding_it(text: st
     assert text_rules._normalised(text) == (collapsed.rstrip(".! ") or collapsed)
 
 
-@given(st.text(max_size=200) | texts, st.integers(1, 5))
+@given(st.text("\u7530\u6211\u30ab're n1A_-\u2019", max_size=40) | st.text(max_size=200) | texts, st.integers(1, 5))
+@example("\u7530\u4e2d're", 5)
 def test_the_terms_of_a_text_are_those_of_its_words_one_by_one(text: str, cap: int) -> None:
     counts = Counter(text_rules.term_key(term) for term in text_rules.terms(text))
 

@@ -180,7 +180,7 @@ def _words(text: str) -> Iterable[str]:
 
 
 def _with_pairs(words: Iterable[str]) -> Iterable[str]:
-    """Yield `words`, runs of unspaced script in them as their overlapping pairs of characters."""
+    """Yield `words`, runs of unspaced script in them as their overlapping pairs of characters, without an ending."""
     for word in words:
         start = 0
         for run in _UNSPACED.finditer(word):
@@ -189,7 +189,7 @@ def _with_pairs(words: Iterable[str]) -> Iterable[str]:
             characters = run.group()
             yield from (characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
             start = run.end()
-        if start < len(word):
+        if start < len(word) and word[start] != "'":
             yield word[start:]
 
 
