@@ -33,7 +33,8 @@ REMEDIES = {
     "rate-limited": "Wait as long as `Retry-After` says. `OM_TENANT_CONCURRENCY` and `OM_TENANT_WAIT_MS` set the share"
     " of a tenant.",
     "overloaded": "Wait as long as `Retry-After` says and try again; nothing was done. All tenants together may have"
-    " twice as many bytes of bodies at work as one: `OM_TENANT_CONCURRENCY` times the largest body.",
+    " twice as many bytes of bodies at work as one: `OM_TENANT_CONCURRENCY` times the largest body. Of these no tenant"
+    " takes more than it leaves; the first 64 KiB of each body count for nothing.",
     "embedder-unavailable": "Wait as long as `Retry-After` says and try again. The detail names the embedding server"
     " and what to check.",
     "database-unavailable": "Wait as long as `Retry-After` says and try again. A statement that took too long wants a"

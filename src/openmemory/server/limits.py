@@ -9,8 +9,10 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, Overloaded, RequestTimeout, TooLarge
+from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, RequestTimeout, TooLarge
+from openmemory.server.auth import Asker
 from openmemory.server.problems import answer
+from openmemory.server.room import BodyRoom, Room
 
 _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15
@@ -38,26 +40,11 @@ class Limits:
 
     @property
     def together_bytes(self) -> int:
-        """How many bytes of bodies all tenants may have here at once: twice as many as one of them can."""
+        """How many bytes of bodies all tenants may have here at once: twice as many as one of them can.
+
+        What `Room` takes for nothing, the first of each body, is not among them.
+        """
         return 2 * self.bodies_of_a_tenant * max(self.body_bytes, self.batch_bytes)
-
-
-class _Room:
-    """The bytes of bodies that are here, from their arrival to their answer."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._taken_bytes = 0
-
-    def take(self, count: int) -> None:
-        """Take room for more of a body; raises Overloaded."""
-        if self._taken_bytes + count > self._most_bytes:
-            raise Overloaded("the bodies of all tenants together are as many bytes as fit here; try again")
-        self._taken_bytes += count
-
-    def give_back(self, count: int) -> None:
-        """Give back the room of a body that was answered."""
-        self._taken_bytes -= count
 
 
 class RequestLimit:
@@ -66,7 +53,7 @@ class RequestLimit:
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._room = _Room(limits.together_bytes)
+        self._room = Room(limits.together_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -79,11 +66,17 @@ class RequestLimit:
         if refusal is not None:
             await answer(refusal, scope["path"])(scope, receive, send)
             return
-        arrival = _Arrival(receive, most, self._limits, self._room)
+        room = self._room.body(_tenant(scope), _promised_bytes(headers))
         try:
-            await self._app(scope, arrival.receive, send)
+            await self._app(scope, _Arrival(receive, most, self._limits, room).receive, send)
         finally:
-            self._room.give_back(arrival.taken_bytes)
+            room.give_back()
+
+
+def _tenant(scope: Scope) -> str:
+    """Return who proved to ask; public paths have no tenant, and read no body."""
+    asker: Asker | None = scope.get("state", {}).get("asker")
+    return "" if asker is None else asker.tenant
 
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:
@@ -101,11 +94,20 @@ def _unclear(scope: Scope) -> OpenMemoryError | None:
 
 
 def _refusal(headers: Headers, most: int) -> OpenMemoryError | None:
-    length = headers.get("content-length", "0").lstrip("0")
+    length = _length(headers)
     if length.isdecimal() and (len(length) > _LENGTH_DIGITS or int(length) > most):
         return _too_large(most)
     has_body = length != "" or "transfer-encoding" in headers
     return (_encoded(headers) or _not_json(headers.get("content-type"))) if has_body else None
+
+
+def _promised_bytes(headers: Headers) -> int:
+    length = _length(headers)
+    return int(length) if length.isdecimal() else 0
+
+
+def _length(headers: Headers) -> str:
+    return headers.get("content-length", "0").lstrip("0")
 
 
 def _encoded(headers: Headers) -> OpenMemoryError | None:
@@ -127,12 +129,12 @@ def _not_json(media: str | None) -> OpenMemoryError | None:
 class _Arrival:
     """A body on its way in, which ends in an error for whoever reads it once there is too much of it, or too slowly."""
 
-    def __init__(self, receive: Receive, most_bytes: int, limits: Limits, room: _Room) -> None:
+    def __init__(self, receive: Receive, most_bytes: int, limits: Limits, room: BodyRoom) -> None:
         self._receive = receive
         self._most_bytes = most_bytes
         self._limits = limits
         self._room = room
-        self.taken_bytes = 0
+        self._size = 0
         self._ends_s: float | None = None
         self._is_whole = False
 
@@ -140,11 +142,10 @@ class _Arrival:
         """Return the next message; raises TooLarge, Overloaded, and RequestTimeout while the body is not whole."""
         message = await (self._receive() if self._is_whole else self._in_time())
         self._is_whole = not message.get("more_body", False)
-        count = len(message.get("body", b""))
-        if self.taken_bytes + count > self._most_bytes:
+        self._size += len(message.get("body", b""))
+        if self._size > self._most_bytes:
             raise _too_large(self._most_bytes)
-        self._room.take(count)
-        self.taken_bytes += count
+        self._room.grow(self._size)
         return message
 
     async def _in_time(self) -> Message:
