@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import anyio.lowlevel
 import psycopg
 import pytest
 
@@ -95,3 +96,31 @@ async def test_a_postgresql_without_room_for_one_more_is_there(
             await held.enter_async_context(database.registry())
 
         await database.ping()
+
+
+async def test_a_pool_without_a_connection_is_not_ready_though_postgresql_has_no_room(
+    postgres: Server, worker_id: str, logins: Logins, names: Names
+) -> None:
+    name = f"om_none_{worker_id}"
+    own = a_database(postgres, name)
+    with psycopg.connect(autocommit=True, **own.owner) as owner:  # type: ignore[arg-type]  # all text
+        owner.execute("CREATE EXTENSION vector")
+    async with Database(own.server, names, PoolLimits(most=4, connect_timeout_s=FOREVER_S)) as database:
+        with psycopg.connect(autocommit=True, **logins.owner) as owner:  # type: ignore[arg-type]  # all text
+            owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0'.encode())
+            owner.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND usename = %s",
+                [name, own.server_user],
+            )
+        tenants = Tenants(database)
+        waiting = asyncio.create_task(tenants.admit("somebody who waits"))
+        async with asyncio.timeout(FOREVER_S):
+            while not database._pool.get_stats()["requests_waiting"]:
+                await anyio.lowlevel.checkpoint()
+
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                await tenants.ping()
+
+        waiting.cancel()
+        await asyncio.wait({waiting})

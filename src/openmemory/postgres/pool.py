@@ -58,8 +58,12 @@ class Pool(AsyncConnectionPool[Connection]):
 
     @property
     def is_all_lent(self) -> bool:
-        """Whether the next who wants a connection has to wait for one to come back."""
-        return self._lent >= self.max_size or self.get_stats().get("requests_waiting", 0) > 0
+        """Whether the next who wants a connection has to wait for one to come back.
+
+        Where none is lent, who waits does so in vain: the pool gets no connection.
+        """
+        is_waited_for = self.get_stats().get("requests_waiting", 0) > 0
+        return self._lent >= self.max_size or (self._lent > 0 and is_waited_for)
 
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 -- as psycopg has it
         """Close every connection, those that are on their way back too."""
@@ -103,7 +107,6 @@ class Pool(AsyncConnectionPool[Connection]):
         await asyncio.shield(returning)
 
     async def _returned(self, connection: Connection, *, close: bool) -> None:
-        self._lent -= 1
         try:
             # A pipeline that was cut off may leave its mode behind, in which no transaction opens.
             if close or connection.pgconn.pipeline_status != PipelineStatus.OFF:
@@ -111,7 +114,10 @@ class Pool(AsyncConnectionPool[Connection]):
             elif connection.pgconn.transaction_status != TransactionStatus.IDLE:
                 await _abandon(connection)
         finally:
-            await self.putconn(connection)
+            try:
+                await self.putconn(connection)
+            finally:
+                self._lent -= 1  # not before: whoever waits for it has it by now
 
 
 async def connect(conninfo: Mapping[str, str]) -> Connection:

@@ -18,7 +18,7 @@ class Pulse:
         self._kept: Connection | None = None
 
     async def feel(self) -> None:
-        """Return when PostgreSQL answers; raises DatabaseUnavailable.
+        """Return when PostgreSQL answers, while connections of the pool are at work; raises DatabaseUnavailable.
 
         A PostgreSQL that has no room for one more connection is there, and serves those of the pool.
         """
