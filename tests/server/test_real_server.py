@@ -1,6 +1,7 @@
 """A real server: connections that are kept, shared by many, and lost in the middle."""
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -202,6 +203,19 @@ def test_a_request_for_another_protocol_is_answered_as_it_stands_and_nobody_is_t
 
     assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"404", b"200", b"200", b"200", b"200"]
     assert caplog.records == []
+
+
+def test_a_body_that_comes_with_the_end_of_a_head_that_asks_for_another_protocol_is_none_of_it(url: str) -> None:
+    tenant, body = a_tenant(), json.dumps({"content": "x", "padding": "y" * 200_000}).encode()
+    for wanted in ((), ("connection: Upgrade", "upgrade: h2c")):
+        request = a_request("/memory/add", body, tenant, *wanted, f"content-length: {len(body)}")
+        begun = request.index(b"\r\n") + 2
+        with closing(dialled(url)) as connection:
+            connection.sendall(request[:begun])
+            assert works(url, tenant)  # so that what was sent before is read by itself
+            connection.sendall(request[begun:])
+
+            assert status_of(connection) == 200
 
 
 def test_a_tunnel_is_refused(url: str) -> None:

@@ -29,7 +29,9 @@ class PlainConnection(BoundedConnection):
 
     def on_headers_complete(self) -> None:
         """End a head, unless it is to be read anew."""
-        if not self._is_to_be_read_anew():
+        if self._is_to_be_read_anew():
+            self._stop_waiting()  # for it is whole: what came behind it counts for its body
+        else:
             super().on_headers_complete()
 
     def on_message_complete(self) -> None:
