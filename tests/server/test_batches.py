@@ -5,6 +5,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from openmemory.app import Logins
+from openmemory.postgres.direct import connected
+from openmemory.postgres.statements import Names
 from tests.server.asking import fields, listed, problem, sent, told
 
 GOOD = {"content": "The ferry leaves at nine"}
@@ -96,6 +99,25 @@ async def test_a_partial_batch_says_which_id_is_taken(me: httpx2.AsyncClient) ->
     kept, refused, _ = response.json()["results"]
     assert refused["type"] == "/problems/memory-exists"
     assert (refused["status"], refused["code"]) == (409, "memory-exists")
+    said = f"{taken} is taken by another memory of this tenant"
+    assert refused["errors"] == [{"field": "items[1].id", "message": said}]
+    assert refused["error"] == f"items[1].id: {said}"
+    assert kept["id"]
+
+
+async def test_a_partial_batch_names_an_id_also_where_its_holder_is_gone_again(
+    me: httpx2.AsyncClient, logins: Logins, names: Names
+) -> None:
+    taken = await told(me, "Here for a moment", sector="semantic")
+    with connected(logins.owner) as owner, owner.transaction():
+        # What refuses the id stays, and no memory is found that has it: as after a race with one that is forgotten.
+        owner.execute("SET LOCAL session_replication_role = replica")
+        owner.execute(f"DELETE FROM {names.table(names.memories)} WHERE id = %s".encode(), [taken])
+    items = [GOOD, {"content": "New", "id": taken, "sector": "semantic"}]
+
+    response = await me.post("/memory/add/batch", json={"items": items, "partial": True})
+
+    kept, refused = response.json()["results"]
     said = f"{taken} is taken by another memory of this tenant"
     assert refused["errors"] == [{"field": "items[1].id", "message": said}]
     assert refused["error"] == f"items[1].id: {said}"

@@ -244,7 +244,7 @@ def _added_or_refused(outcome: Added | OpenMemoryError, place: str) -> wire.AddA
     if isinstance(outcome, Malformed):
         return encoding.added_or_refused(outcome.inside(place))
     if isinstance(outcome, MemoryExists):
-        field, _, said = f"{place}.{outcome.detail}".partition(": ")
+        field, said = f"{place}.id", outcome.detail.removeprefix("id: ")  # nothing else of a new memory can be taken
         answer = encoding.added_or_refused(MemoryExists(f"{field}: {said}"))
         named = {"errors": [wire.FieldProblem(field=field, message=said)]}
         return answer.model_copy(update=named) if isinstance(answer, wire.ItemError) else answer

@@ -63,8 +63,8 @@ async def keep_each(
     refused: dict[int, OpenMemoryError] = {}
     try:
         return list(await _tried_again(database, scope, new, now, None))
-    except MemoryExists as error:
-        refused |= await _taken(database, scope, new) or _if_alone(new, error)
+    except MemoryExists:
+        refused |= await _taken(database, scope, new) or _if_alone(new, _id_taken("id", new[0]))
     except Unprocessable as error:
         refused |= _if_alone(new, error)
     if refused:
@@ -135,8 +135,12 @@ async def _taken(
             continue  # what is known is not kept again, whatever its id
         if one.id in ids:
             where = f"items[{index}].id" if in_batch else "id"
-            refused[index] = MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
+            refused[index] = _id_taken(where, one)
             continue
         ids.add(one.id)
         said.add(one.fingerprint)
     return refused
+
+
+def _id_taken(where: str, one: NewMemory) -> MemoryExists:
+    return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
