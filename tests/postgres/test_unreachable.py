@@ -8,7 +8,7 @@ import pytest
 
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.database import Database
-from openmemory.postgres.reaching import unreachable
+from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
 from tests.cli.homes import Home, a_port
 from tests.postgres.outside import Outside, Site, a_site, an_outside_server
@@ -140,6 +140,41 @@ def test_what_cannot_be_made_here_is_told_by_its_words(said: str, remedy: str) -
 
     assert remedy in detail
     assert SECRET not in detail
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        (
+            'connection failed: connection to server at "certificate.example" (10.0.0.1), port 5432 failed: Connection'
+            " refused\n\tIs the server running on that host?",
+            "Nothing listens there",
+        ),
+        (
+            'connection failed: connection to server at "password-db.example" (10.0.0.1), port 5432 failed: Connection'
+            " timed out",
+            "OM_PG_CONNECT_TIMEOUT_S",
+        ),
+        (
+            'connection is bad: connection to server on socket "/srv/pg_hba/.s.PGSQL.5432" failed: No such file or'
+            " directory",
+            "its socket in that folder",
+        ),
+        ("failed to resolve host 'password-db.example': [Errno -2] Name or service not known", "No machine is known"),
+        ('could not translate host name "sasl" to address: No address', "No machine is known"),
+        ('FATAL:  role "too many clients" does not exist', "Check OM_PG_USER"),
+        (
+            "connection failed: connection timeout expired\nMultiple connection attempts failed. All failures were:\n"
+            "- host: 'ssl-required', port: '5432', hostaddr: '10.0.0.1': connection timeout expired",
+            "OM_PG_CONNECT_TIMEOUT_S",
+        ),
+    ],
+)
+def test_names_in_what_was_said_lead_to_no_setting(said: str, remedy: str) -> None:
+    error = psycopg.OperationalError(said)
+
+    assert remedy in unreachable({"host": "db", "user": "ada"}, error).detail
+    assert not is_full(error)
 
 
 def test_the_user_who_serves_is_looked_for_among_its_own_settings() -> None:

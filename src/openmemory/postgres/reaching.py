@@ -18,6 +18,8 @@ from openmemory.postgres.embedded.cluster import OWNER, SERVER
 _SHOWN_CHARS = 200
 # libpq tells of each address and each kind of encryption that it tried, a line each.
 _TRIED = re.compile(r"^.*(?:connection to server (?:at|on) .*? failed|connection (?:failed|is bad)):\s*")
+# With its quotes, which other languages write otherwise; none is an apostrophe.
+_NAME = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|[»«„“”][^»«„“”]*[»«“”]")
 _SEVERITY = re.compile(r"^[A-Z]+:\s+")
 
 
@@ -123,10 +125,10 @@ _ANY = "Check {way.server_settings}, {way.database_setting}, {way.login_settings
 
 def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavailable:
     """Return the error of a connection that did not come about: where to, why, and what to do."""
-    way, said = _way(conninfo), str(error)
-    matching = ((re.search(pattern, said, re.IGNORECASE), remedy) for pattern, remedy in _REMEDIES)
-    place, remedy = next(((found.start(), remedy) for found, remedy in matching if found), (0, _ANY))
-    reason = _reason(said, place)
+    way, lines = _way(conninfo), str(error).splitlines() or [""]
+    matching = ((line, remedy) for pattern, remedy in _REMEDIES for line in lines if _says(line, pattern))
+    line, remedy = next(matching, (lines[0], _ANY))
+    reason = _reason(line)
     if way.is_embedded:
         return DatabaseUnavailable(f"cannot connect to the PostgreSQL in {way.host}: {reason}")
     quoted = '"' + way.database.replace('"', '""') + '"'
@@ -137,13 +139,16 @@ def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavai
 
 def is_full(error: Exception) -> bool:
     """Return whether a server answered that it has no room for one more connection."""
-    return re.search(_FULL, str(error), re.IGNORECASE) is not None
+    return any(_says(line, _FULL) for line in str(error).splitlines())
 
 
-def _reason(said: str, place: int) -> str:
-    """Return the line around `place`, without where it was tried."""
-    begin = said.rfind("\n", 0, place) + 1
-    line = said[begin:].partition("\n")[0]
+def _says(line: str, pattern: str) -> bool:
+    """Return whether a line has these words, apart from names in it: a host may be called certificate.example."""
+    return re.search(pattern, _NAME.sub('""', _TRIED.sub("", line)), re.IGNORECASE) is not None
+
+
+def _reason(line: str) -> str:
+    """Return a line without where it was tried."""
     return _SEVERITY.sub("", _TRIED.sub("", line).strip()).strip(" .")[:_SHOWN_CHARS]
 
 
