@@ -1,12 +1,13 @@
 """A database that cannot be reached is named in one line, with the setting to look at; the password never is."""
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.database import Database
 from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
@@ -117,6 +118,25 @@ async def test_a_pool_that_gets_none_says_why(names: Names) -> None:
 
     with pytest.raises(DatabaseUnavailable, match=r"/nowhere port 5432.*no PostgreSQL with its socket"):
         await database.open(patience_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "said"),
+    [
+        (f"postgresql://ada:{SECRET}%zz@127.0.0.1/notes", "libpq cannot read it"),
+        (f"host=127.0.0.1 password='{SECRET}", "libpq cannot read it"),
+        (f"host=127.0.0.1 connect_timeout=soon password={SECRET}", "libpq cannot read it"),
+        (f"postgresql://ada:{SECRET}@127.0.0.1/notes?colour=red", 'libpq knows no "colour"'),
+    ],
+)
+async def test_a_connection_string_that_cannot_be_read_is_refused_and_not_shown(
+    names: Names, conninfo: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        await Database({"conninfo": conninfo}, names).open(patience_s=0.1)
+
+    assert said in refused.value.detail
+    assert SECRET not in "".join(traceback.format_exception(refused.value)) + caplog.text
 
 
 @pytest.mark.parametrize(

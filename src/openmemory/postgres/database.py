@@ -17,7 +17,7 @@ from openmemory.postgres.failures import translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits, connect
 from openmemory.postgres.pulse import Pulse
-from openmemory.postgres.reaching import unreachable
+from openmemory.postgres.reaching import refuse_unreadable, unreachable, unreadable
 from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
 from openmemory.postgres.statements import Call, Names, Statement, statement
 
@@ -137,7 +137,11 @@ class Database:
         await self.close()
 
     async def open(self, patience_s: float = 30) -> None:
-        """Connect, and learn where the extension's operators live; raises DatabaseUnavailable."""
+        """Connect, and learn where the extension's operators live.
+
+        Raises DatabaseUnavailable, and ConfigurationError for a connection string that cannot be read.
+        """
+        refuse_unreadable(self._conninfo)  # the pool would try again and again, and log it with its password
         try:
             await self._pool.open(wait=True, timeout=patience_s)
             async with self._pool.connection() as connection:
@@ -153,10 +157,12 @@ class Database:
             await self._pool.close()
             raise
 
-    async def _why_so_few(self) -> DatabaseUnavailable:
+    async def _why_so_few(self) -> DatabaseUnavailable | ConfigurationError:
         """Return why the pool has not the connections that it opens at first: it tells of none by itself."""
         try:
             await (await connect(self._conninfo)).close()
+        except psycopg.ProgrammingError as error:
+            return unreadable(error)
         except psycopg.Error as error:
             return unreachable(self._conninfo, error)
         return DatabaseUnavailable("PostgreSQL lets in fewer connections than are opened at first: see OM_PG_POOL_MAX")

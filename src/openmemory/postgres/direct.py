@@ -1,6 +1,5 @@
 """A connection past any pooler, for work that belongs to a session: migrations, locks, checks at start."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import LiteralString
@@ -10,7 +9,7 @@ from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
-from openmemory.postgres.reaching import unreachable
+from openmemory.postgres.reaching import unreachable, unreadable
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -31,7 +30,6 @@ _PATIENT: LiteralString = (
     " 'tcp_keepalives_count')"
 )
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
-_UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _LOCK = 7_234_190_855_120_551_001
 _TURN = 7_234_190_855_120_551_002
 
@@ -48,10 +46,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     except psycopg.OperationalError as error:
         raise unreachable(conninfo, error) from error
     except psycopg.ProgrammingError as error:
-        # Other messages quote the string itself, and a password with it.
-        keyword = _UNKNOWN_KEYWORD.match(str(error))
-        said = f'libpq knows no "{keyword[1]}"' if keyword else "libpq cannot read it"
-        raise ConfigurationError(f"the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong: {said}") from None
+        raise unreadable(error) from None
     try:
         with connection:
             _refuse_without_encoding(connection)

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.embedded.cluster import OWNER, SERVER
 
 _SHOWN_CHARS = 200
@@ -20,6 +20,7 @@ _SHOWN_CHARS = 200
 _TRIED = re.compile(r"^.*(?:connection to server (?:at|on) .*? failed|connection (?:failed|is bad)):\s*")
 # With its quotes, which other languages write otherwise; none is an apostrophe.
 _NAME = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|[»«„“”][^»«„“”]*[»«“”]")
+_UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _SEVERITY = re.compile(r"^[A-Z]+:\s+")
 
 
@@ -135,6 +136,22 @@ def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavai
     return DatabaseUnavailable(
         f"cannot connect to PostgreSQL at {way}: {reason}. {remedy.format(way=way, database=quoted)}"
     )
+
+
+def refuse_unreadable(conninfo: Mapping[str, str]) -> None:
+    """Raise ConfigurationError for a connection string that cannot be read, without it."""
+    try:
+        conninfo_to_dict(**conninfo)
+    except psycopg.ProgrammingError as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: psycopg.ProgrammingError) -> ConfigurationError:
+    """Return the error of a connection string that cannot be read; to be raised from None."""
+    # Other messages quote the string itself, and a password with it.
+    keyword = _UNKNOWN_KEYWORD.match(str(error))
+    said = f'libpq knows no "{keyword[1]}"' if keyword else "libpq cannot read it"
+    return ConfigurationError(f"the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong: {said}")
 
 
 def is_full(error: Exception) -> bool:
