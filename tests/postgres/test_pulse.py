@@ -12,6 +12,7 @@ from openmemory.app import Logins
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.database import Database
 from openmemory.postgres.pool import PoolLimits
+from openmemory.postgres.pulse import Pulse
 from openmemory.postgres.statements import Names
 from openmemory.service.tenants import Tenants
 from tests.conftest import Server, a_database
@@ -60,6 +61,18 @@ async def test_a_connection_that_died_is_made_again(small: Database, logins: Log
         await small.ping()
 
         assert small._pulse._kept is not None
+
+
+async def test_a_sign_of_life_that_comes_after_the_end_leaves_no_connection_open(logins: Logins) -> None:
+    pulse = Pulse(logins.server)
+    await pulse.feel()
+    late = [asyncio.create_task(pulse.feel()) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    await pulse.close()
+    await asyncio.gather(*late)
+
+    assert pulse._kept is None
 
 
 async def test_a_postgresql_that_lets_nobody_in_is_away_though_the_pool_is_full(

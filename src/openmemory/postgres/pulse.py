@@ -16,6 +16,7 @@ class Pulse:
     def __init__(self, conninfo: Mapping[str, str]) -> None:
         self._conninfo = conninfo
         self._kept: Connection | None = None
+        self._is_closed = False
 
     async def feel(self) -> None:
         """Return when PostgreSQL answers, while connections of the pool are at work; raises DatabaseUnavailable.
@@ -37,14 +38,20 @@ class Pulse:
         await self._keep(fresh)
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept.close()
+        """Close the connection, if there is one, and keep none that is made yet."""
+        self._is_closed = True
+        await self._replace(None)
 
     async def _keep(self, connection: Connection) -> None:
-        await self.close()  # what another asker has made meanwhile
-        self._kept = connection
+        if self._is_closed:
+            await connection.close()
+        else:
+            await self._replace(connection)
+
+    async def _replace(self, connection: Connection | None) -> None:
+        kept, self._kept = self._kept, connection  # at once, for another asker may have made one meanwhile
+        if kept is not None:
+            await kept.close()
 
 
 async def _answers(connection: Connection) -> bool:
