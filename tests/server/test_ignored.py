@@ -13,6 +13,37 @@ POSTS = {
     "/memory/reinforce": {"id": MEMORY[8:]},
 }
 
+STRANGERS = [
+    *(
+        "agent_id",
+        "score",
+        "expand",
+        "start",
+        "state",
+        "salience",
+        "utm_source",
+        "_",
+        "_k",
+        "cache_buster",
+        "namespace",
+    ),
+    *(
+        "vectors",
+        "vector",
+        "section",
+        "order",
+        "select",
+        "stats",
+        "tagged",
+        "sort",
+        "size",
+        "page",
+        "use",
+        "uid",
+        "ids",
+    ),
+]
+
 
 @pytest.mark.parametrize("name", ["user_id", "project_id", "session_id", "sector", "k", "userId", "speaker"])
 @pytest.mark.parametrize("path", POSTS)
@@ -89,8 +120,73 @@ async def test_a_body_that_narrows_nothing_is_let_be(me: httpx2.AsyncClient, bod
     assert response.status_code == 200, response.text
 
 
-async def test_a_parameter_that_narrows_nothing_is_let_be(me: httpx2.AsyncClient) -> None:
+@pytest.mark.parametrize("name", STRANGERS)
+async def test_a_parameter_that_narrows_nothing_is_let_be(me: httpx2.AsyncClient, name: str) -> None:
     for path, body in POSTS.items():
-        response = await me.post(path, params={"cache_buster": "7"}, json=body)
+        response = await me.post(path, params={name: "7"}, json=body)
 
         assert response.status_code == 200 or problem(response, 404, "memory-not-found")
+    for path in ("/memory/all", "/users/ada/memories", "/sectors"):
+        assert (await me.get(path, params={name: "7"})).status_code == 200
+    memory = await told(me, "The ferry leaves at ten")
+    assert (await me.request("DELETE", f"/memory/{memory}", params={name: "7"}, json={name: "7"})).status_code == 200
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+async def test_a_field_beside_a_question_that_narrows_nothing_is_let_be(me: httpx2.AsyncClient, name: str) -> None:
+    assert (await me.post("/memory/query", json={"query": "ferry", name: "7"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *((name, "user_id") for name in ("userId", "user-id", "USER_ID", "_user_id", "user", "users", "userids")),
+        *((name, "user_id") for name in ("usr_id", "suer_id", "usre_id", "ser_id", "user_id[]", "filters.user_id")),
+        *((name, "project_id") for name in ("projectId", "project", "filters[project_id]")),
+        *((name, "session_id") for name in ("session-id", "session")),
+        *(("sectr", "sector"), ("ofset", "offset"), ("curser", "cursor"), ("Limit", "limit")),
+    ],
+)
+async def test_a_parameter_in_other_letters_is_refused_with_the_one_that_was_meant(
+    me: httpx2.AsyncClient, name: str, meant: str
+) -> None:
+    response = await me.get("/memory/all", params={name: "1"})
+
+    assert fields(response) == [f"query.{name}"]
+    assert response.json()["errors"][0]["message"].endswith(f"the nearest is {meant}")
+
+
+@pytest.mark.parametrize("name", ["tenantId", "tenant-id", "Tenant", "filters", "filter[tags]", "tag", "speakers"])
+async def test_what_narrows_nowhere_here_is_refused_in_other_letters_too(me: httpx2.AsyncClient, name: str) -> None:
+    assert fields(await me.get("/memory/all", params={name: "1"})) == [f"query.{name}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "remedy"),
+    [
+        ("/memory/query", "userId", "send user_id in its body"),
+        ("/memory/query", "since", "send since in its body"),
+        ("/memory/add", "session_id", "send session_id in its body"),
+        ("/memory/add/batch", "project_id", "send project_id in its body"),
+        ("/memory/reinforce", "user_id", "send user_id in its body"),
+        ("/memory/reinforce", "project_id", "it does not narrow by project_id, nor does its body"),
+        ("/memory/add", "since", "it does not narrow by since, nor does its body"),
+    ],
+)
+async def test_the_way_that_is_named_is_there(me: httpx2.AsyncClient, path: str, name: str, remedy: str) -> None:
+    response = await me.post(path, params={name: "1"}, json=POSTS[path])
+
+    assert response.json()["errors"][0]["message"] == f"is no parameter of this call; {remedy}"
+
+
+async def test_of_many_names_the_last_is_looked_at_as_well(me: httpx2.AsyncClient) -> None:
+    many = {f"x{number}": "1" for number in range(99)}
+    memory = await told(me, "The ferry leaves at nine", user_id="ada")
+
+    response = await me.get("/memory/all", params={**many, "userId": "ada"})
+    deleted = await me.request(
+        "DELETE", f"/memory/{memory}", json={**{f"x{number}": 1 for number in range(500)}, "user_id": "ben"}
+    )
+
+    assert fields(response) == ["query.userId"]
+    assert fields(deleted) == ["body.user_id"]

@@ -183,6 +183,6 @@ async def test_what_is_no_filter_among_the_filters_is_refused_and_the_filters_ar
 async def test_of_many_misspelt_names_the_first_are_told(
     me: httpx2.AsyncClient, wrap: Callable[[dict[str, int]], dict[str, object]]
 ) -> None:
-    body = {"query": "ferry", **wrap({f"usex_id{n}": n for n in range(1_000)})}
+    body = {"query": "ferry", **wrap({f"user_id{n}": n for n in range(1_000)})}
 
     assert len(problem(await me.post("/memory/query", json=body), 400, "malformed")["errors"]) == 20

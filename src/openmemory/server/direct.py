@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import signature
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
-from openmemory.server.ignored import refuse_ignored_body, refuse_ignored_parameters
+from openmemory.server.ignored import names_in, refuse_ignored_body, refuse_ignored_parameters
 from openmemory.server.intricacy import refuse_intricate
 from openmemory.server.problems import answered
 
@@ -31,9 +31,10 @@ class PlacedRoute(APIRoute):
         handle = self.handler_inside()
         parameters = [field.alias for field in self.dependant.query_params]
         has_body = self.body_field is not None
+        in_body = names_in(self.body_model()) if has_body else None
 
         async def placed(request: Request) -> Response:
-            refuse_ignored_parameters(request, parameters, has_body=has_body)
+            refuse_ignored_parameters(request, parameters, in_body)
             async with place(request):
                 body = await request.body()
                 refuse_intricate(body, request.app.state.limits.values)
@@ -42,6 +43,12 @@ class PlacedRoute(APIRoute):
                 return await handle(request)
 
         return placed
+
+    def body_model(self) -> object:
+        """Return the type of the body; of one that the call reads by itself, the type that it is described with."""
+        field = signature(self.endpoint).parameters["body"].annotation
+        read_by_itself = (getattr(one, "json_schema_input_type", None) for one in get_args(field))
+        return next((one for one in read_by_itself if one is not None), field)
 
     def handler_inside(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers once there is a place."""

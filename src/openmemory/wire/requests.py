@@ -1,5 +1,6 @@
 """What is asked of the server."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
@@ -23,7 +24,7 @@ from openmemory.wire.fields import (
     Vector,
 )
 
-_LIKENESS = 0.7
+_LIKENESS = 0.82  # a letter more, less or exchanged in six
 # Likeness takes time, and a body may have a hundred thousand names.
 _LOOKED_AT_MOST, _LONGEST_NAME = 20, 32
 
@@ -112,10 +113,22 @@ def nearest_filter(name: str) -> str | None:
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
-    """Return which of `names` was meant by one of at most 32 characters, or None if it is like none of them."""
-    known = {one.casefold(): one for one in names}
-    nearest = get_close_matches(name.casefold(), known, n=1, cutoff=_LIKENESS) if len(name) <= _LONGEST_NAME else ()
-    return known[nearest[0]] if nearest else None
+    """Return which of `names` was surely meant by one, or None.
+
+    It is one of them in other letters (`userId`, `user-id`, `user`), or a misspelling, which has at most 32 characters
+    and begins like it: an `agent_id` is no tenant_id, and `vectors` are no sectors.
+    """
+    known, meant = {_plain(one): one for one in names}, _plain(name)
+    if found := known.get(meant) or known.get(f"{meant}id") or known.get(f"{meant.removesuffix('s')}id"):
+        return found
+    likely = get_close_matches(meant, known, n=3, cutoff=_LIKENESS) if len(name) <= _LONGEST_NAME else ()
+    return next((known[one] for one in likely if meant[0] in one[:2]), None)
+
+
+def _plain(name: str) -> str:
+    """Return a name in small letters, and without what separates them; `_` and `_k` stay as they are."""
+    plain = re.sub("[-_]", "", name).casefold()
+    return plain if len(plain) > 1 else name.casefold()
 
 
 class QueryRequest(QueryFilters):
