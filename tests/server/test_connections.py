@@ -1,8 +1,10 @@
 """What comes before a request is known to be one: it has its time and its size, and is refused as all else is."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from typing import ClassVar
 
 import pytest
 
@@ -13,6 +15,7 @@ from openmemory.server.api import create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.connections import BoundedConnection
 from openmemory.server.limits import Limits
+from openmemory.server.plain import PlainConnection
 from openmemory.server.status_calls import About
 from openmemory.settings import load
 from tests.factories import a_tenant
@@ -25,6 +28,17 @@ class Impatient(BoundedConnection):
     """A connection that waits for a head for a moment."""
 
     head_s = 0.2
+
+
+class Seen(PlainConnection):
+    """A connection that is remembered."""
+
+    made: ClassVar[list[PlainConnection]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as Uvicorn has it
+        """Remember it."""
+        self.made.append(self)
+        super().connection_made(transport)
 
 
 @pytest.fixture(params=[Impatient])
@@ -89,3 +103,16 @@ def test_an_answer_is_one_packet(url: str) -> None:
             head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200")
             assert json.loads(body)["ok"]
+
+
+@pytest.mark.parametrize("url", [Seen], indirect=True)
+@pytest.mark.parametrize("wanted", [(), ("connection: Upgrade", "upgrade: h2c")])
+def test_a_connection_that_is_kept_keeps_nothing_of_what_it_read(url: str, wanted: tuple[str, ...]) -> None:
+    with closing(dialled(url)) as connection:
+        connection.sendall(a_request("/memory/add", ADD, a_tenant(), *wanted, f"content-length: {len(ADD)}"))
+        assert status_of(connection) == 200
+        assert works(url, a_tenant())
+
+        kept = [value for one in Seen.made for value in vars(one).values()]
+
+    assert not [value for value in kept if isinstance(value, bytes) and b"ferry" in value]

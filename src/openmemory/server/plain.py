@@ -26,6 +26,7 @@ class PlainConnection(BoundedConnection):
             self._came, self._again = data, b""
             super().data_received(data)
             data = self._again
+        self._came = b""  # a connection may idle for long, and a piece have 256 KiB
 
     def on_headers_complete(self) -> None:
         """End a head, unless it is to be read anew."""
