@@ -44,6 +44,19 @@ def test_a_folder_that_root_made_before_stays_as_it_is_and_the_data_lie_in_one_o
 
 
 @needs_root
+def test_data_in_a_folder_of_roots_are_found_beside_whatever_comes_there_later(place: Path) -> None:
+    with start(place) as server:
+        remember(server, "kept")
+    (place / "backup.dump").write_text("mine")
+
+    with start(place) as server:
+        assert server.data_dir == place / "openmemory" == place_of(place)
+        assert words(server) == "kept"
+
+    assert sorted(path.name for path in place.iterdir()) == ["backup.dump", "openmemory"]
+
+
+@needs_root
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
 def test_a_folder_of_roots_that_others_may_write_to_is_refused_and_left_alone(place: Path, mode: int) -> None:
     place.chmod(mode)

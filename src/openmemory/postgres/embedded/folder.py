@@ -86,9 +86,7 @@ def place_of(path: Path) -> Path:
     """Return where the data of `path` lie: in that folder, or in the one that was made in it."""
     path = Path(os.path.realpath(path.expanduser()))
     inside = path / _INSIDE
-    if not _is_alone(path, _INSIDE) or not (inside / MARK).exists():
-        return path
-    return inside
+    return inside if _is_marked(inside) and not _is_marked(path) else path
 
 
 def open_folder(path: Path) -> DataFolder:
@@ -229,10 +227,10 @@ def _make_marked(path: Path, account: Account) -> None:
             raise
 
 
-def _is_alone(path: Path, name: str) -> bool:
-    """Return whether `path` is a folder with nothing but a folder of that name, as far as we may look."""
+def _is_marked(path: Path) -> bool:
+    """Return whether `path` is a data folder, as far as we may look."""
     try:
-        return _entries(path) == [name]
+        return (path / MARK).exists()
     except OSError:
         return False
 
