@@ -1,6 +1,7 @@
 """Whose a data folder is: where root and ordinary users may have the embedded server, and as whom it then runs."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded import place_of, start
-from openmemory.postgres.embedded.account import Account
+from openmemory.postgres.embedded.account import Account, name_of
 from openmemory.postgres.embedded.engine import find_engine
 from openmemory.postgres.embedded.folder import DataFolder
 from tests.postgres.embedded.processes import (
@@ -145,6 +146,17 @@ def test_another_users_folder_is_refused(data: Path) -> None:
     with another_process(data, uid=NOBODY) as process:
         assert "belongs to" in (answer := said(process))
         assert "OM_DATA_DIR" in answer
+
+
+@needs_other_user
+def test_a_folder_of_roots_that_root_has_used_is_refused_to_others_by_name(place: Path) -> None:
+    start(place).stop()
+    owner = re.escape(name_of((place / "openmemory").stat().st_uid))
+    # As the banner asks before anything is started.
+    asked = "from openmemory.postgres.embedded import place_of; place_of(folder)"
+
+    with another_process(place, uid=NOBODY, before=asked) as process:
+        assert re.search(rf"{place}/openmemory belongs to {owner}, .*OM_DATA_DIR", said(process))
 
 
 @needs_other_user

@@ -228,9 +228,11 @@ def _make_marked(path: Path, account: Account) -> None:
 
 
 def _is_marked(path: Path) -> bool:
-    """Return whether `path` is a data folder, as far as we may look."""
+    """Return whether `path` is a data folder; one that we may not look into may be, and its owner is named later."""
     try:
         return (path / MARK).exists()
+    except PermissionError:
+        return True
     except OSError:
         return False
 
