@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,26 @@ def test_data_in_a_folder_of_roots_are_found_beside_whatever_comes_there_later(p
         assert words(server) == "kept"
 
     assert sorted(path.name for path in place.iterdir()) == ["backup.dump", "openmemory"]
+
+
+@needs_root
+def test_two_first_starts_in_a_folder_of_roots_share_what_the_faster_one_made(place: Path, template: Path) -> None:
+    subprocess.run(["cp", "-a", template, place / "faster"], check=True)
+    (place / "folder").mkdir(mode=0o755)
+    # The other's folder comes once it was not found, and before this one has looked what else is there.
+    comes = f"""
+import sys
+def come(event, arguments, at={str(place / "folder")!r}):
+    if event == "os.listdir" and str(arguments[0]) == at and os.path.exists({str(place / "faster")!r}):
+        os.rename({str(place / "faster")!r}, at + "/openmemory")
+sys.addaudithook(come)
+"""
+    with another_process(place / "folder", before=comes) as process:
+        assert said(process) == "ready"
+        assert postmaster(place / "folder" / "openmemory") > 0
+        assert dismiss(process) == 0
+
+    assert not (place / "faster").exists()
 
 
 @needs_root

@@ -94,9 +94,16 @@ def open_folder(path: Path) -> DataFolder:
 
     A folder that root has made stays root's, with the mode that it has: PostgreSQL's user gets one of its own in it.
     """
-    path = place_of(path)
+    given, path = path, place_of(path)
     if path.exists():
         _refuse_what_is_not_ours(path)
+        if others := _others(path):
+            if place_of(given) != path:  # another process has made it meanwhile
+                return open_folder(given)
+            raise ConfigurationError(
+                f"the folder {path} holds something else ({', '.join(others[:3])}). "
+                "Set OM_DATA_DIR to an empty or new folder."
+            )
     account = _account(path)
     if account.is_another and path.exists() and path.stat().st_uid != account.uid:
         _refuse_open_to_others(path, "755")
@@ -189,12 +196,6 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             f"the data folder {path} belongs to {name_of(owner)}, not to {name_of(os.geteuid())}. "
             "Run this as its owner, or set OM_DATA_DIR to a folder of your own."
         )
-    others = _entries(path)
-    if others and MARK not in others:
-        raise ConfigurationError(
-            f"the folder {path} holds something else ({', '.join(others[:3])}). "
-            "Set OM_DATA_DIR to an empty or new folder."
-        )
 
 
 def _make(path: Path, account: Account) -> None:
@@ -237,10 +238,14 @@ def _is_marked(path: Path) -> bool:
         return False
 
 
-def _entries(path: Path) -> list[str]:
-    """Return what lies in a folder, in order; a volume's own folder is no sign of another program, nor is our own."""
-    names = (entry.name for entry in path.iterdir())
-    return sorted(name for name in names if name != "lost+found" and not name.startswith(_PARTIAL))
+def _others(path: Path) -> list[str]:
+    """Return what lies in a folder that is not marked as ours, in order.
+
+    A volume's own folder is no sign of another program, nor is one that is being made.
+    """
+    names = {entry.name for entry in path.iterdir()}
+    others = sorted(name for name in names if name != "lost+found" and not name.startswith(_PARTIAL))
+    return [] if MARK in names else others
 
 
 def _refuse_unreachable(path: Path, place: Path, account: Account) -> None:
