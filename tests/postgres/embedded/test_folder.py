@@ -11,6 +11,7 @@ import pytest
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.embedded import default_data_dir, place_of, start
 from tests.postgres.embedded.processes import (
+    PATIENCE_S,
     another_process,
     ask,
     dismiss,
@@ -134,6 +135,21 @@ def test_two_processes_that_make_one_folder_at_once_share_it(place: Path) -> Non
         assert dismiss(one) == dismiss(other) == 0
 
     assert [path.name for path in place.iterdir()] == ["data"]
+
+
+def test_ctrl_c_while_the_folder_is_made_leaves_nothing(place: Path) -> None:
+    interrupted = """
+import sys
+def press(event, arguments):
+    if event == "os.rename" and ".openmemory-" in str(arguments[0]):
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(press)
+"""
+    with another_process(place / "data", before=interrupted) as process:
+        process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode != 0
+    assert list(place.iterdir()) == []
 
 
 @needs_root

@@ -222,10 +222,10 @@ def _make_marked(path: Path, account: Account) -> None:
         FileLock(partial / MARK, account).close()
         account.own(partial)
         partial.rename(path)
-    except OSError as error:
-        shutil.rmtree(partial)
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # another process has made it meanwhile
-            raise
+    except BaseException as error:  # Ctrl-C must not leave it there either
+        shutil.rmtree(partial, ignore_errors=True)
+        if not isinstance(error, OSError) or error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise  # otherwise another process has made it meanwhile
 
 
 def _is_marked(path: Path) -> bool:
