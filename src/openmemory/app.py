@@ -116,7 +116,11 @@ def names(settings: Settings, embedder: Embedder) -> Names:
 
 def data_folder(settings: Settings) -> Path:
     """Return where the embedded database lies, by its whole path; it is used where the settings name none."""
-    return embedded.place_of(settings.database.data_dir or embedded.default_data_dir())
+    return embedded.place_of(_named_folder(settings))
+
+
+def _named_folder(settings: Settings) -> Path:
+    return settings.database.data_dir or embedded.default_data_dir()
 
 
 @contextmanager
@@ -128,7 +132,7 @@ def reached(settings: Settings, on_event: OnEvent = lambda _: None) -> Iterator[
             owner=_conninfo(database.direct_login), server=_conninfo(database.app_login), server_user=database.app_user
         )
         return
-    with embedded.start(data_folder(settings), on_event=on_event) as server:
+    with embedded.start(_named_folder(settings), on_event=on_event) as server:
         yield Logins(
             owner={"conninfo": server.owner_dsn()},
             server={"conninfo": server.server_dsn()},

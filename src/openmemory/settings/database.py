@@ -49,7 +49,8 @@ class DatabaseSettings(Section):
         None,
         validation_alias="OM_DATA_DIR",
         description="Folder of the embedded PostgreSQL. It is used when neither `OM_PG_HOST` nor `OM_PG_DSN` is set."
-        " A folder that root made before is left as it is, and the data lie in `openmemory` in it.",
+        " A folder that root made before is left as it is, and the data lie in `openmemory` in it; where others may"
+        " write to it, as to a volume in a container, name a new folder in it.",
     )
     dsn: Dsn | None = Field(
         None,

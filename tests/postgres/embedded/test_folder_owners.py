@@ -92,6 +92,31 @@ def test_a_folder_of_roots_that_others_may_write_to_is_refused_and_left_alone(pl
 
 
 @needs_root
+def test_the_way_out_of_a_folder_of_roots_that_others_may_write_to_is_taken(place: Path) -> None:
+    place.chmod(0o777)
+    with pytest.raises(ConfigurationError) as refusal:
+        start(place)
+    (way_out,) = re.findall(r"OM_DATA_DIR=(\S+?)[,.]? ", str(refusal.value))
+
+    for expected in (None, "kept"):
+        with start(Path(way_out)) as server:
+            if expected is None:
+                remember(server, "kept")
+            assert words(server) == "kept"
+    assert modes(place) == [(stat.S_IFDIR | 0o777, 0, 0)]
+
+
+@needs_root
+def test_root_takes_no_data_that_a_stranger_has_put_into_a_folder_open_to_all(place: Path, template: Path) -> None:
+    subprocess.run(["cp", "-a", template, place / "openmemory"], check=True)
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", place / "openmemory"], check=True)
+    place.chmod(0o1777)
+
+    with pytest.raises(ConfigurationError, match=f"others may write to .*{place} "):
+        start(place)
+
+
+@needs_root
 def test_a_closed_folder_of_roots_is_refused_with_how_to_open_it(place: Path) -> None:
     place.chmod(0o700)
 

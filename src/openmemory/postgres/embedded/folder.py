@@ -94,7 +94,10 @@ def open_folder(path: Path) -> DataFolder:
 
     A folder that root has made stays root's, with the mode that it has: PostgreSQL's user gets one of its own in it.
     """
-    given, path = path, place_of(path)
+    given = Path(os.path.realpath(path.expanduser()))
+    path = place_of(given)
+    if path != given and os.geteuid() == 0:
+        _refuse_shared(given)
     if path.exists():
         _refuse_what_is_not_ours(path)
         if others := _others(path):
@@ -106,7 +109,7 @@ def open_folder(path: Path) -> DataFolder:
             )
     account = _account(path)
     if account.is_another and path.exists() and path.stat().st_uid != account.uid:
-        _refuse_open_to_others(path, "755")
+        _refuse_shared(path)
         _refuse_unreachable(path, path, account)
         path /= _INSIDE
     _make(path, account)
@@ -114,7 +117,7 @@ def open_folder(path: Path) -> DataFolder:
         path.chmod(0o700)
     if account.is_another:
         _refuse_unreachable(path, path, account)
-    _refuse_open_to_others(path, "700")
+    _refuse_open_to_others(path)
     return DataFolder(path, account)
 
 
@@ -258,14 +261,29 @@ def _refuse_unreachable(path: Path, place: Path, account: Account) -> None:
         )
 
 
-def _refuse_open_to_others(path: Path, closed: str) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o022:
+def _refuse_shared(path: Path) -> None:
+    """Refuse a folder of root's in which others could put data of theirs in the place of PostgreSQL's."""
+    if mode := _open_to_others(path):
         raise ConfigurationError(
-            f"others may write to the data folder {path} (its mode is {mode:04o}). Say chmod {closed} {path}, or set "
+            f"others may write to the folder {path} (its mode is {mode:04o}), and could put data of theirs in it. "
+            f"Say chmod 755 {path}. Where nobody else uses it, as in a container, set OM_DATA_DIR={path / _INSIDE} "
+            "instead: a folder of its own in it."
+        )
+
+
+def _refuse_open_to_others(path: Path) -> None:
+    if mode := _open_to_others(path):
+        raise ConfigurationError(
+            f"others may write to the data folder {path} (its mode is {mode:04o}). Say chmod 700 {path}, or set "
             "OM_DATA_DIR to a folder that is not there yet; if that has no effect, the file system keeps no "
             "permissions: it must be a folder on a local disk."
         )
+
+
+def _open_to_others(path: Path) -> int:
+    """Return the mode of a folder that others may write to, or 0."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return mode if mode & 0o022 else 0
 
 
 def _is_private(path: Path, account: Account) -> bool:
