@@ -69,6 +69,37 @@ def test_who_becomes_a_tenant_is_known_beforehand_and_the_links_between_tenants(
     assert of_tenants & foretold.keys() == (of_tenants if from_users else set())
 
 
+def test_who_cannot_become_a_tenant_counts_once_however_rows_name_no_tenant(odd: Place) -> None:
+    plan = Plan(DIMENSION, "rest", tenant_from_user=True)
+    with odd.owner() as connection:
+        connection.execute(FACTS.encode())
+        for table in ("openmemory_memories", "openmemory_users", "temporal_facts"):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS tenant_id text".encode())
+        connection.execute("ALTER TABLE temporal_facts ADD COLUMN IF NOT EXISTS user_id text")
+        for id_, tenant in ((A, None), (B, "default"), (C, "acme")):
+            remember(connection, id_, user_id="a,b", tenant_id=tenant)
+        connection.execute("INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('', 'a,b'), ('', 'c,d')")
+        connection.execute(
+            "INSERT INTO temporal_facts VALUES ('f', 'Ada', 'is', 'kind', 1, NULL, 1, 1, '{}', 'default', 'a,b')"
+        )
+    foretold = look(odd.logins.owner, odd.names, plan).kept_back(DIMENSION)
+
+    assert foretold == lift(odd, plan)
+    assert foretold["users: its name may not be a tenant's; kept with the rows of no user"] == 2
+
+
+def test_a_value_that_is_no_number_counts_as_no_memorys_where_it_has_none(odd: Place) -> None:
+    nan, infinity = bytes.fromhex("0000c07f") * DIMENSION, bytes.fromhex("0000807f") * DIMENSION
+    with odd.owner() as connection:
+        remember(connection, A)
+        query = "INSERT INTO openmemory_vectors (id, sector, v, dim) VALUES (%s, %s, %s, 4)"
+        values = [(A, "semantic", nan), (GONE, "semantic", nan), (GONE, "episodic", infinity)]
+        connection.cursor().executemany(query, values)
+    foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+    assert foretold == lift(odd) == {"vectors: holds NaN": 1, "vectors: no memory has this id": 2}
+
+
 def test_what_cannot_be_a_tenant_is_the_same_beforehand_and_in_the_step(odd: Place) -> None:
     unseen = blocks("upgrade/foretold")["unseen"].strip()
     step = blocks("upgrade/002_add_tenant_id")["conversions"]

@@ -277,7 +277,8 @@ BEGIN
      WHERE {tenant_from_user}
        AND n.user_id <> ''
        AND NOT {staging}.fits_as_tenant(n.user_id)
-       AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant};
+       AND {staging}.as_tenant(n.tenant_id, n.user_id) = {tenant}
+     GROUP BY n.user_id;
     -- Tenants whose names may not be tenants' share one, and may each have had a user of that name.
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
     SELECT n.tenant_id, 'users', n.user_id, 'the tenant has one of its name; kept as the row that came first',

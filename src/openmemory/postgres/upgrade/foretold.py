@@ -110,6 +110,6 @@ def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
     tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
     tenants = {
-        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u", "m", "o")
+        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u", "m", "o", "n")
     }
     return layout.render(own[block], {**rows, **tenants}).encode()

@@ -154,7 +154,7 @@ SELECT DISTINCT n.user_id
          UNION ALL
         SELECT user_id, tenant_id FROM ({facts_rows}) AS f) AS n
  WHERE n.user_id <> ''
-   AND coalesce(n.tenant_id, 'default') = 'default';
+   AND {tenant_of_n} = {tenant};
 
 -- name: namesake
 -- Whether a user who becomes a tenant has the name of the one that gets the rows of no user.

@@ -137,17 +137,11 @@ class _Look(Questions):
 
     def _values(self) -> tuple[dict[int, int], dict[str, int]]:
         """Return the vectors of each dimension, and those without one by the reason; orphans count as such only."""
-        memories, vectors = self.columns["memories"], self.columns["vectors"]
-        if not vectors:
+        if not self.columns["vectors"]:
             return {}, {"vectors: no value": sum(count for count, _ in self._memories())}
-        same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
-        # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
-        ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
         sizes: dict[int, int] = {}
         odd = {"vectors: no memory has this id": 0, "vectors: no value": 0, _NO_FLOATS: 0}
-        for length, has_memory, count in self.rows(
-            "vectors", bytes=self._length(), memory_ids=self.layout.render(ids), same_id=same
-        ):
+        for length, has_memory, count in self.rows("vectors", bytes=self._length(), **self._memory):
             if not has_memory:
                 odd["vectors: no memory has this id"] += as_int(count)
             elif length is None:
@@ -156,9 +150,18 @@ class _Look(Questions):
                 odd[_NO_FLOATS] += as_int(count)
             else:
                 sizes[as_int(length) // 4] = sizes.get(as_int(length) // 4, 0) + as_int(count)
-        if memories:
-            odd["vectors: no value"] += as_int(self.rows("without_vector", same_id=same)[0][0])
+        if self.columns["memories"]:
+            odd["vectors: no value"] += as_int(self.rows("without_vector", **self._memory)[0][0])
         return sizes, odd
+
+    @property
+    def _memory(self) -> dict[str, str]:
+        """Return how the memory of a vector is found."""
+        memories, vectors = self.columns["memories"], self.columns["vectors"]
+        same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
+        # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
+        ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
+        return {"memory_ids": self.layout.render(ids), "same_id": same}
 
     def _text_bytes(self) -> int:
         texts = [name for name in ("content", "tags", "meta") if name in self.columns["memories"]]
@@ -197,7 +200,8 @@ class _Look(Questions):
             return {}, True  # pgvector lets no such number in
         if count * dimension * 4 > _READ_AT_MOST_BYTES:
             return {}, False
-        ((has_nan, infinite),) = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4))
+        asked = self.rows("not_finite", value=self._value, own_bytes=str(dimension * 4), **self._memory)
+        ((has_nan, infinite),) = asked
         return {"vectors: holds NaN": as_int(has_nan), "vectors: holds infinity": as_int(infinite)}, True
 
     def _twice(self) -> dict[str, tuple[int, str]]:

@@ -65,11 +65,13 @@ SELECT count(*)
 -- name: not_finite
 -- NaN and infinity have an exponent of ones: in the hexadecimal digits of a little-endian float32, the first bit of the
 -- third byte and the last seven of the fourth. In an infinity all else but the sign is 0. Reads every byte, so only asked
--- of small tables.
+-- of small tables. A vector without a memory counts as such only.
 SELECT count(*) FILTER (WHERE has_nan), count(*) FILTER (WHERE NOT has_nan)
   FROM (SELECT digits ~ '^(?:.{8})*(?!000080).{4}[89a-f].[7f]f' AS has_nan
           FROM (SELECT encode({value}, 'hex') AS digits
                   FROM {old_vectors_table} AS v
+                  JOIN {memory_ids} AS m
+                    ON {same_id}
                  WHERE octet_length({value}) = {own_bytes}) AS own
          WHERE digits ~ '^(?:.{8})*.{4}[89a-f].[7f]f') AS odd;
 
