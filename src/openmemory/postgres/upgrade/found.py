@@ -62,9 +62,14 @@ class Unmapped:
     @property
     def becomes(self) -> str:
         """What becomes of the values."""
-        if self.is_noted:
-            return "goes into each row's metadata, under openmemory_old.columns"
-        return "stays in the old table, and goes with it at --drop-bytea"
+        return fate(is_noted=self.is_noted)
+
+
+def fate(*, is_noted: bool) -> str:
+    """Return what becomes of the values of a column without a place in the new table."""
+    if is_noted:
+        return "goes into each row's metadata, under openmemory_old.columns"
+    return "stays in the old table, and goes with it at --drop-bytea"
 
 
 @dataclass(frozen=True, slots=True)

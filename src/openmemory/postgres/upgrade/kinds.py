@@ -6,6 +6,8 @@ They are read exactly or not at all: to round one, or to say in which time zone 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from openmemory.postgres.upgrade.found import fate
+
 _BASES = {"ms": "int8", "json": "text"}
 _FAMILIES = {
     "smallint": "integer",
@@ -29,7 +31,10 @@ _ANY = {("int4", "integer")} | {
 # The bounds of what PostgreSQL can cast, and to what an owner may bring those beyond: no calendar has such a time.
 _BOUNDS = {"ms": (-(2**63), 2**63), "int4": (-(2**31), 2**31)}
 _NEAREST = {"ms": ("-2e14", "9e15"), "int4": ("-2e9", "2e9")}
+_FIRST_S, _LAST_S = "-2e11", "9e12"
 _DIGITS = {"ms": 18, "int4": 9}
+# How a text begins that PostgreSQL may read as a time: with a date.
+_DATED = r"^\s*[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([T ]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,14 @@ class Test:
     holds: str
     wanted: str
     remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """The statement that makes a column one of the owner's own, and what then becomes of its values."""
+
+    statement: str
+    fate: str
 
 
 def is_timestamp(there: str) -> bool:
@@ -66,9 +79,12 @@ def _number(column: str, kind: str, family: str, base: str) -> str:
     return f"{column}::{base}"
 
 
-def tests(table: str, column: str, kind: str, there: str) -> tuple[Test, ...]:
-    """Return what values of a type must meet to be read as `kind`; none where all of them can be."""
-    family = _family(there)
+def tests(table: str, column: str, kind: str, there: str, *, is_noted: bool) -> tuple[Test, ...]:
+    """Return what values of a type must meet to be read as `kind`; none where all of them can be.
+
+    `is_noted` says whether the values of a column of another name would go into the metadata of the table's rows.
+    """
+    family, rename = _family(there), _rename(table, column, is_noted=is_noted)
     if kind in {"text", "json"} or (kind, family) in _ANY:
         return ()
     if kind == "ms" and family == "date":
@@ -76,10 +92,10 @@ def tests(table: str, column: str, kind: str, there: str) -> tuple[Test, ...]:
     if kind == "float8" and family == "numeric":
         return (_float(table, column),)
     if family == "text":
-        return (_digits(table, column, kind),)
+        return tuple(_times(table, column, rename) if kind == "ms" else _digits(table, column, kind, rename))
     if kind in _BOUNDS and family in {"bigint", "numeric", "float"}:
         return tuple(_whole(table, column, kind, family))
-    return (_other(table, column),)
+    return (_other(column, rename),)
 
 
 def _family(there: str) -> str:
@@ -102,20 +118,41 @@ def _float(table: str, column: str) -> Test:
     return Test(holds, "a double precision number", f"UPDATE {table} SET {column} = {nearest} WHERE NOT ({holds})")
 
 
-def _digits(table: str, column: str, kind: str) -> Test:
-    """Return the test of a text."""
+def _digits(table: str, column: str, kind: str, rename: Rename) -> Iterator[Test]:
+    """Yield the test of a text that is a number."""
     if kind == "float8":
         number = r"[+-]?([0-9]{1,50}(\.[0-9]{0,50})?|\.[0-9]{1,50})([eE][+-]?[0-9]{1,2})?"
         holds, wanted = f"btrim({column}) ~ '^({number})?$'", "a number"
     else:
-        holds = rf"btrim({column}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
-        wanted = f"a whole number of at most {_DIGITS[kind]} digits"
-    if kind != "ms":
-        wanted += " (it becomes NULL by the statement here; or rename the column, which keeps it as one of your own)"
-        return Test(holds, wanted, f"UPDATE {table} SET {column} = NULL WHERE NOT ({holds})")
-    ms = f"to_timestamp({read(column, 'ms', 'text')} / 1000.0)"
-    wanted = "milliseconds in digits (a time without a zone is of the session's by the statement here)"
-    return Test(holds, wanted, _retyped(table, column, f"CASE WHEN {holds} THEN {ms} ELSE {column}::timestamptz END"))
+        holds, wanted = _whole_digits(column, kind), f"a whole number of at most {_DIGITS[kind]} digits"
+    yield _or_null(table, column, holds, wanted, rename)
+
+
+def _times(table: str, column: str, rename: Rename) -> Iterator[Test]:
+    """Yield the tests of a text that is a time: what is none first, for it would stop the statement of the others."""
+    digits, dated = _whole_digits(column, "ms"), f"{column} ~ '{_DATED}'"
+    yield _or_null(table, column, f"{digits} OR {dated}", "milliseconds in digits, nor as a time", rename)
+    wanted = (
+        "milliseconds in digits (a time without a zone is of the session's by the statement here; if it is refused,"
+        f" write what it names in another way, or rename the column: {rename.statement}, and {rename.fate})"
+    )
+    using = f"CASE WHEN {digits} THEN {_instant(read(column, 'ms', 'text'))} ELSE {column}::timestamptz END"
+    yield Test(f"{digits} OR NOT {dated}", wanted, _retyped(table, column, using))
+
+
+def _whole_digits(column: str, kind: str) -> str:
+    return rf"btrim({column}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
+
+
+def _or_null(table: str, column: str, holds: str, wanted: str, rename: Rename) -> Test:
+    """Return the test of a text that nothing can be made of."""
+    ways = f"it becomes NULL by the statement here; or rename the column: {rename.statement}, and {rename.fate}"
+    return Test(holds, f"{wanted} ({ways})", f"UPDATE {table} SET {column} = NULL WHERE NOT ({holds})")
+
+
+def _instant(ms: str) -> str:
+    """Return the expression of the time that a number of milliseconds is, or of the nearest that PostgreSQL has."""
+    return f"to_timestamp(least(greatest({ms} / 1000.0, {_FIRST_S}), {_LAST_S}))"
 
 
 def _whole(table: str, column: str, kind: str, family: str) -> Iterator[Test]:
@@ -131,20 +168,21 @@ def _whole(table: str, column: str, kind: str, family: str) -> Iterator[Test]:
         return
     holds = f"{column} = trunc({column})"
     if kind == "ms":
-        wanted = "whole milliseconds (where it counts seconds, leave / 1000 out of the statement here)"
-        yield Test(holds, wanted, _retyped(table, column, f"to_timestamp({column} / 1000)"))
+        wanted = "whole milliseconds (where it counts seconds, leave / 1000.0 out of the statement here)"
+        yield Test(holds, wanted, _retyped(table, column, _instant(column)))
     else:
         yield Test(holds, what, f"UPDATE {table} SET {column} = round({column}) WHERE NOT ({holds})")
 
 
-def _other(table: str, column: str) -> Test:
+def _other(column: str, rename: Rename) -> Test:
     """Return the test of a type that nothing is known of: the column may stay as one of the owner's own."""
-    renamed = f'"{column[1:-1]}_old"'
-    return Test(
-        "false",
-        "what OpenMemory kept there (by the statement here it is a column of your own, and kept as such)",
-        f"ALTER TABLE {table} RENAME COLUMN {column} TO {renamed}",
-    )
+    wanted = f"what OpenMemory kept there (by the statement here it is a column of your own, and {rename.fate})"
+    return Test("false", wanted, rename.statement)
+
+
+def _rename(table: str, column: str, *, is_noted: bool) -> Rename:
+    statement = f'ALTER TABLE {table} RENAME COLUMN {column} TO "{column[1:-1]}_old"'
+    return Rename(statement, f"what it holds {fate(is_noted=is_noted)}")
 
 
 def _retyped(table: str, column: str, using: str) -> str:

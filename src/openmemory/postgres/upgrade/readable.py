@@ -48,10 +48,11 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
     table = layout.names.table(layout.old_tables[what])
     found = sources.columns(connection, layout, layout.old_tables[what])
     for name in (name for name in sources.MAPPED[what] if name in found):
-        for test in kinds.tests(table, sql.Identifier(name).as_string(), sources.MAPPED[what][name], found[name]):
+        column, kind = sql.Identifier(name).as_string(), sources.MAPPED[what][name]
+        for test in kinds.tests(table, column, kind, found[name], is_noted=what in sources.NOTED):
             query = (
                 f"SELECT count(*), coalesce(min(({_KEYS[what]})::text), 'NULL') FROM {table}"
-                f" WHERE {sql.Identifier(name).as_string()} IS NOT NULL AND ({test.holds}) IS NOT TRUE"
+                f" WHERE {column} IS NOT NULL AND ({test.holds}) IS NOT TRUE"
             )
             ((count, example),) = connection.execute(query.encode()).fetchall()
             if count:

@@ -76,6 +76,8 @@ _READ_APART = {
 MAPPED = {"memories": _MEMORIES, "vectors": _VECTORS, "waypoints": _WAYPOINTS, "users": _USERS, "facts": _FACTS}
 # Upstream made these of the rest, and nothing here reads them.
 DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
+# Their new rows have metadata, where a column without a place goes.
+NOTED = {"memories", "facts"}
 _NOT_JSONB = "json"
 
 
@@ -87,7 +89,7 @@ def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
 
 def noted(what: str, columns: Columns) -> tuple[str, ...]:
     """Return those of the columns without a place that go into a row's metadata: an owner's own."""
-    return tuple(name for name in unmapped(what, columns) if what in {"memories", "facts"} and name not in DERIVED)
+    return tuple(name for name in unmapped(what, columns) if what in NOTED and name not in DERIVED)
 
 
 def create_views(connection: Connection, layout: Layout) -> None:
