@@ -153,6 +153,33 @@ def test_columns_of_every_old_table_are_looked_at(odd: Place) -> None:
         assert re.search(f"the column {column} of .*such as that of {example},", said)
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "drop"),
+    [
+        ("users", r"ctid ", ("user_id",)),
+        ("waypoints", "b", ("src_id",)),
+        ("waypoints", "ctid ", ("src_id", "dst_id")),
+    ],
+)
+def test_a_row_without_the_columns_of_its_key_is_named_by_what_it_has(
+    odd: Place, table: str, key: str, drop: tuple[str, ...]
+) -> None:
+    with odd.owner() as connection:
+        retype(connection, "updated_at", "date", table)
+        columns = (
+            "(user_id) VALUES ('ada')"
+            if table == "users"
+            else "(src_id, dst_id, user_id, weight) VALUES ('a', 'b', 'c', 1)"
+        )
+        connection.execute(f"INSERT INTO openmemory_{table} {columns}".encode())
+        connection.execute(f"UPDATE openmemory_{table} SET updated_at = '2024-01-01'".encode())
+        for column in drop:
+            connection.execute(f"ALTER TABLE openmemory_{table} DROP COLUMN {column} CASCADE".encode())
+
+    with pytest.raises(ConfigurationError, match=f"the column updated_at of .*such as that of {key}"):
+        look(odd.logins.owner, odd.names)
+
+
 def test_a_domain_is_read_as_the_type_that_it_is_of(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute("CREATE DOMAIN instant AS timestamptz(3)")

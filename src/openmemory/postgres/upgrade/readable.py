@@ -12,11 +12,11 @@ from openmemory.postgres.upgrade.layout import Layout
 
 # By what an owner finds a row.
 _KEYS = {
-    "memories": "id",
-    "vectors": "id",
-    "waypoints": "concat(src_id, ' to ', dst_id)",
-    "users": "user_id",
-    "facts": "id",
+    "memories": ("id",),
+    "vectors": ("id",),
+    "waypoints": ("src_id", "dst_id"),
+    "users": ("user_id",),
+    "facts": ("id",),
 }
 
 
@@ -47,11 +47,12 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
     """Yield what is wrong with the columns of an old table, each with an example and what to do about it."""
     table = layout.names.table(layout.old_tables[what])
     found = sources.columns(connection, layout, layout.old_tables[what])
+    key = _key(what, found)
     for name in (name for name in sources.MAPPED[what] if name in found):
         column, kind = sql.Identifier(name).as_string(), sources.MAPPED[what][name]
         for test in kinds.tests(table, column, kind, found[name], is_noted=what in sources.NOTED):
             query = (
-                f"SELECT count(*), coalesce(min(({_KEYS[what]})::text), 'NULL') FROM {table}"
+                f"SELECT count(*), coalesce(min({key}), 'NULL') FROM {table}"
                 f" WHERE {column} IS NOT NULL AND ({test.holds}) IS NOT TRUE"
             )
             ((count, example),) = connection.execute(query.encode()).fetchall()
@@ -60,6 +61,11 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
                     f"the column {name} of {table} is of type {found[name]}, and {count:,} of its values, such as that"
                     f" of {example}, cannot be read as {test.wanted}. Run {test.remedy};"
                 )
+
+
+def _key(what: str, found: sources.Columns) -> str:
+    """Return the expression of what names a row: of its key the columns that are there, else its place."""
+    return " || ' to ' || ".join(f"{name}::text" for name in _KEYS[what] if name in found) or "'ctid ' || ctid"
 
 
 def _refuse_without_content(connection: Connection, layout: Layout) -> None:
