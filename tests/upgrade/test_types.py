@@ -189,6 +189,17 @@ def test_a_domain_is_read_as_the_type_that_it_is_of(odd: Place) -> None:
         assert memory(connection, A, WRITTEN) == (INSTANT,)
 
 
+def test_a_domain_of_a_domain_is_read_as_the_type_at_its_end(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute(
+            "CREATE DOMAIN amount AS numeric(20, 3); CREATE DOMAIN price AS amount; CREATE DOMAIN p AS price"
+        )
+        retype(connection, "version", "p")
+        remember(connection, A, version=6)
+        lift(odd)
+        assert memory(connection, A, "version") == (6,)
+
+
 def test_other_types_are_read_by_psql_as_by_migrate(odd: Place) -> None:
     with odd.owner() as connection:
         retype(connection, "created_at", "text")

@@ -21,6 +21,32 @@ SELECT tablename
  WHERE schemaname = {final_text}
  ORDER BY tablename;
 
+-- name: columns
+-- The types of a table's columns, of a domain that at its end. format_type() puts the schema before a type that the session
+-- does not see; pgvector's typmod is the dimension.
+WITH RECURSIVE typed AS (
+    SELECT attname, atttypid AS type, atttypmod AS typmod
+      FROM pg_attribute
+     WHERE attrelid = to_regclass(%s)
+       AND attnum > 0
+       AND NOT attisdropped
+     UNION ALL
+    SELECT d.attname, t.typbasetype, t.typtypmod
+      FROM typed d
+      JOIN pg_type t
+        ON t.oid = d.type
+       AND t.typtype = 'd'
+)
+SELECT d.attname,
+       CASE WHEN t.typname IN ('vector', 'halfvec')
+            THEN concat(t.typname, '(' || nullif(d.typmod, -1) || ')')
+            ELSE format_type(d.type, d.typmod)
+       END
+  FROM typed d
+  JOIN pg_type t
+    ON t.oid = d.type
+   AND t.typtype <> 'd';
+
 -- name: lookalikes
 -- Tables with upstream's columns of memories or of vectors, whatever they are called.
 SELECT c.relname,

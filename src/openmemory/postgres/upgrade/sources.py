@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from psycopg import Connection, sql
 
+from openmemory.postgres.statements import blocks
 from openmemory.postgres.upgrade import kinds
 from openmemory.postgres.upgrade.layout import Layout
 
@@ -150,16 +151,8 @@ def columns(connection: Connection, layout: Layout, table: str) -> Columns:
 
 def columns_of(connection: Connection, table: str) -> Columns:
     """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table."""
-    # format_type() puts the schema before a type that the session does not see; pgvector's typmod is the dimension.
-    # A domain is told as what it is of.
-    query = (
-        "SELECT attname, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)"
-        " WHEN t.typname NOT IN ('vector', 'halfvec') THEN format_type(atttypid, atttypmod)"
-        " ELSE concat(t.typname, '(' || nullif(atttypmod, -1) || ')') END"
-        " FROM pg_attribute JOIN pg_type t ON t.oid = atttypid"
-        " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-    )
-    return {str(name): str(kind) for name, kind in connection.execute(query, [table])}
+    found = connection.execute(blocks("upgrade/look")["columns"].encode(), [table])
+    return {str(name): str(kind) for name, kind in found}
 
 
 def _memories(columns: Columns) -> list[str]:
