@@ -238,6 +238,7 @@ class _Look(Questions):
             "sessions",
             writes=Layout.literal(self._writes((*there, *_UPSTREAMS_OWN))),
             names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
+            also_names=Layout.literal(self._uses(_UPSTREAMS_OWN)),
             ours=Layout.literal(OURS),
         )
         likely, doubtful = ([session(row[:-1]) for row in found if row[-1] is is_likely] for is_likely in (True, False))
@@ -245,12 +246,20 @@ class _Look(Questions):
 
     def _writes(self, tables: Iterable[str]) -> str:
         """Return the pattern of statements that write to one of these tables."""
-        named = rf'("?{re.escape(self.layout.names.schema)}"?\.)?"?({"|".join(map(re.escape, tables))})\M'
+        named = self._named(tables)
         verbs = (
             r"insert\s+into|update(\s+only)?|delete\s+from(\s+only)?|merge\s+into|truncate(\s+table)?"
             r"|alter\s+table(\s+if\s+exists)?(\s+only)?"
         )
         return rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
+
+    def _uses(self, tables: Iterable[str]) -> str:
+        """Return the pattern of statements in which these names, which others may bear, are those of tables."""
+        named = self._named(tables)
+        return rf'\m(from|join|only|table|exists)\s+{named}|\mon\s+(only\s+)?{named}"?\s*(\(|using\M)'
+
+    def _named(self, tables: Iterable[str]) -> str:
+        return rf'("?{re.escape(self.layout.names.schema)}"?\.)?"?({"|".join(map(re.escape, tables))})\M'
 
 
 _TITLES = {"facts": "temporal_facts"}

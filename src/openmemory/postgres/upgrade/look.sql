@@ -105,8 +105,12 @@ SELECT count(*) FILTER (WHERE has_nan), count(*) FILTER (WHERE NOT has_nan)
 -- Other sessions of clients that may be an old server's. It is likely of one that holds a lock of a writer on an old table,
 -- or whose last statement wrote to one, or began or ended a transaction: upstream's server writes between BEGIN and
 -- COMMIT, so COMMIT is all that shows of it. Its pool gives its sessions no name, so one without a name that only read an
--- old table is likely as well; of one with a name, or of one without that last did something else, nobody knows. What
--- reads and says that it is an owner's tool or a backup is none.
+-- old table is likely as well; of one without a name that last did something else nobody knows.
+--
+-- One with a name (PGAPPNAME gives upstream's pool one) may be an old server's if its last statement named one of
+-- upstream's tables, or said nothing of who it is: a pool's ping, such as SELECT 1, or its SET and DISCARD. It is none if
+-- it read other tables or called PostgreSQL's own functions, as whatever watches a server does, and if it calls itself an
+-- owner's tool, a backup or a monitoring agent.
 SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
        coalesce(a.state, ''), a.is_likely
   FROM (SELECT *,
@@ -130,7 +134,12 @@ SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''
            AND application_name <> {ours}) AS a
  WHERE a.is_likely
     OR (a.application_name = '' AND a.query <> '')
-    OR (a.query ~* {names} AND a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)')
+    OR (a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
+        AND a.application_name !~* 'datadog|grafana|prometheus|exporter|pganalyze|pgwatch|pghero|telegraf|zabbix|nagios'
+        AND (a.query ~* {names}
+             OR a.query ~* {also_names}
+             OR (a.query ~* '^(\s|/\*.*\*/|--[^\n]*\n)*(select|values|set|reset|discard|deallocate|close|unlisten)\M'
+                 AND a.query !~* '\m(from|join|into)\M|\mpg_(?!advisory_unlock_all\M)\w+\s*\(')))
  ORDER BY a.pid;
 
 -- name: hidden
