@@ -35,6 +35,7 @@ REMEDIES = {
     "overloaded": "Wait as long as `Retry-After` says and try again; nothing was done. All tenants together may have"
     " twice as many bytes of bodies at work as one: `OM_TENANT_CONCURRENCY` times the largest body. Of these no tenant"
     " takes more than it leaves; the first 64 KiB of each body count for nothing.",
+    "stopping": "Send it again, with the same `Idempotency-Key`, once the server is up: it may have been done.",
     "embedder-unavailable": "Wait as long as `Retry-After` says and try again. The detail names the embedding server"
     " and what to check.",
     "database-unavailable": "Wait as long as `Retry-After` says and try again. A statement that took too long wants a"

@@ -158,6 +158,13 @@ class Overloaded(OpenMemoryError):
     title = "The server holds too much at once"
 
 
+class Stopping(OpenMemoryError):
+    """The server stops, and has waited for this request as long as it may."""
+
+    code = "stopping"
+    title = "The server is stopping"
+
+
 class EmbedderUnavailable(OpenMemoryError):
     """The embedding provider does not answer, or refuses."""
 

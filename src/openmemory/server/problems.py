@@ -1,5 +1,6 @@
 """Errors as HTTP answers: problem details (RFC 9457), with upstream's `err` and `error` beside them."""
 
+import asyncio
 import traceback
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -36,6 +37,7 @@ STATUS: dict[type[errors.OpenMemoryError], HTTPStatus] = {
     errors.IdempotencyMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Stopping: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.EmbedderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseConflict: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -81,6 +83,11 @@ class Caught:
             await self._app(scope, receive, watched)
         except ClientDisconnect:  # nobody hears the answer, but the log and the measures do
             await answer(errors.Malformed.at("body", "ended before it was whole"), scope["path"])(scope, receive, send)
+        except asyncio.CancelledError:  # by Uvicorn, at its end
+            if begun or scope["type"] != "http":
+                raise
+            stopping = errors.Stopping("the server stops before this is answered; it may have been done, or not")
+            await answer(stopping, scope["path"])(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise
