@@ -164,19 +164,40 @@ SELECT what, count, one_of_them
            AND o.id = n.id) AS newer
  WHERE count > 0;
 
--- name: write_back
+-- name: recalled
 -- What recall did since is no loss: salience and the time of the last recall have their columns in the old table. A row
 -- that was not recalled has the time it came with, and stays as it was, a salience above 1 and all.
+SELECT count(*), coalesce(min(came.id), '')
+  FROM {old_memories} came
+  JOIN {memories} m
+    ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
+   AND m.id = {staging}.as_id(came.id)
+ WHERE m.last_seen_at <> {came_seen};
+
+-- name: write_back
 UPDATE {old_memories_table} o
-   SET salience = m.salience,
-       last_seen_at = floor(extract(epoch FROM m.last_seen_at) * 1000)
+   SET {column} = {value}
   FROM {old_memories} came
   JOIN {memories} m
     ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
    AND m.id = {staging}.as_id(came.id)
  WHERE came.raw_id = o.id
-   AND m.last_seen_at <> coalesce({staging}.as_instant(came.last_seen_at), {staging}.as_instant(came.updated_at),
-                                  {staging}.as_instant(came.created_at), 'epoch');
+   AND m.last_seen_at <> {came_seen};
+
+-- name: rounded
+-- Rows whose column did not take what was written there.
+SELECT count(*)
+  FROM {old_memories} came
+  JOIN {memories} m
+    ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
+   AND m.id = {staging}.as_id(came.id)
+ WHERE m.last_seen_at <> {came_seen}
+   AND {is_other};
+
+-- name: came_seen
+-- When a memory was seen last as it came.
+coalesce({staging}.as_instant(came.last_seen_at), {staging}.as_instant(came.updated_at),
+         {staging}.as_instant(came.created_at), 'epoch')
 
 -- name: model
 -- Which model made the vectors in use.

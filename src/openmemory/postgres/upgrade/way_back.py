@@ -14,6 +14,7 @@ from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
 from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.recalls import write_back
 from openmemory.postgres.upgrade.refusals import explained
 from openmemory.postgres.upgrade.unmapped import unmapped
 
@@ -136,8 +137,7 @@ def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str
             " deleted if it may be lost; where anything was changed or deleted, only a backup brings the old tables"
             " back (openmemory restore FILE)"
         )
-    if sources.columns(connection, layout, layout.names.memories).get("last_seen_at") == "bigint":
-        _run(connection, layout, "write_back", recorded)
+    write_back(connection, layout)
 
 
 def _run(connection: Connection, layout: Layout, block: str, recorded: Mapping[str, str]) -> None:

@@ -1,0 +1,91 @@
+"""What recall did since an upgrade, written into the old tables when they come back, in the types that they have."""
+
+from dataclasses import dataclass
+
+from psycopg import Connection, errors, sql
+
+from openmemory.errors import ConfigurationError
+from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade import kinds, sources
+from openmemory.postgres.upgrade.layout import Layout
+
+_SEEN = "date_trunc('milliseconds', m.last_seen_at)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A column of the old memories: the kind of its values, the type that holds all of them, and when one is another.
+
+    `real` holds a share to seven digits, which is near enough.
+    """
+
+    name: str
+    kind: str
+    type: str
+    is_other: str
+
+
+# A memory counts as recalled until its time is written, so that comes last.
+_COLUMNS = (
+    _Written("salience", "float8", "double precision", "coalesce(abs(came.salience - m.salience) > 1e-6, true)"),
+    _Written("last_seen_at", "ms", "bigint", f"{_SEEN} <> {{came_seen}}"),
+)
+
+
+def write_back(connection: Connection, layout: Layout) -> None:
+    """Write what recall did into the old memories, which are in their place again.
+
+    Raises ConfigurationError where a column is of a type that cannot hold it.
+    """
+    ((count, example),) = connection.execute(_asked(layout, "recalled")).fetchall()
+    there = sources.columns(connection, layout, layout.names.memories)
+    for column in _COLUMNS if count else ():
+        if not _is_written(connection, layout, column, there.get(column.name)):
+            raise ConfigurationError(
+                f"going back would lose what recall did: {count:,} memories were recalled since (such as {example}),"
+                f" and the column {column.name} of the old ones {_lack(there.get(column.name))}. Nothing was changed."
+                f" Run {_remedy(layout, column, there.get(column.name))}; and then this again"
+            )
+
+
+def _is_written(connection: Connection, layout: Layout, column: _Written, there: str | None) -> bool:
+    """Return whether the column took what was written; where it did not, the transaction may have failed."""
+    if there is None:
+        return False
+    more = {"column": column.name, "value": _value(column, there), "is_other": column.is_other}
+    try:
+        connection.execute(_asked(layout, "write_back", **more))
+        ((rounded,),) = connection.execute(_asked(layout, "rounded", **more)).fetchall()
+    except (errors.DataError, errors.DatatypeMismatch, errors.CheckViolation):
+        return False
+    return not rounded
+
+
+def _value(column: _Written, there: str) -> str:
+    if column.kind != "ms":
+        return f"m.{column.name}"
+    if kinds.is_timestamp(there):
+        # One without a time zone was read as UTC's.
+        return _SEEN if there.endswith("with time zone") else f"{_SEEN} AT TIME ZONE 'UTC'"
+    return "floor(extract(epoch FROM m.last_seen_at) * 1000)::bigint"
+
+
+def _lack(there: str | None) -> str:
+    return "is not there" if there is None else f"is of type {there}, which cannot hold it"
+
+
+def _remedy(layout: Layout, column: _Written, there: str | None) -> str:
+    """Return the statement that gives the column of the kept table a type that holds what is to be written."""
+    table = sql.Identifier(layout.kept, layout.names.memories).as_string()
+    name = sql.Identifier(column.name).as_string()
+    if there is None:
+        return f"ALTER TABLE {table} ADD COLUMN {name} {column.type}"
+    using = kinds.read(name, column.kind, there)
+    return f"ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT, ALTER COLUMN {name} TYPE {column.type} USING {using}"
+
+
+def _asked(layout: Layout, block: str, **more: str) -> bytes:
+    own = blocks("upgrade/down")
+    came_seen = layout.render(own["came_seen"].strip())
+    more = {name: value.replace("{came_seen}", came_seen) for name, value in more.items()}
+    return layout.render(own[block], {**more, "came_seen": came_seen}).encode()
