@@ -115,6 +115,11 @@ CREATE OR REPLACE FUNCTION {staging}.sector_decay(sector text) RETURNS double pr
     RETURN CASE sector WHEN 'episodic' THEN 0.015 WHEN 'procedural' THEN 0.008 WHEN 'emotional' THEN 0.02
                        WHEN 'reflective' THEN 0.001 ELSE 0.005 END;
 
+-- The same, by what the old row says, if that is one.
+CREATE OR REPLACE FUNCTION {staging}.as_rate(old double precision, sector text) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN old >= 0 AND old < 'Infinity' THEN old ELSE {staging}.sector_decay({staging}.as_sector(sector)) END;
+
 -- The metadata with the old values; one of the owner's own under that name goes among them, under the same name.
 CREATE OR REPLACE FUNCTION {staging}.noted(metadata jsonb, old jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -229,9 +234,7 @@ BEGIN
                    {staging}.as_instant(m.created_at) AS created_at,
                    {staging}.as_instant(m.updated_at) AS updated_at,
                    {staging}.as_instant(m.last_seen_at) AS last_seen_at,
-                   CASE WHEN m.decay_lambda >= 0 AND m.decay_lambda < 'Infinity'
-                        THEN m.decay_lambda
-                        ELSE {staging}.sector_decay({staging}.as_sector(m.primary_sector)) END AS decay_rate
+                   {staging}.as_rate(m.decay_lambda, m.primary_sector) AS decay_rate
             OFFSET 0) AS k
      WHERE m.place >= format('(%s,0)', first_block)::tid
        AND m.place < format('(%s,0)', end_block)::tid
@@ -402,19 +405,12 @@ $body$;
 -- All temporal facts, in one go: each is true until the next one of the same user, subject and predicate. Upstream's
 -- last millisecond is included; a fact without any time of its own keeps a microsecond, and its old times are noted.
 -- One whose subject and predicate are too long for the index that keeps facts apart is set aside.
-CREATE OR REPLACE FUNCTION {staging}.lift_facts() RETURNS bigint
-    LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION {staging}.facts_as_lifted() RETURNS TABLE (
+    tenant_id text, id uuid, user_id text, project_id text, subject text, predicate text, object text, valid tstzrange,
+    confidence double precision, metadata jsonb, created_at timestamptz, last_updated timestamptz
+)
+    LANGUAGE sql STABLE
 AS $body$
-DECLARE
-    lifted bigint;
-BEGIN
-    DELETE FROM {temporal_facts};
-    DELETE FROM {row_quarantine} WHERE source = 'facts';
-    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
-           'its subject and predicate are longer than 3,000 bytes', f.original
-      FROM {old_facts} f
-     WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
     WITH given AS (
         SELECT f.id, f.subject, f.predicate, f.object, f.valid_from, f.valid_to, f.confidence, f.last_updated, f.metadata,
                f.other,
@@ -459,8 +455,6 @@ BEGIN
                END AS valid
           FROM followed
     )
-    INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
-                                  metadata, created_at, last_updated)
     SELECT n.tenant_id, {staging}.as_id(n.id), n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid,
            {staging}.as_share(n.confidence, 1),
            {staging}.noted(
@@ -483,7 +477,26 @@ BEGIN
                        ELSE '{}'
                   END::jsonb),
            n.begins, coalesce({staging}.as_instant(n.last_updated), n.begins)
-      FROM bounded n;
+      FROM bounded n
+$body$;
+
+CREATE OR REPLACE FUNCTION {staging}.lift_facts() RETURNS bigint
+    LANGUAGE plpgsql
+AS $body$
+DECLARE
+    lifted bigint;
+BEGIN
+    DELETE FROM {temporal_facts};
+    DELETE FROM {row_quarantine} WHERE source = 'facts';
+    INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
+    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
+           'its subject and predicate are longer than 3,000 bytes', f.original
+      FROM {old_facts} f
+     WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
+    INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
+                                  metadata, created_at, last_updated)
+    SELECT *
+      FROM {staging}.facts_as_lifted();
     GET DIAGNOSTICS lifted = ROW_COUNT;
     INSERT INTO {tenants} (tenant_id)
     SELECT DISTINCT tenant_id FROM {temporal_facts}

@@ -62,9 +62,14 @@ SELECT what, count, one_of_them
                    min(id::text) FILTER (WHERE is_changed)]) AS one_of_them
           FROM (SELECT m.id, o.id IS NULL AS is_added,
                        o.id IS NOT NULL
-                       AND (m.content <> o.content
-                            OR m.version <> o.version
-                            OR m.updated_at <> o.updated_at
+                       AND ((m.content, m.version, m.updated_at, m.created_at, m.occurred_at, m.user_id, m.project_id,
+                             m.primary_sector, m.sectors, m.decay_rate)
+                            IS DISTINCT FROM
+                            (o.content, o.version, o.updated_at, o.created_at, o.created_at, o.user_id, o.project_id,
+                             o.sector, {staging}.sector_bit(o.sector) | coalesce(v.sectors, 0), o.decay_rate)
+                            OR m.session_id IS NOT NULL
+                            OR m.speaker IS NOT NULL
+                            OR (m.salience <> o.salience AND m.last_seen_at = o.last_seen_at)
                             OR m.tags <> {staging}.as_tags({staging}.as_json(o.tags))
                             OR m.metadata - 'openmemory_old'
                                <> CASE WHEN jsonb_typeof({staging}.as_json(o.meta)) = 'object'
@@ -72,12 +77,24 @@ SELECT what, count, one_of_them
                                        ELSE '{}' END) AS is_changed
                   FROM {memories} m
                   LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id,
-                                    content, tags, meta, greatest(1, coalesce(version, 1)) AS version,
+                                    raw_id, content, tags, meta, greatest(1, coalesce(version, 1)) AS version,
+                                    {staging}.as_name(user_id) AS user_id, {staging}.as_name(project_id) AS project_id,
+                                    {staging}.as_sector(primary_sector) AS sector,
+                                    {staging}.as_share(salience, 0.5) AS salience,
+                                    {staging}.as_rate(decay_lambda, primary_sector) AS decay_rate,
+                                    coalesce({staging}.as_instant(created_at), {staging}.as_instant(updated_at),
+                                             {staging}.as_instant(last_seen_at), 'epoch') AS created_at,
                                     coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at),
-                                             {staging}.as_instant(last_seen_at), 'epoch') AS updated_at
+                                             {staging}.as_instant(last_seen_at), 'epoch') AS updated_at,
+                                    coalesce({staging}.as_instant(last_seen_at), {staging}.as_instant(updated_at),
+                                             {staging}.as_instant(created_at), 'epoch') AS last_seen_at
                                FROM {old_memories}) AS o
                     ON o.tenant_id = m.tenant_id
-                   AND o.id = m.id) AS compared
+                   AND o.id = m.id
+                  LEFT JOIN (SELECT raw_id, bit_or({staging}.sector_bit(sector)) AS sectors
+                               FROM {old_vectors}
+                              GROUP BY raw_id) AS v
+                    ON v.raw_id = o.raw_id) AS compared
         UNION ALL
         -- A user that only memories name got a row as well.
         SELECT unnest(ARRAY['users added', 'users deleted', 'users changed']),
@@ -130,14 +147,17 @@ SELECT what, count, one_of_them
                unnest(ARRAY[
                    count(*) FILTER (WHERE o.src_id IS NULL),
                    {rows_waypoints} - count(o.src_id),
-                   count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights) AND n.updated_at = ANY (o.times)))]),
+                   count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights)
+                                               AND n.updated_at = ANY (o.times)
+                                               AND coalesce(n.user_id, '') = ANY (o.users)))]),
                NULL
           FROM {waypoints} n
           LEFT JOIN (SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
                             {staging}.as_id(w.dst_id) AS dst_id,
                             array_agg({staging}.as_share(w.weight, 0)) AS weights,
                             array_agg(coalesce({staging}.as_instant(w.updated_at), {staging}.as_instant(w.created_at),
-                                               'epoch')) AS times
+                                               'epoch')) AS times,
+                            array_agg(coalesce({staging}.as_name(w.user_id), '')) AS users
                        FROM {old_waypoints} w
                        JOIN {old_memories} s
                          ON s.raw_id = w.raw_src_id
@@ -152,14 +172,14 @@ SELECT what, count, one_of_them
                    {rows_temporal_facts} - count(o.id),
                    count(*) FILTER (
                        WHERE o.id IS NOT NULL
-                         AND ((n.subject, n.predicate, n.object) <> (o.subject, o.predicate, o.object)
-                              OR n.confidence <> {staging}.as_share(o.confidence, 1)
-                              OR n.last_updated <> {staging}.as_instant(o.last_updated)))]),
+                         AND ((n.user_id, n.project_id, n.subject, n.predicate, n.object, n.valid, n.confidence,
+                               n.created_at, n.last_updated, n.metadata - 'openmemory_old')
+                              IS DISTINCT FROM
+                              (o.user_id, o.project_id, o.subject, o.predicate, o.object, o.valid, o.confidence,
+                               o.created_at, o.last_updated, o.metadata - 'openmemory_old')))]),
                NULL
           FROM {temporal_facts} n
-          LEFT JOIN (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id, {staging}.as_id(id) AS id, subject,
-                            predicate, object, confidence, last_updated
-                       FROM {old_facts}) AS o
+          LEFT JOIN {staging}.facts_as_lifted() o
             ON o.tenant_id = n.tenant_id
            AND o.id = n.id) AS newer
  WHERE count > 0;

@@ -129,6 +129,7 @@ def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str
     find_types(connection, layout)
     connection.execute(body(layout.block(_CONVERSIONS, "conversions")).encode())
     sources.create_views(connection, layout)
+    connection.execute(layout.block(_CONVERSIONS, "facts").encode())
     newer = connection.execute(_text(layout, "newer", recorded)).fetchall()
     if newer:
         told = ", ".join(f"{count} {what}{f' (such as {one})' if one else ''}" for what, count, one in newer)
