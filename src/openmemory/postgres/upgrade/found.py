@@ -5,9 +5,15 @@ from dataclasses import dataclass
 _ROWS_PER_S = 20_000
 _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
 _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
-# By rule of thumb: keys, names, terms and index entries of a row beside its numbers; a memory's row with its indexes.
-_VECTOR_ROW_BYTES, _MEMORY_ROW_BYTES, _TOASTED = 900, 700, 1.07
+# By rule of thumb: keys, names and terms of a vector's row beside its numbers and code, and the same in its indexes; a
+# row of another table with its indexes; long texts in their pages; tables and indexes of no rows.
+_VECTOR_ROW_BYTES, _VECTOR_ENTRY_BYTES, _OTHER_ROW_BYTES, _TOASTED, _EMPTY_BYTES = 280, 320, 600, 1.07, 512 << 10
 _SHORT_TEXT_BYTES = 200  # which the row of a memory has room for
+# PostgreSQL's own: a page and its room, the largest row without a long value apart from it, the chunks of such a value
+# with head and entry in their index, and the reference to it.
+_PAGE_BYTES, _PAGE_ROOM, _ROW_AT_MOST, _REFERENCE_BYTES = 8192, 8168, 2032, 18
+_CHUNK_BYTES, _CHUNK_HEAD_BYTES, _CHUNK_ENTRY_BYTES, _POINTER_BYTES = 1996, 40, 24, 4
+_VALUES_PAGED = 64
 
 _BECOMES = {
     "foreign key": "follows the old table, and refuses rows of newer memories; drop it, or let it follow the new one",
@@ -149,12 +155,11 @@ class Found:
     def estimate(self, vector_type: str, dimension: int, index_bytes: int = 0) -> Estimate:
         """Return what the new tables will take, and the indexes over all tenants that take `index_bytes`."""
         vectors, memories = self.rows.get("vectors", 0), sum(self.rows.values()) - self.rows.get("vectors", 0)
-        # The numbers, and a bit of each in the code, which the tenant index holds once more.
-        numbers = dimension * (_FLOAT_BYTES[vector_type] + 2 / 8)
         texts = max(0, self.text_bytes - self.rows.get("memories", 0) * _SHORT_TEXT_BYTES)
-        size = int(vectors * (numbers * _TOASTED + _VECTOR_ROW_BYTES) + memories * _MEMORY_ROW_BYTES + texts * _TOASTED)
+        of_vectors = vectors * _vector_bytes(dimension * _FLOAT_BYTES[vector_type], dimension)
+        size = int(of_vectors + memories * _OTHER_ROW_BYTES + texts * _TOASTED) + _EMPTY_BYTES
         pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
-        written = int((size + index_bytes) * 1.1)
+        written = size + int(index_bytes * 1.1)
         return Estimate(size, index_bytes, written, vectors / pace + memories / _ROWS_PER_S)
 
     def kept_back(self, dimension: int) -> dict[str, int]:
@@ -165,3 +170,32 @@ class Found:
             if size != dimension
         }
         return {what: count for what, count in {**self.set_aside, **other}.items() if count}
+
+
+def _vector_bytes(numbers: int, dimension: int) -> float:
+    """Return what a vector's row takes whose value is so many bytes of numbers, with its entries in the indexes.
+
+    The code has a bit of each number, and the tenant index holds it once more.
+    """
+    row, code = _VECTOR_ROW_BYTES, dimension / 8
+    entries = _VECTOR_ENTRY_BYTES + code
+    if row + code + numbers <= _ROW_AT_MOST:
+        return _paged(row + code + numbers) + entries
+    return _paged(row + code + _REFERENCE_BYTES) + _chunked(numbers) + entries
+
+
+def _paged(row: float) -> float:
+    """Return what a row takes of its page: the same as each of those that fit in it."""
+    return _PAGE_BYTES / max(1, _PAGE_ROOM // (row + _POINTER_BYTES))
+
+
+def _chunked(value: int) -> float:
+    """Return what a value takes that is kept apart from its row: its chunks go into pages one after the other."""
+    full, rest = divmod(value, _CHUNK_BYTES)
+    chunks = [_CHUNK_BYTES] * full + [rest] * bool(rest)
+    pages = room = 0
+    for chunk in chunks * _VALUES_PAGED:
+        if chunk + _CHUNK_HEAD_BYTES > room:
+            pages, room = pages + 1, _PAGE_ROOM
+        room -= chunk + _CHUNK_HEAD_BYTES
+    return pages * _PAGE_BYTES / _VALUES_PAGED + len(chunks) * _CHUNK_ENTRY_BYTES
