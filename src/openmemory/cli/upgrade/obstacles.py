@@ -42,7 +42,7 @@ def refuse_without_rights(old: "Old", found: "Found") -> None:
 def refuse_doubles(found: "Found") -> None:
     """Raise ConfigurationError where two old rows would be one new one: which of them stays is the owner's to say."""
     for what, (count, example) in found.twice.items():
-        key = "id" if what == "memories" else "id and sector"
+        key = "id and sector" if what == "vectors" else "id"
         raise ConfigurationError(
             f"{count:,} ids of {what} are there more than once, such as {example}: the same {key}, if in another case,"
             " without hyphens or of another tenant. Nothing was changed. Delete or rename all but one of each, and run"

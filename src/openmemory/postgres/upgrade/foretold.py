@@ -62,6 +62,12 @@ def has_namesake(connection: Connection, layout: Layout, columns: Mapping[str, C
     return bool(found)
 
 
+def facts_twice(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> tuple[int, str]:
+    """Return how many ids more than one fact of a tenant has, and one of them."""
+    ((count, example),) = connection.execute(_asked(layout, columns, "facts_twice")).fetchall()
+    return int(count), str(example)
+
+
 def unfit_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> tuple[str, ...]:
     """Return the tenants of old rows whose names no request may bring, and whose rows would thus share one."""
     found: set[str] = set()
@@ -110,6 +116,7 @@ def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
     tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
     tenants = {
-        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen) for row in ("s", "d", "u", "m", "o", "n")
+        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen)
+        for row in ("s", "d", "u", "m", "o", "n", "f")
     }
     return layout.render(own[block], {**rows, **tenants}).encode()

@@ -161,3 +161,17 @@ SELECT DISTINCT n.user_id
 SELECT EXISTS (SELECT FROM ({memories_rows}) AS m WHERE m.user_id = {tenant})
     OR EXISTS (SELECT FROM ({users_rows}) AS u WHERE u.user_id = {tenant})
     OR EXISTS (SELECT FROM ({facts_rows}) AS f WHERE f.user_id = {tenant});
+
+-- name: facts_twice
+-- Facts whose ids are one in their tenant, of which the new table could hold one; one UUID in two writings is one id.
+SELECT count(*),
+       coalesce(min(written), '')
+  FROM (SELECT min(f.id) AS written
+          FROM ({facts_rows}) AS f
+         WHERE octet_length(f.subject || f.predicate) <= 3000
+         GROUP BY {tenant_of_f},
+                  CASE WHEN f.id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
+                       THEN lower(replace(f.id, '-', ''))
+                       ELSE f.id
+                  END
+        HAVING count(*) > 1) AS twice;

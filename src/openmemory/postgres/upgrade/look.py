@@ -8,7 +8,13 @@ from openmemory.postgres.direct import OURS, patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.dependants import dependants
-from openmemory.postgres.upgrade.foretold import has_namesake, rows_set_aside, taken_names, unfit_tenants
+from openmemory.postgres.upgrade.foretold import (
+    facts_twice,
+    has_namesake,
+    rows_set_aside,
+    taken_names,
+    unfit_tenants,
+)
 from openmemory.postgres.upgrade.found import Found, Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
@@ -214,6 +220,8 @@ class _Look(Questions):
             if columns and not keyed:
                 ((count, example),) = self.rows("twice", table=table, and_by=and_by)
                 twice[what] = (as_int(count), str(example))
+        if self.columns["facts"]:
+            twice["facts"] = facts_twice(self.connection, self.layout, self.columns)
         return {what: found for what, found in twice.items() if found[0]}
 
     def _lookalikes(self) -> dict[str, tuple[str, ...]]:
