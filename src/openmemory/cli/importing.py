@@ -103,6 +103,8 @@ def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> No
     for table, held in done.already.items():
         for line in _already(held):
             console().print(safe(f"{table}: {line}"), soft_wrap=True)
+    if done.filled:
+        console().print(f"{count_of(done.filled, 'vector')} given to memories that were there without", soft_wrap=True)
     for reason, count in done.set_aside.items():
         console().print(f"{'noted' if is_kept(reason) else 'left out'}: {count:,} {reason}", soft_wrap=True)
     for table, count in replaced.items():

@@ -26,6 +26,7 @@ _SCHEMA = "openmemory_import"
 _TABLES = ("memories", "vectors", "waypoints", "users", "temporal_facts")
 _STEP = "import"
 _AT_ONCE = 256
+_NOT_SAID = "vectors: not said to be of the database's model; say so (--embedding-model) and run this again"
 _AGAIN = "Run the same command again; what the tenant has already stays as it is"
 
 
@@ -43,12 +44,13 @@ class Already:
 class Imported:
     """What came across, and what did not.
 
-    Rows that were added and those that the tenant has already, by table; what was set aside or left out, by reason;
-    texts embedded.
+    Rows that were added and those that the tenant has already, by table; vectors given to memories that were there
+    without one; what was set aside or left out, by reason; texts embedded.
     """
 
     added: dict[str, int]
     already: dict[str, Already]
+    filled: int
     set_aside: dict[str, int]
     embedded: int
 
@@ -88,13 +90,15 @@ def import_rows(
         try:
             work.load(source, on_progress)
             report = [upgrade(conninfo, beside, plan, on_progress, only=step) for step in STEPS[:3]][-1]
-            added, already, ids = work.merge(keep_vectors=keep_vectors)
+            dropped = 0 if keep_vectors else work.drop_vectors()
+            merged, ids = work.merge()
         finally:
             work.clean()
         embedded = work.embed_missing(ids, embed, on_progress) if embed else 0
     anew = embed is not None and not keep_vectors
-    left_out = {why: count for why, count in report.set_aside.items() if not (anew and why.startswith("vectors"))}
-    return Imported(added, already, left_out, embedded)
+    left_out = {**report.set_aside, **({_NOT_SAID: dropped} if dropped else {})}
+    left_out = {why: count for why, count in left_out.items() if not (anew and why.startswith("vectors"))}
+    return replace(merged, set_aside=left_out, embedded=embedded)
 
 
 @contextmanager
@@ -130,11 +134,13 @@ class _Import:
                         on_progress(Progress(_STEP, f"reading {table}", done, 0))
         self.connection.execute(beside.render("ANALYZE {memories}").encode())
 
-    def merge(self, *, keep_vectors: bool) -> tuple[dict[str, int], dict[str, Already], list[UUID]]:
-        """Write what the tenant does not have, as the tenants' role.
+    def drop_vectors(self) -> int:
+        """Leave the file's vectors out; return how many there were."""
+        query = "UPDATE {vectors} SET embedding = NULL WHERE embedding IS NOT NULL"
+        return self.connection.execute(self.layout.staging.render(query).encode()).rowcount
 
-        Returns the rows added and those that were there already, by table, and the ids of the file's memories.
-        """
+    def merge(self) -> tuple[Imported, list[UUID]]:
+        """Write what the tenant does not have, as its role; return that, and the ids of the file's memories."""
         staging = self.layout.staging
         role = sql.Identifier(self.names.app_role).as_string()
         grants = (
@@ -142,8 +148,6 @@ class _Import:
             staging.render(f"GRANT SELECT ON ALL TABLES IN SCHEMA {{schema}} TO {role}"),
         )
         ids = [row[0] for row in self.connection.execute(staging.render("SELECT id FROM {memories}").encode())]
-        if not keep_vectors:
-            self.connection.execute(staging.render("UPDATE {vectors} SET embedding = NULL").encode())
         for grant in grants:
             self.connection.execute(grant.encode())
         tenants = self._render("INSERT INTO {tenants} (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING")
@@ -152,11 +156,12 @@ class _Import:
             with self._inside():
                 given = {"tenant": self.tenant}
                 already = self._already(given)
+                filled = self._run("fill", given).rowcount
                 added = {"users": self._run("users", given).rowcount}
                 added["memories"] = int(str(self._run("memories", given).fetchall()[0][0]))
                 added["waypoints"] = self._run("waypoints", given).rowcount
                 added["temporal_facts"] = self._run("facts", given).rowcount
-        return added, already, ids
+        return Imported(added, already, filled, {}, 0), ids
 
     def _already(self, given: Mapping[str, object]) -> dict[str, Already]:
         rows = self._run("already", given).fetchall()

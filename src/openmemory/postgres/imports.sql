@@ -27,11 +27,20 @@ WITH held AS (
         ON t.tenant_id = %(tenant)s
        AND t.user_id = n.user_id
      UNION ALL
-    SELECT 'memories', n.id::text, n.content = t.content
+    SELECT 'memories', n.id::text, (n.content, n.salience) = (t.content, t.salience) AND other.id IS NULL
       FROM {new_memories} n
       JOIN {memories} t
         ON t.tenant_id = %(tenant)s
        AND t.id = n.id
+      LEFT JOIN (SELECT DISTINCT v.id
+                   FROM {new_vectors} v
+                   LEFT JOIN {vectors} w
+                     ON w.tenant_id = %(tenant)s
+                    AND w.id = v.id
+                    AND w.sector = v.sector
+                  WHERE v.embedding IS NOT NULL
+                    AND (w.id IS NULL OR w.embedding::real[] <> v.embedding::real[])) AS other
+        ON other.id = n.id
      UNION ALL
     SELECT 'waypoints', n.src_id || ' to ' || n.dst_id, n.weight = t.weight
       FROM {new_waypoints} n
@@ -103,6 +112,25 @@ WITH added AS (
 )
 SELECT count(*)
   FROM added;
+
+-- name: fill
+-- Vectors for memories that were there without one, as an import leaves them that was not told the file's model: where the
+-- tenant says the same. Bit 62 of the number as in `embed`.
+UPDATE {vectors} v
+   SET embedding = n.embedding,
+       seq = v.seq | 4611686018427387904
+  FROM {new_vectors} n
+  JOIN {new_memories} said
+    ON said.id = n.id
+  JOIN {memories} m
+    ON m.tenant_id = %(tenant)s
+   AND m.id = said.id
+   AND m.content = said.content
+ WHERE v.tenant_id = %(tenant)s
+   AND v.id = n.id
+   AND v.sector = n.sector
+   AND v.embedding IS NULL
+   AND n.embedding IS NOT NULL;
 
 -- name: waypoints
 INSERT INTO {waypoints}
