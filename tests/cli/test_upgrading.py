@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from openmemory.postgres.upgrade.locks import the_only_one
 from tests.cli.homes import Home
 from tests.cli.old_owners import MIXED, NAME, words
 from tests.conftest import Server
@@ -186,6 +187,15 @@ def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner:
     assert gone.status == 0, gone.err
     assert "warning: going back drops the vectors of static-v1" in " ".join(gone.err.split())
     assert "the old tables are back; gone are the vectors of static-v1" in " ".join(gone.out.split())
+
+
+def test_going_back_beside_a_migrator_names_it(owner: Home, old: Place) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+    with old.owner() as other, the_only_one(other):
+        ran = owner.run("migrate", "--down", "--yes")
+
+    assert ran.status == 1
+    assert "another `openmemory migrate` is at work" in words(ran)
 
 
 def test_going_back_and_dropping_ask_first(owner: Home, old: Place) -> None:

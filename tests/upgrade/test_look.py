@@ -197,6 +197,9 @@ def test_a_server_that_writes_is_named_and_an_owners_tool_that_reads_is_not(old:
         ("psql", "SELECT count(*) FROM openmemory_memories", False, False),
         ("pgAdmin 4 - CONN:1", "SELECT count(*) FROM openmemory_memories", False, False),
         ("psql", "DELETE FROM openmemory_users WHERE false", True, False),
+        ("psql", "COMMIT", False, False),
+        ("DBeaver 24 - Main", "ROLLBACK", False, False),
+        ("pool", "COMMIT", True, False),
         ("openmemory-direct", "SELECT count(*) FROM openmemory_memories", False, False),
     ],
 )

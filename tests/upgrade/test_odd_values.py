@@ -78,6 +78,7 @@ _MISFITS: list[tuple[str, object, str, object]] = [
     ("meta", '{"a": 1, "a": 2}', "metadata - 'openmemory_old'", {"a": 2}),
     ("meta", '{"a": {"b": 1, "b" : 2}}', "metadata - 'openmemory_old'", {"a": {"b": 2}}),
     ("user_id", "Ada\u0007\n", "user_id", "Ada~" + hashlib.md5(b"Ada\x07\n", usedforsecurity=False).hexdigest()),
+    ("user_id", "", "user_id", None),
     ("created_at", 9_000_000_000_000_000_000, "extract(epoch FROM created_at)::float8", 1_700_000_000.002),
     ("feedback_score", 0.75, "salience", 0.5),
 ]
@@ -90,7 +91,6 @@ _FITTING: list[tuple[str, object, str, object]] = [
     ("meta", '{ "say \\":\\u00e9": [1e2, {"x":":"}] }', "metadata", {'say ":é': [100, {"x": ":"}]}),
     ("content", CONTROLS, "content", CONTROLS),
     ("salience", 1.0, "salience", 1.0),
-    ("user_id", "", "user_id", None),
     ("created_at", 1_700_000_000_999, WRITTEN, "2023-11-14 22:13:20.999000"),
     ("created_at", -1, WRITTEN, "1969-12-31 23:59:59.999000"),
     ("created_at", 253_402_300_799_999, WRITTEN, "9999-12-31 23:59:59.999000"),

@@ -93,6 +93,26 @@ def test_what_is_newer_than_the_upgrade_is_never_lost(old: Place, change: str, w
     assert state(old.logins.owner, old.names)["step"] == "done"
 
 
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [
+        ("CREATE VIEW public.report AS SELECT content FROM openmemory_new_public.openmemory_memories", "view report"),
+        ("CREATE TABLE openmemory_new_public.notes (said text)", "table notes"),
+        ("CREATE VIEW openmemory_new_public.some AS SELECT 1", "view some"),
+    ],
+)
+def test_what_an_owner_made_of_the_tables_that_are_filled_is_not_dropped_unsaid(
+    old: Place, own: str, named: str
+) -> None:
+    upgrade(old.logins.owner, old.names, Plan(1536), only=STEPS[0])
+    with old.owner() as connection:
+        connection.execute(own.encode())
+        with pytest.raises(ConfigurationError, match=f"{named}.*Nothing was changed"):
+            down(old.logins.owner, old.names)
+        connection.execute(f"DROP {' '.join(own.split()[1:3])}".encode())
+    down(old.logins.owner, old.names)
+
+
 def test_vectors_that_were_repaired_since_are_counted(old: Place) -> None:
     with old.owner() as connection:
         connection.execute("UPDATE openmemory_vectors SET v = NULL WHERE sector = 'semantic'")

@@ -22,7 +22,7 @@ def refuse_writers(writers: "Sequence[Session]", ignore_sessions: bool) -> None:
     if writers and not ignore_sessions:
         raise ConfigurationError(
             f"an old server still writes to this database, or may: {told(writers)}. Nothing was changed. Stop it,"
-            " and run this again. Where those are no server's, such as a console's last COMMIT or a script without a"
+            " and run this again. Where those are no server's, such as a script's last COMMIT, or one without a"
             " name that reads: --ignore-sessions"
         )
 
@@ -39,8 +39,9 @@ def doubt(found: "Found") -> str:
 def refuse_servers(old: "Old", ignore_sessions: bool) -> None:
     """Raise ConfigurationError where a server is connected that would find its tables gone."""
     from openmemory.cli.upgrade.report import told
-    from openmemory.postgres.upgrade.standing import serving
+    from openmemory.postgres.upgrade.standing import refuse_beside, serving
 
+    refuse_beside(old.logins.owner, old.names)
     sessions = serving(old.logins.owner, old.names, old.logins.server_user)
     if sessions and not ignore_sessions:
         raise ConfigurationError(

@@ -201,7 +201,7 @@ BEGIN
                {staging}.to_note(jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(m.id)::text <> m.id THEN m.id END,
                    'tenant_id', CASE WHEN NOT {staging}.fits_as_tenant(m.tenant_id) THEN m.tenant_id END,
-                   'user_id', CASE WHEN {staging}.as_name(m.user_id) <> m.user_id THEN m.user_id END,
+                   'user_id', CASE WHEN {staging}.as_name(m.user_id) IS DISTINCT FROM m.user_id THEN m.user_id END,
                    'project_id', CASE WHEN {staging}.as_name(m.project_id) <> m.project_id THEN m.project_id END,
                    'primary_sector', CASE WHEN k.sector <> m.primary_sector THEN m.primary_sector END,
                    'tags', CASE WHEN m.tags <> '' AND NOT {staging}.are_tags(k.tags) THEN m.tags END,
@@ -461,7 +461,7 @@ AS $body$
                CASE WHEN jsonb_typeof(n.meta) = 'object' THEN n.meta ELSE '{}' END,
                {staging}.to_note(jsonb_build_object(
                    'id', CASE WHEN {staging}.as_id(n.id)::text <> n.id THEN n.id END,
-                   'user_id', CASE WHEN n.user_id <> n.old_user_id THEN n.old_user_id END,
+                   'user_id', CASE WHEN n.user_id IS DISTINCT FROM n.old_user_id THEN n.old_user_id END,
                    'project_id', CASE WHEN n.project_id <> n.old_project_id THEN n.old_project_id END,
                    'valid_from', CASE WHEN n.begins IS DISTINCT FROM {staging}.as_instant(n.valid_from)
                                       THEN n.valid_from END,

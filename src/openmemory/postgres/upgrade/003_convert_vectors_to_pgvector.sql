@@ -251,20 +251,24 @@ BEGIN
     INSERT INTO {upgrade} (name, value)
     VALUES ('terms', 'pending')
         ON CONFLICT (name) DO UPDATE SET value = excluded.value;
-    WITH placed AS (
-        INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, occurred_at, seq, sectors,
-                               traits, terms)
+    WITH without AS MATERIALIZED (
         SELECT memory.tenant_id, memory.id, memory.primary_sector, memory.user_id, memory.project_id,
-               memory.session_id, memory.occurred_at, memory.seq, memory.sectors, 0, '{}/536870912'
+               memory.session_id, memory.occurred_at, memory.seq, memory.sectors, old.user_id AS old_user_id
           FROM {old_memories} AS old
           JOIN {memories} AS memory ON memory.tenant_id = {staging}.as_tenant(old.tenant_id, old.user_id)
                                    AND memory.id = {staging}.as_id(old.id)
          WHERE NOT EXISTS (SELECT FROM {old_vectors} AS vector WHERE vector.raw_id = old.raw_id)
-        RETURNING tenant_id, id, sector, user_id
+    ), placed AS (
+        INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, occurred_at, seq, sectors,
+                               traits, terms)
+        SELECT tenant_id, id, primary_sector, user_id, project_id, session_id, occurred_at, seq, sectors, 0,
+               '{}/536870912'
+          FROM without
     )
+    -- The user as the old row has it.
     INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, reason)
-    SELECT tenant_id, id, sector, user_id, 'no value'
-      FROM placed;
+    SELECT tenant_id, id, primary_sector, old_user_id, 'no value'
+      FROM without;
     GET DIAGNOSTICS placed_rows = ROW_COUNT;
     UPDATE {upgrade} SET value = placed_rows WHERE name = 'without_vector';
 END

@@ -25,8 +25,9 @@ _PROGRESS = (
     " FROM pg_stat_progress_create_index WHERE pid = %s"
 )
 _WAITED_FOR: LiteralString = (
-    "SELECT concat('pid ', pid, ' ', nullif(application_name, ''), ', in its transaction since ',"
-    " to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI'), ' UTC')"
+    # Of another role's session only its name is shown, and not since when.
+    "SELECT concat('pid ', pid, ' ' || nullif(application_name, ''),"
+    " ', in its transaction since ' || to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC')"
     " FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid"
 )
 

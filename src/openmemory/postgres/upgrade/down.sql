@@ -1,5 +1,16 @@
 -- The way back, and the end of the way back.
 
+-- name: beside
+-- What else is in the schema that is filled than the new tables and what the steps read the old ones by.
+SELECT concat(CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END, ' ', c.relname)
+  FROM pg_class c
+ WHERE c.relnamespace = to_regnamespace(quote_ident({staging_text}))
+   AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+   AND c.relname <> ALL ({ours}::text[])
+   AND c.relname NOT IN ('old_memories', 'old_vectors', 'old_waypoints', 'old_users', 'old_facts', 'old_owners',
+                         'old_sectors', 'openmemory_old_values')
+ ORDER BY c.relname;
+
 -- name: unguard
 DROP SCHEMA IF EXISTS {staging} CASCADE;
 DROP TYPE IF EXISTS {lifted_textrange};

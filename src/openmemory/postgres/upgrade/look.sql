@@ -109,13 +109,14 @@ SELECT count(*) FILTER (WHERE has_nan), count(*) FILTER (WHERE NOT has_nan)
 --
 -- One with a name (PGAPPNAME gives upstream's pool one) may be an old server's if its last statement named one of
 -- upstream's tables, or said nothing of who it is: a pool's ping, such as SELECT 1, or its SET and DISCARD. It is none if
--- it read other tables or called PostgreSQL's own functions, as whatever watches a server does, and if it calls itself an
--- owner's tool, a backup or a monitoring agent.
+-- it read other tables or called PostgreSQL's own functions, as whatever watches a server does, and if it calls itself a
+-- monitoring agent, or an owner's tool or a backup, which may end a transaction as well.
 SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
        coalesce(a.state, ''), a.is_likely
   FROM (SELECT *,
                query ~* {writes}
-               OR query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
+               OR (query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
+                   AND application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)')
                OR (application_name = '' AND query ~* {names})
                OR EXISTS (
                    SELECT FROM pg_locks AS l

@@ -10,6 +10,7 @@ from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
+from openmemory.postgres.upgrade.foretold import new_names
 from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.locks import find_types, the_only_one
@@ -42,6 +43,9 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
                 _refuse_to_drop(connection, layout, layout.names.schema)
                 _exchange_back(connection, layout, recorded)
                 _run(connection, layout, "revoke", recorded)
+            else:
+                _refuse_to_drop(connection, layout, layout.filled)
+                _refuse_to_drop_own(connection, layout)
             _run(connection, layout, "unguard", recorded)
             _run(connection, layout, "forget", recorded)
 
@@ -121,6 +125,18 @@ def _refuse_to_drop(connection: Connection, layout: Layout, schema: str, but: st
         raise ConfigurationError(
             f"something stands on the tables of schema {schema} that are to be dropped: {listed(standing)}. Nothing was"
             " changed. Drop it, or make it anew on the tables that stay, and run this again"
+        )
+
+
+def _refuse_to_drop_own(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError where the owner has put tables or views beside those that are filled."""
+    ours = ", ".join(map(Layout.literal, new_names(layout.staging)))
+    query = layout.render(blocks("upgrade/down")["beside"], {"ours": f"ARRAY[{ours}]"})
+    if found := [str(name) for (name,) in connection.execute(query.encode())]:
+        raise ConfigurationError(
+            f"schema {layout.filled} is to be dropped, and holds what is none of the upgrade's: {', '.join(found)}."
+            " Nothing was changed. Drop it, or bring it into another schema (ALTER TABLE or ALTER VIEW … SET SCHEMA),"
+            " and run this again"
         )
 
 
