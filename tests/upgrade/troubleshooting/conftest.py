@@ -28,7 +28,8 @@ def machine() -> Iterator[Machine]:
         own = folder / "packages" / "postgres" / "pginstall"
         passwords = folder / "passwords"
         passwords.write_text(PASSWORD)
-        made = [str(own / "bin" / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "--auth=trust"]
+        made = [str(own / "bin" / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "--auth=trust",
+                "--set=wal_level=logical"]  # fmt: skip
         if not outside._runs([*made, f"--pwfile={passwords}", "--no-sync"], user, folder):
             pytest.skip(f"the user of PostgreSQL cannot run a copy of {programs}")
         with outside._started(own / "bin", folder, user):

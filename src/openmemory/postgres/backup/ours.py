@@ -17,7 +17,7 @@ _BELONGING = ("TABLE DATA", "CONSTRAINT", "FK CONSTRAINT", "INDEX", "POLICY", "R
 # What is made of a table, and stands in a list after it.
 _MADE_OF_IT = ("TRIGGER", "RULE", "VIEW", "MATERIALIZED VIEW", "PUBLICATION TABLE")
 # Those that an unfinished upgrade or reembedding makes for itself.
-_OWN_TRIGGERS = re.compile(r" (?:openmemory_upgrade_guard|openmemory_reembed)(?: |$)")
+_OWN_TRIGGERS = re.compile(r" (?:openmemory_upgrade_guard(?:_truncate)?|openmemory_reembed)(?: |$)")
 
 
 @dataclass(slots=True)

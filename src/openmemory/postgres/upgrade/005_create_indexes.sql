@@ -174,7 +174,7 @@ BEGIN
     FOR part IN
         SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) AS command
           FROM pg_trigger
-         WHERE tgname = 'openmemory_upgrade_guard'
+         WHERE tgname IN ('openmemory_upgrade_guard', 'openmemory_upgrade_guard_truncate')
            AND tgfoid IN (SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace(quote_ident({staging_text})))
         UNION ALL
         SELECT 'DROP VIEW ' || string_agg(oid::regclass::text, ', ')

@@ -43,7 +43,7 @@ SELECT 'trigger', format('%I', g.tgname), t.relname
     ON t.oid = g.tgrelid
  WHERE g.tgrelid = ANY ({tables})
    AND NOT g.tgisinternal
-   AND g.tgname NOT IN ('openmemory_upgrade_guard', 'openmemory_reembed')
+   AND g.tgname NOT IN ('openmemory_upgrade_guard', 'openmemory_upgrade_guard_truncate', 'openmemory_reembed')
  UNION
 SELECT 'publication', format('%I', b.pubname), t.relname
   FROM pg_publication_rel AS l
@@ -52,6 +52,15 @@ SELECT 'publication', format('%I', b.pubname), t.relname
   JOIN pg_class AS t
     ON t.oid = l.prrelid
  WHERE l.prrelid = ANY ({tables})
+ UNION
+-- The rest of pg_subscription, such as the password in it, is for superusers.
+SELECT 'subscription', format('%I', s.subname), t.relname
+  FROM pg_subscription_rel AS l
+  JOIN pg_subscription AS s
+    ON s.oid = l.srsubid
+  JOIN pg_class AS t
+    ON t.oid = l.srrelid
+ WHERE l.srrelid = ANY ({tables})
  UNION
 SELECT 'publication of all tables', format('%I', b.pubname), 'this database'
   FROM pg_publication AS b

@@ -24,6 +24,8 @@ _BECOMES = {
     " stops, and its slot then keeps all that is written. Drop the subscription for the upgrade, and make it anew",
     "publication of the schema": "publishes the new tables from the exchange on; a subscriber that lacks their columns"
     " stops there",
+    "subscription": "stops at the first write that it brings during the upgrade, and its publisher then keeps all that"
+    " is written; it does not feed the new table. Let it catch up with writers that are stopped, and drop it first",
 }
 
 
