@@ -20,14 +20,16 @@ OURS = "openmemory-direct"
 """What these sessions are called in PostgreSQL's list, where the owner's settings give them no name."""
 # What a hosted platform limits for every session of a role would end work of hours; and a session whose client is gone
 # would hold its locks for as long as its statement takes, or for the two hours after which TCP asks by itself.
-# Those that this version of PostgreSQL has: transaction_timeout is new in 17.
+# Those that this version of PostgreSQL has: transaction_timeout is new in 17. And where a database or a role has fewer
+# digits written, JSON would be made of rounded numbers.
 _PATIENT: LiteralString = (
     "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' WHEN 'tcp_keepalives_idle' THEN '60'"
-    " WHEN 'tcp_keepalives_interval' THEN '10' WHEN 'tcp_keepalives_count' THEN '6' ELSE '0' END, false)"
+    " WHEN 'tcp_keepalives_interval' THEN '10' WHEN 'tcp_keepalives_count' THEN '6'"
+    " WHEN 'extra_float_digits' THEN '1' ELSE '0' END, false)"
     " FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
     " 'idle_session_timeout', 'transaction_timeout', 'jit', 'tcp_keepalives_idle', 'tcp_keepalives_interval',"
-    " 'tcp_keepalives_count')"
+    " 'tcp_keepalives_count', 'extra_float_digits')"
 )
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
 _LOCK = 7_234_190_855_120_551_001

@@ -7,6 +7,8 @@ SET client_encoding = 'UTF8';
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET row_security = off;
+-- Or JSON would be made of rounded numbers, where the database or the login has fewer digits written.
+SET extra_float_digits = 1;
 -- A session whose client is gone ends soon, and its lock with it; a server on Windows cannot look while it works.
 SET tcp_keepalives_idle = 60;
 SET tcp_keepalives_interval = 10;
