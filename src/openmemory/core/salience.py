@@ -9,6 +9,8 @@ from math import exp
 # What a memory gains when it is said again or reinforced.
 REINFORCEMENT = 0.1
 
+# A rate with which a microsecond takes all. No time at all would be no number of an infinite rate's days.
+_ALL_AT_ONCE = 1e200
 _INITIAL = 0.4
 _PER_FURTHER_SECTOR = 0.1
 
@@ -18,7 +20,7 @@ def faded(salience: float, rate_per_day: float, days: float) -> float:
 
     Days before the instant of the value count as none, so that a clock running behind adds nothing.
     """
-    return salience * exp(-rate_per_day * max(days, 0.0))
+    return salience * exp(-min(rate_per_day, _ALL_AT_ONCE) * max(days, 0.0))
 
 
 def initial(sectors: int) -> float:

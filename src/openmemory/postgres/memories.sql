@@ -120,7 +120,7 @@ SELECT id, content, primary_sector, sectors, tags, metadata, user_id, project_id
 OFFSET %(offset)s;
 
 -- name: update
--- A changed memory; its version counts up.
+-- A changed memory; its version counts up, and from the largest integer to one, so that each change is another version.
 UPDATE {memories}
    SET content = %(content)s,
        primary_sector = %(primary_sector)s,
@@ -132,7 +132,7 @@ UPDATE {memories}
        salience_at = %(now)s,
        fingerprint = coalesce(%(fingerprint)s, fingerprint),
        updated_at = %(now)s,
-       version = version + 1
+       version = mod(version, 2147483647) + 1
  WHERE tenant_id = %(tenant)s
    AND id = %(id)s;
 

@@ -129,7 +129,7 @@ class Memories:
                 await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
                 await vectors.replace(tx, encoded._replace(id=memory_id))
-            result = replace(changed, version=current.version + 1, updated_at=now, salience_at=now)
+            result = replace(changed, version=changes.next_version(current.version), updated_at=now, salience_at=now)
             await _sealed(seal, tx, result)
         return result
 
