@@ -35,10 +35,15 @@ CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
                 ELSE nullif(old, '')
            END;
 
--- Whether a JSON text has keys that jsonb lacks, since it keeps the last of equal ones; told by the colons after quotes.
+-- How many keys a JSON text has: each has a colon, and so may strings, which are taken out.
+CREATE OR REPLACE FUNCTION {staging}.count_keys(given text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN regexp_count(regexp_replace(given, '"(?:[^"\\]|\\.)*"', '', 'g'), ':');
+
+-- Whether a JSON text has keys that jsonb lacks, since it keeps the last of equal ones.
 CREATE OR REPLACE FUNCTION {staging}.loses_keys(old text, new jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN old NOT IN ('', '{}') AND regexp_count(old, '"\s*:') <> regexp_count(new::text, '"\s*:');
+    RETURN old NOT IN ('', '{}') AND {staging}.count_keys(old) <> {staging}.count_keys(new::text);
 
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
