@@ -10,7 +10,14 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, OpenAIEmbedder, StaticEmbedder
+from openmemory.adapters.embedders import (
+    Embedder,
+    HashEmbedder,
+    NoEmbedder,
+    OpenAIEmbedder,
+    StaticEmbedder,
+    asked_dimension,
+)
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import embedded, migrate, registry, roles
 from openmemory.postgres.database import Database
@@ -65,8 +72,8 @@ class Readied:
     warnings: tuple[str, ...] = ()
 
 
-def create_embedder(settings: Settings) -> Embedder:
-    """Return the embedder that the settings choose."""
+def create_embedder(settings: Settings, on_event: OnEvent = lambda _: None, *, patience_s: float = 30) -> Embedder:
+    """Return the embedder that the settings choose; raises EmbedderUnavailable where its server is asked in vain."""
     chosen, dimension = settings.embeddings, settings.vectors.dim
     match chosen.embedder:
         case "static":
@@ -79,16 +86,9 @@ def create_embedder(settings: Settings) -> Embedder:
             key = chosen.openai_api_key.get_secret_value() if chosen.openai_api_key else None
             address, model = chosen.base_url, chosen.model or ""
             if dimension is None:
-                dimension = asyncio.run(_asked_dimension(address, key, model))
-            return OpenAIEmbedder(address, key, model, dimension)
-
-
-async def _asked_dimension(address: str, key: str | None, model: str) -> int:
-    embedder = OpenAIEmbedder(address, key, model, None)
-    try:
-        return await embedder.probe()
-    finally:
-        await embedder.aclose()
+                on_event("asking the embedding server how long its vectors are")
+                dimension = asyncio.run(asked_dimension(address, key, model))
+            return OpenAIEmbedder(address, key, model, dimension, patience_s=patience_s)
 
 
 def names(settings: Settings, embedder: Embedder) -> Names:

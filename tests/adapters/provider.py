@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -20,6 +20,8 @@ class Answer:
     body: bytes = b""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    pause_s: float | None = None
+    """Between one byte and the next; None: all come at once."""
 
 
 @dataclass
@@ -62,7 +64,11 @@ class Provider:
             return
         answer = reply(self.inputs[-1])
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        if answer.pause_s is not None:
+            for byte in answer.body[:-1]:
+                await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+                await asyncio.sleep(answer.pause_s)
+        await send({"type": "http.response.body", "body": answer.body if answer.pause_s is None else answer.body[-1:]})
 
 
 @asynccontextmanager
@@ -89,6 +95,11 @@ def vectors_of(texts: list[str]) -> list[list[float]]:
 def well(texts: list[str]) -> Answer:
     """Answer as OpenAI does."""
     return rows([{"index": place, "embedding": vector} for place, vector in enumerate(vectors_of(texts))])
+
+
+def dripping(texts: list[str]) -> Answer:
+    """Answer rightly, but byte by byte."""
+    return replace(well(texts), pause_s=0.02)
 
 
 def backwards(texts: list[str]) -> Answer:

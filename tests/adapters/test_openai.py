@@ -1,56 +1,15 @@
 """The embedder for OpenAI-compatible servers, against a server in this process."""
 
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from openmemory.adapters.embedders import OpenAIEmbedder
-from openmemory.errors import ConfigurationError, EmbedderUnavailable
-from openmemory.server.problems import answer
-from tests.adapters.provider import Answer, Provider, backwards, rows, serving, status, vectors_of, well
-
-KEY = "sk-very-secret"
-TEXT = "my diary says something private"
-
-
-@dataclass
-class Naps:
-    """A sleeper that only remembers."""
-
-    seconds: list[float] = field(default_factory=list)
-
-    async def __call__(self, seconds: float) -> None:
-        """Note the nap."""
-        self.seconds.append(seconds)
-
-
-@asynccontextmanager
-async def embedding(
-    *replies: Callable[[list[str]], Answer] | None, dimension: int | None = 3, timeout_s: float = 5.0
-) -> AsyncIterator[tuple[OpenAIEmbedder, Provider, Naps]]:
-    """Yield an embedder, the provider it asks, and its naps; without jitter each is as long as it may be."""
-    async with serving(*replies) as provider:
-        naps = Naps()
-        embedder = OpenAIEmbedder(
-            provider.url, KEY, "small", dimension, timeout_s=timeout_s, sleep=naps, jitter=lambda: 1.0
-        )
-        yield embedder, provider, naps
-        await embedder.aclose()
-
-
-async def failure(embedder: OpenAIEmbedder) -> str:
-    """Return the message of the failure to embed TEXT, having checked that it keeps secrets."""
-    with pytest.raises(EmbedderUnavailable) as caught:
-        await embedder.embed([TEXT], "document")
-    message = caught.value.detail
-    assert KEY not in message
-    assert TEXT not in message
-    assert "127.0.0.1" in message
-    return message
+from openmemory.errors import ConfigurationError
+from tests.adapters.embedding import KEY, embedding, failure
+from tests.adapters.provider import Answer, backwards, rows, serving, status, vectors_of, well
 
 
 async def test_it_asks_as_the_interface_says() -> None:
@@ -130,85 +89,6 @@ async def test_the_dimension_is_asked_once() -> None:
 
         assert embedder.dimension == 3
         assert len(provider.bodies) == 2
-
-
-async def test_a_limited_request_waits_as_the_server_asks_and_tries_again() -> None:
-    async with embedding(status(429, "7"), well) as (embedder, provider, naps):
-        vectors = await embedder.embed(["word"], "query")
-
-        assert vectors.shape == (1, 3)
-        assert naps.seconds == [7.0]
-        assert len(provider.bodies) == 2
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "waits"),
-    [
-        ("3600", 20.0),
-        ("Fri, 31 Dec 2199 23:59:59 GMT", 20.0),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", 0.5),
-        ("-1", 0.5),
-        ("soon", 0.5),
-        ("nan", 0.5),
-        ("", 0.5),
-    ],
-)
-async def test_the_wait_that_a_server_asks_for_is_bounded(retry_after: str, waits: float) -> None:
-    async with embedding(status(503, retry_after), well) as (embedder, _, naps):
-        await embedder.embed(["word"], "query")
-
-        assert naps.seconds == [waits]
-
-
-@pytest.mark.parametrize(("asked", "told"), [("30", 30), ("2.5", 3), ("inf", 3600), ("soon", 1), (None, 1)], ids=str)
-async def test_the_wait_that_a_server_asks_for_is_passed_on(asked: str | None, told: int) -> None:
-    async with embedding(status(429, asked)) as (embedder, _, _naps):
-        with pytest.raises(EmbedderUnavailable) as refused:
-            await embedder.embed(["word"], "query")
-
-        assert answer(refused.value, "/memory/query").headers["retry-after"] == str(told)
-
-
-async def test_it_gives_up_after_four_attempts_each_later_than_the_one_before() -> None:
-    async with embedding(status(500)) as (embedder, provider, naps):
-        message = await failure(embedder)
-
-        assert "answered 500" in message
-        assert len(provider.bodies) == 4
-        assert naps.seconds == [0.5, 1.0, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("code", "remedy"),
-    [(400, "OM_EMBED_MODEL"), (401, "OM_OPENAI_API_KEY"), (404, "OM_OPENAI_BASE_URL"), (307, "OM_EMBED_MODEL")],
-)
-async def test_what_trying_again_cannot_help_is_said_at_once(code: int, remedy: str) -> None:
-    async with embedding(status(code)) as (embedder, provider, naps):
-        message = await failure(embedder)
-
-        assert f"answered {code}" in message
-        assert remedy in message
-        assert len(provider.bodies) == 1
-        assert naps.seconds == []
-
-
-async def test_a_silent_server_is_asked_again_and_then_given_up() -> None:
-    async with embedding(None, timeout_s=0.02) as (embedder, _, naps):
-        message = await failure(embedder)
-
-        assert "did not answer in time" in message
-        assert len(naps.seconds) == 3
-
-
-async def test_a_server_that_does_not_listen_is_named() -> None:
-    async with serving(well) as provider:
-        pass
-    embedder = OpenAIEmbedder(provider.url, KEY, "small", 3, sleep=Naps())
-
-    message = await failure(embedder)
-
-    assert f"{provider.url} cannot be reached" in message
-    await embedder.aclose()
 
 
 def garbage(texts: list[str]) -> Answer:

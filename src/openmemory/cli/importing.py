@@ -51,10 +51,10 @@ def import_sqlite(
 
     old = open_file(file)
     settings = read_settings(context, config)
-    embedder = app.create_embedder(settings)
     with ExitStack() as left:
         # Closed before anything is asked: a question does not go together with a line that turns.
         with progress("opening the database") as on_event:
+            embedder = app.create_embedder(settings, on_event)
             logins = left.enter_context(app.reached(settings, on_event))
             ready = app.make_ready(settings, logins, embedder, on_event)
         keep = embedding_model == embedder.name and next(iter(old.dimensions), 0) == ready.names.dimension

@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
     with ExitStack() as left:
         sockets = [left.enter_context(taken) for taken in _listen(settings.server.host, settings.server.port)]
         with progress("opening the database") if for_people else _logged() as on_event:
-            embedder = app.create_embedder(settings)
+            embedder = app.create_embedder(settings, on_event)
             _warm_up(embedder)
             logins = left.enter_context(app.reached(settings, on_event))
             ready = app.make_ready(settings, logins, embedder, on_event)

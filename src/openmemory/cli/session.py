@@ -54,7 +54,7 @@ def session(settings: Settings) -> Iterator[Session]:
     with ExitStack() as left:
         with progress("opening the database") as on_event:
             logins = left.enter_context(app.reached(settings, on_event))
-            embedder = app.create_embedder(settings)
+            embedder = app.create_embedder(settings, on_event)
             ready = app.make_ready(settings, logins, embedder, on_event)
             opened = Session(settings, ready, embedder, left)
         for warning in ready.warnings:

@@ -2,7 +2,7 @@
 
 from openmemory.adapters.embedders.hashing import HashEmbedder
 from openmemory.adapters.embedders.none import NoEmbedder
-from openmemory.adapters.embedders.openai import OpenAIEmbedder
+from openmemory.adapters.embedders.openai import OpenAIEmbedder, asked_dimension
 from openmemory.adapters.embedders.protocol import Embedder, Purpose, Vectors
 from openmemory.adapters.embedders.static import StaticEmbedder
 
@@ -14,4 +14,5 @@ __all__ = [
     "Purpose",
     "StaticEmbedder",
     "Vectors",
+    "asked_dimension",
 ]

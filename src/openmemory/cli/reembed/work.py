@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 KEPT = "What was done is kept; run `openmemory reembed` again to go on"
+# A provider that limits how much comes a minute asks to wait for the rest of it.
+_PATIENCE_S = 120
 _POOL = 4
 _STATEMENT_TIMEOUT_MS = 600_000
 
@@ -83,8 +85,8 @@ def place_of(settings: "Settings", logins: "Logins") -> Place:
             "OM_EMBEDDINGS=none makes no vectors, so there is no model to move to; choose one (OM_EMBEDDINGS=static, or"
             " openai with OM_EMBED_MODEL)"
         )
-    with progress("looking at the database"):
-        embedder = app.create_embedder(settings)
+    with progress("looking at the database") as on_event:
+        embedder = app.create_embedder(settings, on_event, patience_s=_PATIENCE_S)
         names = app.names(settings, embedder)
         status = migrate.status(logins.owner, names)
         if status.is_foreign or status.is_empty or status.pending:

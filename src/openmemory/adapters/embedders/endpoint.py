@@ -1,0 +1,130 @@
+"""One server's `POST /embeddings`: how long it is waited for, when it is asked again, what its failures are called."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
+
+import httpx2
+
+from openmemory.errors import ConfigurationError, EmbedderUnavailable
+
+_ATTEMPTS = 4
+_FIRST_DELAY_S = 0.5
+_LONGEST_DELAY_S = 20.0
+_LONGEST_TOLD_S = 3600.0
+
+BASE_URL_REMEDY = "check OM_OPENAI_BASE_URL, which goes up to and with /v1, and OM_EMBED_MODEL"
+_REMEDIES = {
+    401: "check OM_OPENAI_API_KEY",
+    403: "check OM_OPENAI_API_KEY and what it may use",
+    404: BASE_URL_REMEDY,
+    429: "the quota is used up, or try again later",
+}
+
+
+class Endpoint:
+    """Posts bodies, and tries again, ever later, where that can help.
+
+    An answer has `timeout_s` to arrive whole, and all attempts at it with the pauses between them `patience_s`: a
+    request waits for it. Errors name the server and the way out, never the key, a text or the server's own words,
+    which may repeat either.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        model: str,
+        *,
+        timeout_s: float,
+        patience_s: float,
+        sleep: Callable[[float], Awaitable[object]],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._url, self._shown = _addresses(base_url)
+        self._timeout_s, self._patience_s = timeout_s, patience_s
+        self._sleep = sleep
+        self._jitter = jitter
+        self._client = httpx2.AsyncClient(
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            timeout=timeout_s,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def post(self, body: bytes) -> bytes:
+        """Return the body of the first answer with status 200; raises EmbedderUnavailable.
+
+        It gives up at once where the server asks to wait for longer than there is patience.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline_s, attempt = clock() + self._patience_s, 1
+        while True:
+            try:
+                response = await self._attempt(body, deadline_s - clock())
+            except (TimeoutError, httpx2.RequestError) as error:
+                wait, problem = 0.0, self._unreached(error)
+            else:
+                if response.status_code == httpx2.codes.OK:
+                    return response.content
+                wait = _retry_after(response)
+                problem = self._refused(response.status_code, wait)
+                if response.status_code != httpx2.codes.TOO_MANY_REQUESTS and not response.is_server_error:
+                    raise problem
+            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+            pause = max(wait, self._jitter() * min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))
+            if attempt >= _ATTEMPTS or pause >= deadline_s - clock():
+                raise problem
+            await self._sleep(pause)
+            attempt += 1
+
+    async def _attempt(self, body: bytes, left_s: float) -> httpx2.Response:
+        # The client's own timeout begins anew with each byte that arrives.
+        async with asyncio.timeout(min(self._timeout_s, left_s)):
+            return await self._client.post(self._url, content=body)
+
+    def _unreached(self, error: TimeoutError | httpx2.RequestError) -> EmbedderUnavailable:
+        late = isinstance(error, TimeoutError | httpx2.TimeoutException)
+        how = "did not answer in time" if late else "cannot be reached"
+        return self.unavailable(f"{how} ({type(error).__name__})", "start it, or check OM_OPENAI_BASE_URL")
+
+    def _refused(self, status: int, wait_s: float) -> EmbedderUnavailable:
+        default = "try again later" if status >= 500 else f"check OM_EMBED_MODEL, which is {self._model}"
+        again_s = max(1, ceil(min(wait_s, _LONGEST_TOLD_S)))
+        return self.unavailable(f"answered {status}", _REMEDIES.get(status, default), again_s)
+
+    def unavailable(
+        self, problem: str, remedy: str = "check OM_EMBED_MODEL and the server", retry_after_s: int = 1
+    ) -> EmbedderUnavailable:
+        """Return the error that this server has `problem`, with the way out."""
+        return EmbedderUnavailable(f"the embedding server {self._shown} {problem}: {remedy}", retry_after_s)
+
+
+def _addresses(base_url: str) -> tuple[httpx2.URL, str]:
+    """Return where to post, and the base as messages may show it: without user, password and query."""
+    try:
+        base = httpx2.URL(base_url)
+    except httpx2.InvalidURL:
+        base = httpx2.URL()
+    if base.scheme not in {"http", "https"} or not base.host:
+        raise ConfigurationError("OM_OPENAI_BASE_URL is not an address: it is like http://localhost:11434/v1")
+    post_to = base.copy_with(path=base.path.rstrip("/") + "/embeddings")
+    return post_to, str(base.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """Return the seconds that the server asks to wait, given as such or as a date; 0 if it does not say."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
