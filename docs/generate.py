@@ -27,8 +27,9 @@ REMEDIES = {
     " and all of it within 5 minutes. The connection is closed.",
     "too-large": "Send less at once, or raise `OM_MAX_BODY_BYTES` or `OM_MAX_BATCH_BYTES`.",
     "media-type-unsupported": "Send JSON with `content-type: application/json`.",
-    "unprocessable": "What was sent can be read and not be used: a question of blanks, or a value that PostgreSQL"
-    " refuses. The detail says which, and never quotes a value that PostgreSQL refused.",
+    "unprocessable": "What was sent can be read and not be used: a question of blanks, a value that PostgreSQL"
+    " refuses, or a text that the embedding provider refuses while it takes others. The detail says which, and never"
+    " quotes a value that PostgreSQL refused.",
     "idempotency-mismatch": "Use a fresh `Idempotency-Key` for a request that differs.",
     "rate-limited": "Wait as long as `Retry-After` says. `OM_TENANT_CONCURRENCY` and `OM_TENANT_WAIT_MS` set the share"
     " of a tenant.",

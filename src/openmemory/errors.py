@@ -5,7 +5,7 @@ Each class carries a stable `code` (the last part of the problem's type) and a `
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class OpenMemoryError(Exception):
@@ -28,28 +28,32 @@ class FieldError:
     message: str
 
 
-class Malformed(OpenMemoryError):
-    """The request cannot be read: a missing or wrong field, a broken body."""
-
-    code = "malformed"
-    title = "The request is malformed"
+class _OfFields(Exception):
+    """What can say which fields of a request it is about."""
 
     def __init__(self, message: str, fields: tuple[FieldError, ...] = ()) -> None:
         super().__init__(message)
         self.fields = fields
 
     @classmethod
-    def at(cls, field: str, message: str) -> "Malformed":
+    def at(cls, field: str, message: str) -> Self:
         """Return the error of one field."""
         return cls(f"{field}: {message}", (FieldError(field, message),))
 
-    def inside(self, prefix: str) -> "Malformed":
+    def inside(self, prefix: str) -> Self:
         """Return the same error of a part, whose place in the request is `prefix`."""
         fields = tuple(FieldError(f"{prefix}.{one.field}", one.message) for one in self.fields)
-        return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields) or str(self), fields)
+        return type(self)("; ".join(f"{one.field}: {one.message}" for one in fields) or str(self), fields)
 
 
-class Unprocessable(OpenMemoryError):
+class Malformed(_OfFields, OpenMemoryError):
+    """The request cannot be read: a missing or wrong field, a broken body."""
+
+    code = "malformed"
+    title = "The request is malformed"
+
+
+class Unprocessable(_OfFields, OpenMemoryError):
     """The request is well formed and asks for something impossible."""
 
     code = "unprocessable"

@@ -163,7 +163,7 @@ async def test_a_wrong_answer_is_refused(reply: Callable[[list[str]], Answer], p
 
 
 async def test_a_password_in_the_address_is_not_shown() -> None:
-    async with serving(status(400)) as provider:
+    async with serving(status(404)) as provider:
         address = provider.url.replace("http://", "http://me:hidden@") + "?token=hidden"
         embedder = OpenAIEmbedder(address, KEY, "small", 3)
         message = await failure(embedder)

@@ -58,6 +58,20 @@ async def test_a_provider_that_refuses_in_the_middle_stops_it_and_the_next_run_a
     assert small.value(lengths) == TOTAL
 
 
+async def test_a_text_that_the_provider_refuses_is_warned_of_and_keeps_no_other_from_moving(small: Filled) -> None:
+    def picky(texts: list[str]) -> Answer:
+        return status(400)(texts) if any("cedar number 0" in text for text in texts) else well(texts)
+
+    async with serving(picky) as provider:
+        ran = await asyncio.to_thread(to_provider(small, provider).run, "reembed", "--yes")
+
+    assert ran.status == 0, ran.err
+    assert "reembedding.texts_refused" in words(ran)
+    assert "is refused by the embedding server" in words(ran)
+    assert "cedar number 0" not in words(ran)
+    assert small.facts()["embedding_dimension"] == "3"
+
+
 async def test_a_backup_that_is_brought_back_takes_an_unfinished_run_with_it(small: Filled, tmp_path: Path) -> None:
     file, old = tmp_path / "before.dump", {"OM_EMBEDDINGS": "hash", "OM_VEC_DIM": "64"}
     assert (await asyncio.to_thread(small.home(old).run, "backup", str(file))).status == 0

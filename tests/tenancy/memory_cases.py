@@ -5,7 +5,7 @@ from uuid import UUID
 
 import numpy as np
 
-from openmemory.core.memory import Asked, Change, Filters, Told
+from openmemory.core.memory import Asked, Change, Filters, NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.service.corpora import Corpora
 from openmemory.service.keeping import keep_all, keep_each
@@ -137,6 +137,11 @@ async def _encode(at: Attempt) -> Answers:
     return [memory.content for memory in await at.stage.encoder.encode([a_copy(at.theirs)], NOON)]
 
 
+async def _encode_each(at: Attempt) -> Answers:
+    new = await at.stage.encoder.encode_each([a_copy(at.theirs)], NOON)
+    return [one.content if isinstance(one, NewMemory) else one for one in new]
+
+
 async def _embed_question(at: Attempt) -> Answers:
     return [(await at.stage.encoder.embed_question("a tenant", "a question")) is None]
 
@@ -157,6 +162,7 @@ MEMORY_CASES: dict[str, Case] = {
     "encoding.Encoder.check_embedding": _check_embedding,
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,
+    "encoding.Encoder.encode_each": _encode_each,
     "encoding.Encoder.refusal": _refusal,
     "keeping.keep_all": _keep,
     "keeping.keep_each": _keep,

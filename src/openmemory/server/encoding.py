@@ -135,7 +135,7 @@ def added_or_refused(result: Added | OpenMemoryError) -> wire.AddAnswer | wire.I
     """Return the answer for one item of a partial batch."""
     if not isinstance(result, OpenMemoryError):
         return added(result)
-    fields = result.fields if isinstance(result, Malformed) else ()
+    fields = result.fields if isinstance(result, Malformed | Unprocessable) else ()
     return wire.ItemError(
         error=result.detail,
         title=result.title,

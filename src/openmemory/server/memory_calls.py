@@ -12,7 +12,7 @@ from openmemory import wire
 from openmemory.core.memory import Filters, Memory, Told
 from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.sectors import Sector
-from openmemory.errors import Malformed, MemoryExists, OpenMemoryError
+from openmemory.errors import Malformed, MemoryExists, OpenMemoryError, Unprocessable
 from openmemory.server import encoding
 from openmemory.server.batches import read_batch
 from openmemory.server.calling import (
@@ -241,7 +241,7 @@ def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | Op
 
 def _added_or_refused(outcome: Added | OpenMemoryError, place: str) -> wire.AddAnswer | wire.ItemError:
     """Return what became of the memory at `place`, which the error names."""
-    if isinstance(outcome, Malformed):
+    if isinstance(outcome, Malformed | Unprocessable):
         return encoding.added_or_refused(outcome.inside(place))
     if isinstance(outcome, MemoryExists):
         field, said = f"{place}.id", outcome.detail.removeprefix("id: ")  # nothing else of a new memory can be taken

@@ -8,12 +8,12 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from openmemory.adapters.embedders import Embedder
+from openmemory.adapters.embedders import Embedder, TextsRefused
 from openmemory.core import salience, sectors, text
 from openmemory.core.ids import new_ids
 from openmemory.core.latest import Latest
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
-from openmemory.errors import Malformed
+from openmemory.errors import Malformed, Unprocessable
 from openmemory.postgres.vectors import term_cap
 
 # So many characters take some 10 ms, a memory as long as 100 of them beside its own. In a thread it takes longer,
@@ -37,10 +37,26 @@ class Encoder:
     async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
         """Return a memory for each thing told, in order. Holds no connection while it embeds.
 
-        Raises Malformed for what cannot be kept, with its place if it is `in_batch`.
+        Raises Malformed for what cannot be kept and Unprocessable for what cannot be embedded, with its place if it
+        is `in_batch`.
         """
         self._check_all(told, in_batch=in_batch)
-        embeddings = await self._embeddings(told)
+        embeddings, refused = await self._embeddings(told)
+        for place, error in refused.items():
+            raise error.inside(f"items[{place}]") if in_batch else error
+        return await self._all_assembled(told, embeddings, now)
+
+    async def encode_each(self, told: Sequence[Told], now: datetime) -> list[NewMemory | Unprocessable]:
+        """Return a memory, or why it cannot be embedded, for each thing told, none of which has a `refusal`."""
+        embeddings, refused = await self._embeddings(told)
+        able = [place for place in range(len(told)) if place not in refused]
+        new = await self._all_assembled([told[place] for place in able], [embeddings[place] for place in able], now)
+        outcomes: dict[int, NewMemory | Unprocessable] = {**dict(zip(able, new, strict=True)), **refused}
+        return [outcomes[place] for place in range(len(told))]
+
+    async def _all_assembled(
+        self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
+    ) -> list[NewMemory]:
         if sum(len(one.content) + _OF_A_MEMORY for one in told) <= _INLINE_CHARACTERS:
             return self._assembled(told, embeddings, now)
         return await asyncio.to_thread(self._assembled, told, embeddings, now)
@@ -55,7 +71,10 @@ class Encoder:
             return None
         known = self._questions.get((tenant, question))
         if known is None:
-            known = np.asarray((await self.embedder.embed([question], "query"))[0])
+            try:
+                known = np.asarray((await self.embedder.embed([question], "query"))[0])
+            except TextsRefused as error:
+                raise _unembeddable("query", error) from error
             self._questions.put((tenant, question), known)
         return known
 
@@ -104,15 +123,21 @@ class Encoder:
         if told.embedding is not None:
             self.check_embedding(told.embedding)
 
-    async def _embeddings(self, told: Sequence[Told]) -> list[Embedding | None]:
+    async def _embeddings(self, told: Sequence[Told]) -> tuple[list[Embedding | None], dict[int, Unprocessable]]:
+        """Return the vector of each thing told, and by their places why some cannot have one."""
+        refused: dict[int, Unprocessable] = {}
         found = [one.embedding for one in told]
         missing = [place for place, embedding in enumerate(found) if embedding is None]
         if missing and self.embedder.dimension is not None:
             texts = [text.spoken(told[place].content, told[place].speaker) for place in missing]
-            vectors = await self.embedder.embed(texts, "document")
+            try:
+                vectors = await self.embedder.embed(texts, "document")
+            except TextsRefused as error:
+                vectors = error.vectors
+                refused = {missing[place]: _unembeddable("content", error) for place in error.places}
             for place, vector in zip(missing, vectors, strict=True):
                 found[place] = vector
-        return found
+        return found, refused
 
     def _assembled(
         self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
@@ -156,6 +181,10 @@ class Encoder:
 def _check_content(content: str) -> None:
     if problem := text.text_problem(content, CONTENT_MAX_CHARS):
         raise Malformed.at("content", problem)
+
+
+def _unembeddable(field: str, error: TextsRefused) -> Unprocessable:
+    return Unprocessable.at(field, f"{error.reason}; say it in another way, or send `embedding` with it")
 
 
 def _are_measurable(embeddings: npt.NDArray[np.float32]) -> bool:

@@ -60,8 +60,9 @@ class Memories:
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
         good = [changes.within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
-        new = await self._encoder.encode(good, now) if good else []
-        outcomes = iter(await keep_each(self._database, scope, new, now))
+        new = await self._encoder.encode_each(good, now)
+        kept = iter(await keep_each(self._database, scope, [one for one in new if isinstance(one, NewMemory)], now))
+        outcomes = iter([next(kept) if isinstance(one, NewMemory) else one for one in new])
         self._vocabularies.note_write(scope)
         return [next(outcomes) if refusal is None else refusal for refusal in refusals]
 

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
-from openmemory.adapters.embedders import Embedder
+import structlog
+
+from openmemory.adapters.embedders import Embedder, TextsRefused
 from openmemory.adapters.embedders.counting import TokenCounter
 from openmemory.core.memory import Embedding
 from openmemory.core.scope import Scope
 from openmemory.postgres import reembedding
 from openmemory.postgres.database import Database
 from openmemory.postgres.reembedding import Aside, Change, Text
+
+log = structlog.get_logger()
 
 OnProgress = Callable[[int, int], None]
 Entry = TypeVar("Entry", Change, Aside)
@@ -175,7 +179,11 @@ class Reembedding:
 
         async def part(spoken: list[str]) -> Sequence[Embedding]:
             async with turns:
-                return list(await self._embedder.embed(spoken, "document"))
+                try:
+                    return list(await self._embedder.embed(spoken, "document"))
+                except TextsRefused as error:  # one memory must not keep all the others from moving
+                    log.warning("reembedding.texts_refused", texts=len(error.places), reason=f"a text {error.reason}")
+                    return list(error.vectors)
 
         spoken = [one.spoken for one in texts]
         parts = (part(spoken[start : start + _REQUEST]) for start in range(0, len(spoken), _REQUEST))

@@ -24,6 +24,19 @@ _REMEDIES = {
 }
 
 
+# Which of them a text that is too long gets differs: OpenAI and vLLM say 400, TEI 413 or 422.
+_OF_THE_BODY = {400, 413, 422}
+
+
+class Refused(Exception):
+    """The server refuses this body and may take another; if it takes none, `problem` is what to raise."""
+
+    def __init__(self, status: int, problem: EmbedderUnavailable) -> None:
+        super().__init__(status)
+        self.status = status
+        self.problem = problem
+
+
 class Endpoint:
     """Posts bodies, and tries again, ever later, where that can help.
 
@@ -44,7 +57,7 @@ class Endpoint:
         jitter: Callable[[], float],
     ) -> None:
         self._model = model
-        self._url, self._shown = _addresses(base_url)
+        self._url, self.shown = _addresses(base_url)
         self._timeout_s, self._patience_s = timeout_s, patience_s
         self._sleep = sleep
         self._jitter = jitter
@@ -58,7 +71,7 @@ class Endpoint:
         await self._client.aclose()
 
     async def post(self, body: bytes) -> bytes:
-        """Return the body of the first answer with status 200; raises EmbedderUnavailable.
+        """Return the body of the first answer with status 200; raises Refused, EmbedderUnavailable.
 
         It gives up at once where the server asks to wait for longer than there is patience.
         """
@@ -74,6 +87,8 @@ class Endpoint:
                     return response.content
                 wait = _retry_after(response)
                 problem = self._refused(response.status_code, wait)
+                if response.status_code in _OF_THE_BODY:
+                    raise Refused(response.status_code, problem)
                 if response.status_code != httpx2.codes.TOO_MANY_REQUESTS and not response.is_server_error:
                     raise problem
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
@@ -102,7 +117,7 @@ class Endpoint:
         self, problem: str, remedy: str = "check OM_EMBED_MODEL and the server", retry_after_s: int = 1
     ) -> EmbedderUnavailable:
         """Return the error that this server has `problem`, with the way out."""
-        return EmbedderUnavailable(f"the embedding server {self._shown} {problem}: {remedy}", retry_after_s)
+        return EmbedderUnavailable(f"the embedding server {self.shown} {problem}: {remedy}", retry_after_s)
 
 
 def _addresses(base_url: str) -> tuple[httpx2.URL, str]:

@@ -2,25 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 import orjson
 
-from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, Endpoint
-from openmemory.adapters.embedders.protocol import Purpose, Vectors, unit_rows, unlike_anything
-
-_BATCH_TEXTS = 256
-# OpenAI takes 300,000 tokens a request, and few scripts need more than a token and a half a character.
-_BATCH_CHARACTERS = 200_000
-_TEXT_CHARACTERS = 24_000
+from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, Endpoint, Refused
+from openmemory.adapters.embedders.lengths import batches, beginning, shorter
+from openmemory.adapters.embedders.protocol import Purpose, TextsRefused, Vectors, unit_rows, unlike_anything
 
 
 class OpenAIEmbedder:
     """Asks the server in batches.
 
-    A text's first 24,000 characters are embedded, about what the models read. The server is not asked about blank
-    texts, which some refuse.
+    As much of a text's beginning is embedded as models read, by an estimate of its tokens; where that was too low, or
+    the model reads less, the server refuses, and the text is cut shorter. The server is not asked about blank texts,
+    which some refuse.
     """
 
     def __init__(
@@ -38,6 +36,7 @@ class OpenAIEmbedder:
         self.name = f"openai:{model}"
         self.dimension = dimension
         self._model = model
+        self._patience_s = patience_s
         self._endpoint = Endpoint(
             base_url, api_key, model, timeout_s=timeout_s, patience_s=patience_s, sleep=sleep, jitter=jitter
         )
@@ -49,18 +48,62 @@ class OpenAIEmbedder:
     async def probe(self) -> int:
         """Return the dimension of the model's vectors, which the server is asked once."""
         if self.dimension is None:
-            self.dimension = (await self._request(["probe"])).shape[1]
+            self.dimension = (await self._of_plain_text()).shape[1]
         return self.dimension
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         """Return one row of unit length a text, in order; a blank text gets `unlike_anything`.
 
-        Raises EmbedderUnavailable.
+        Raises EmbedderUnavailable, and TextsRefused where the server takes other texts.
         """
         vectors = np.tile(unlike_anything(await self.probe()), (len(texts), 1))
-        for places in _batches(texts):
-            vectors[places] = await self._request([texts[place][:_TEXT_CHARACTERS] for place in places])
+        sent = [beginning(text) for text in texts]
+        refused: list[int] = []
+        for places in batches(sent):
+            try:
+                vectors[places] = await self._request([sent[place] for place in places])
+            except Refused:
+                await self._of_plain_text()
+                refused += await self._sorted_out(sent, places, vectors)
+        if refused:
+            raise TextsRefused(f"is refused by the embedding server {self._endpoint.shown}", refused, vectors)
         return vectors
+
+    async def _of_plain_text(self) -> Vectors:
+        """Return the vector of a text that every model takes; a server that refuses it has another trouble."""
+        try:
+            return await self._request(["probe"])
+        except Refused as error:
+            raise error.problem from None
+
+    async def _sorted_out(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._apart(sent, places, vectors)
+        except TimeoutError:
+            raise self._endpoint.unavailable(
+                "refuses some of the texts, and it takes too long to find out which", "send fewer at once"
+            ) from None
+
+    async def _apart(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
+        """Embed by halves what is refused together; return the places of what is refused alone, and cut as well."""
+        if len(places) == 1:
+            return await self._cut_short(sent, places, vectors)
+        middle = len(places) // 2
+        refused: list[int] = []
+        for half in (places[:middle], places[middle:]):
+            try:
+                vectors[half] = await self._request([sent[place] for place in half])
+            except Refused:
+                refused += await self._apart(sent, half, vectors)
+        return refused
+
+    async def _cut_short(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
+        for text in shorter(sent[places[0]]):
+            with suppress(Refused):
+                vectors[places] = await self._request([text])
+                return []
+        return places
 
     async def _request(self, texts: list[str]) -> Vectors:
         body = orjson.dumps({"model": self._model, "input": texts, "encoding_format": "float"})
@@ -88,23 +131,6 @@ class OpenAIEmbedder:
                 f"answered vectors of {vectors.shape[1]} dimensions where {self.dimension} are expected",
                 "check OM_EMBED_MODEL and OM_VEC_DIM",
             )
-
-
-def _batches(texts: Sequence[str]) -> Iterator[list[int]]:
-    """Yield the places of the texts that are not blank, as many at a time as one request may hold."""
-    batch: list[int] = []
-    characters = 0
-    for place, text in enumerate(texts):
-        if not text.strip():
-            continue
-        size = min(len(text), _TEXT_CHARACTERS)
-        if batch and (len(batch) == _BATCH_TEXTS or characters + size > _BATCH_CHARACTERS):
-            yield batch
-            batch, characters = [], 0
-        batch.append(place)
-        characters += size
-    if batch:
-        yield batch
 
 
 async def asked_dimension(base_url: str, api_key: str | None, model: str) -> int:

@@ -6,6 +6,8 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from openmemory.errors import Unprocessable
+
 Purpose: TypeAlias = Literal["document", "query"]
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -29,9 +31,23 @@ class Embedder(Protocol):
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
         """Return one row of unit length a text, in order: shape (len(texts), dimension).
 
-        A text that says nothing to the embedder (an empty one) gets `unlike_anything`, never NaN.
+        A text that says nothing to the embedder (an empty one) gets `unlike_anything`, never NaN. Raises TextsRefused
+        for texts that its provider does not take.
         """
         ...
+
+
+class TextsRefused(Unprocessable):
+    """The provider takes other texts and refuses those at `places`; `vectors` has the rows of the others.
+
+    `reason` goes on where the name of a text ends.
+    """
+
+    def __init__(self, reason: str, places: Sequence[int], vectors: Vectors) -> None:
+        super().__init__(f"a text {reason}")
+        self.reason = reason
+        self.places = tuple(places)
+        self.vectors = vectors
 
 
 def unit_rows(vectors: Vectors) -> Vectors:

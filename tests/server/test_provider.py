@@ -1,0 +1,92 @@
+"""What clients hear where the vectors come from a provider."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+
+from openmemory import app as application
+from openmemory.adapters.embedders import OpenAIEmbedder
+from openmemory.app import Readied
+from openmemory.settings import load
+from tests.adapters.provider import Answer, rows, serving, status
+from tests.factories import a_tenant
+from tests.server.asking import a_client, asked, listed, problem, told
+
+GOOD, UNWELCOME = "The ferry leaves at nine", "an unwelcome word"
+
+
+@asynccontextmanager
+async def with_provider(ready: Readied, *replies: Callable[[list[str]], Answer]) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client of a server whose vectors come from a provider that answers so."""
+    async with serving(*replies) as provider:
+        built = application.create_app(load(environ={}), ready, OpenAIEmbedder(provider.url, None, "small", 256))
+        async with built.router.lifespan_context(built), a_client(built, a_tenant()) as client:
+            yield client
+
+
+@pytest.fixture
+async def me(ready: Readied) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client whose provider refuses what is unwelcome to it."""
+    async with with_provider(ready, picky) as client:
+        yield client
+
+
+def picky(texts: list[str]) -> Answer:
+    """Answer 400 where a text is unwelcome."""
+    if any(UNWELCOME in text for text in texts):
+        return status(400)(texts)
+    return rows([{"index": place, "embedding": [1.0] * 256} for place in range(len(texts))])
+
+
+def refused_field(response: httpx2.Response) -> str:
+    """Return the one field that cannot be embedded."""
+    found = problem(response, 422, "unprocessable")
+    (error,) = found["errors"]
+    assert found["detail"] == f"{error['field']}: {error['message']}"
+    assert "is refused by the embedding server" in error["message"]
+    assert UNWELCOME not in found["detail"]
+    return str(error["field"])
+
+
+async def test_a_content_that_the_provider_refuses_is_the_clients_matter(me: httpx2.AsyncClient) -> None:
+    response = await me.post("/memory/add", json={"content": UNWELCOME})
+
+    assert refused_field(response) == "content"
+
+
+async def test_a_question_that_the_provider_refuses_is_the_clients_matter(me: httpx2.AsyncClient) -> None:
+    response = await me.post("/memory/query", json={"query": UNWELCOME})
+
+    assert refused_field(response) == "query"
+
+
+async def test_a_new_content_that_the_provider_refuses_changes_nothing(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, GOOD)
+
+    response = await me.patch(f"/memory/{memory}", json={"content": UNWELCOME})
+
+    assert refused_field(response) == "content"
+    assert await listed(me) == [GOOD]
+
+
+async def test_of_a_whole_batch_the_refused_memory_is_named_and_none_kept(me: httpx2.AsyncClient) -> None:
+    items = [{"content": GOOD}, {"content": "given", "embedding": [1.0] * 256}, {"content": UNWELCOME}]
+
+    response = await me.post("/memory/add/batch", json={"items": items})
+
+    assert refused_field(response) == "items[2].content"
+    assert await listed(me) == []
+
+
+async def test_of_a_partial_batch_the_others_are_kept(me: httpx2.AsyncClient) -> None:
+    items = [{"content": ""}, {"content": GOOD}, {"content": UNWELCOME}, {"content": "Another"}]
+
+    response = await me.post("/memory/add/batch", json={"items": items, "partial": True})
+
+    results = response.json()["results"]
+    assert [one.get("status") for one in results] == [400, None, 422, None]
+    assert results[2]["errors"][0]["field"] == "items[2].content"
+    assert await listed(me) == ["Another", GOOD]
+    assert len(await asked(me, query="ferry")) > 0
