@@ -170,14 +170,27 @@ class Stopping(OpenMemoryError):
 
 
 class EmbedderUnavailable(OpenMemoryError):
-    """The embedding provider does not answer, or refuses."""
+    """The embedding provider does not answer, or refuses.
+
+    `kind` is what went wrong, for the log: `status` (the `status` it answered), `timeout`, `unreached`, `answer` (one
+    that cannot be used).
+    """
 
     code = "embedder-unavailable"
     title = "The embedding provider is unavailable"
 
-    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+    def __init__(
+        self,
+        message: str,
+        retry_after_s: int = 1,
+        *,
+        kind: str | None = None,
+        host: str | None = None,
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.kind, self.host, self.status = kind, host, status
 
 
 class DatabaseUnavailable(OpenMemoryError):

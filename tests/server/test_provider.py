@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from openmemory import app as application
 from openmemory.adapters.embedders import OpenAIEmbedder
 from openmemory.app import Readied
 from openmemory.settings import load
+from tests.adapters.embedding import KEY, Naps
 from tests.adapters.provider import Answer, rows, serving, status
 from tests.factories import a_tenant
 from tests.server.asking import a_client, asked, listed, problem, told
@@ -18,10 +20,14 @@ GOOD, UNWELCOME = "The ferry leaves at nine", "an unwelcome word"
 
 
 @asynccontextmanager
-async def with_provider(ready: Readied, *replies: Callable[[list[str]], Answer]) -> AsyncIterator[httpx2.AsyncClient]:
+async def with_provider(
+    ready: Readied, *replies: Callable[[list[str]], Answer] | None, timeout_s: float = 15.0
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield a client of a server whose vectors come from a provider that answers so."""
     async with serving(*replies) as provider:
-        built = application.create_app(load(environ={}), ready, OpenAIEmbedder(provider.url, None, "small", 256))
+        address = provider.url.replace("http://", f"http://me:{KEY}@")
+        embedder = OpenAIEmbedder(address, KEY, "small", 256, timeout_s=timeout_s, sleep=Naps())
+        built = application.create_app(load(environ={}), ready, embedder)
         async with built.router.lifespan_context(built), a_client(built, a_tenant()) as client:
             yield client
 
@@ -90,3 +96,45 @@ async def test_of_a_partial_batch_the_others_are_kept(me: httpx2.AsyncClient) ->
     assert results[2]["errors"][0]["field"] == "items[2].content"
     assert await listed(me) == ["Another", GOOD]
     assert len(await asked(me, query="ferry")) > 0
+
+
+def a_page(texts: list[str]) -> Answer:
+    """Answer with a page for people that repeats a text."""
+    return Answer(b"<html>" + texts[0].encode())
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "code"),
+    [
+        (status(429), "status", 429),
+        (status(401), "status", 401),
+        (status(500), "status", 500),
+        (a_page, "answer", None),
+        (None, "timeout", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/memory/add", {"content": GOOD}),
+        ("/memory/query", {"query": GOOD}),
+        ("/memory/add/batch", {"items": [{"content": GOOD}], "partial": True}),
+    ],
+    ids=["add", "query", "batch"],
+)
+async def test_the_log_says_why_the_provider_failed(
+    ready: Readied,
+    reply: Callable[[list[str]], Answer] | None,
+    kind: str,
+    code: int | None,
+    path: str,
+    body: dict[str, object],
+) -> None:
+    async with with_provider(ready, reply, timeout_s=15.0 if reply else 0.05) as client:
+        with capture_logs() as events:
+            problem(await client.post(path, json=body), 503, "embedder-unavailable")
+
+    (failed,) = (event for event in events if event["event"] == "embedder.unavailable")
+    assert failed.pop("host").startswith("127.0.0.1:")
+    assert failed == {"event": "embedder.unavailable", "log_level": "warning", "kind": kind, "status": code}
+    assert not [secret for secret in (GOOD, KEY) if secret in str(events)]

@@ -98,7 +98,9 @@ class Caught:
 
 
 def answer(error: errors.OpenMemoryError, instance: str) -> Response:
-    """Return the answer to an expected error."""
+    """Return the answer to an expected error; the log is told of the operator's own provider that failed."""
+    if isinstance(error, errors.EmbedderUnavailable):
+        log.warning("embedder.unavailable", kind=error.kind, host=error.host, status=error.status)
     status = STATUS[type(error)]
     headers = {}
     if isinstance(error, errors.RateLimited | errors.EmbedderUnavailable):

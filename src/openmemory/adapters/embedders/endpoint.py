@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import ceil
+from typing import Literal
 
 import httpx2
 
@@ -58,6 +59,7 @@ class Endpoint:
     ) -> None:
         self._model = model
         self._url, self.shown = _addresses(base_url)
+        self._host = self._url.netloc.decode()
         self._timeout_s, self._patience_s = timeout_s, patience_s
         self._sleep = sleep
         self._jitter = jitter
@@ -106,18 +108,30 @@ class Endpoint:
     def _unreached(self, error: TimeoutError | httpx2.RequestError) -> EmbedderUnavailable:
         late = isinstance(error, TimeoutError | httpx2.TimeoutException)
         how = "did not answer in time" if late else "cannot be reached"
-        return self.unavailable(f"{how} ({type(error).__name__})", "start it, or check OM_OPENAI_BASE_URL")
+        return self.unavailable(
+            f"{how} ({type(error).__name__})",
+            "start it, or check OM_OPENAI_BASE_URL",
+            kind="timeout" if late else "unreached",
+        )
 
     def _refused(self, status: int, wait_s: float) -> EmbedderUnavailable:
         default = "try again later" if status >= 500 else f"check OM_EMBED_MODEL, which is {self._model}"
         again_s = max(1, ceil(min(wait_s, _LONGEST_TOLD_S)))
-        return self.unavailable(f"answered {status}", _REMEDIES.get(status, default), again_s)
+        remedy = _REMEDIES.get(status, default)
+        return self.unavailable(f"answered {status}", remedy, again_s, kind="status", status=status)
 
     def unavailable(
-        self, problem: str, remedy: str = "check OM_EMBED_MODEL and the server", retry_after_s: int = 1
+        self,
+        problem: str,
+        remedy: str = "check OM_EMBED_MODEL and the server",
+        retry_after_s: int = 1,
+        *,
+        kind: Literal["status", "timeout", "unreached", "answer"] = "answer",
+        status: int | None = None,
     ) -> EmbedderUnavailable:
         """Return the error that this server has `problem`, with the way out."""
-        return EmbedderUnavailable(f"the embedding server {self.shown} {problem}: {remedy}", retry_after_s)
+        said = f"the embedding server {self.shown} {problem}: {remedy}"
+        return EmbedderUnavailable(said, retry_after_s, kind=kind, host=self._host, status=status)
 
 
 def _addresses(base_url: str) -> tuple[httpx2.URL, str]:

@@ -82,7 +82,9 @@ class OpenAIEmbedder:
                 return await self._apart(sent, places, vectors)
         except TimeoutError:
             raise self._endpoint.unavailable(
-                "refuses some of the texts, and it takes too long to find out which", "send fewer at once"
+                "refuses some of the texts, and it takes too long to find out which",
+                "send fewer at once",
+                kind="timeout",
             ) from None
 
     async def _apart(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
