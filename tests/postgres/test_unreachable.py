@@ -1,5 +1,6 @@
 """A database that cannot be reached is named in one line, with the setting to look at; the password never is."""
 
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.database import Database
+from openmemory.postgres.direct import connected
 from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
 from tests.cli.homes import Home, a_port
@@ -137,6 +139,46 @@ async def test_a_connection_string_that_cannot_be_read_is_refused_and_not_shown(
 
     assert said in refused.value.detail
     assert SECRET not in "".join(traceback.format_exception(refused.value)) + caplog.text
+
+
+@pytest.mark.parametrize(
+    "password", ["pa/ss#w0rd", "p@s3c", "p@ss/w0rd", "12/34", "12/ss?w0rd=1", "p@s?w0rd=1", "p@s,w0rd", "12/p@ss/w0rd"]
+)
+async def test_a_password_that_splits_a_connection_string_is_to_be_encoded_and_no_part_of_it_is_shown(
+    names: Names, home: Home, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    split = f"postgresql://om_owner:{password}@127.0.0.1:{a_port()}/notes"
+
+    with pytest.raises(ConfigurationError) as refused_pool:
+        await Database({"conninfo": split}, names).open(patience_s=0.1)
+    with pytest.raises(ConfigurationError) as refused_alone, connected({"conninfo": split, "user": "bea"}):
+        pass
+    told = unreachable({"conninfo": split}, psycopg.OperationalError(f"failed to resolve host '{password}'")).detail
+    said = refused(home.with_settings(OM_PG_DSN=split))
+
+    shown = "".join(map(repr, (told, said, caplog.text, refused_pool.value.detail, refused_alone.value.detail)))
+    assert shown.count("percent-encoded") == 4
+    assert not [part for part in re.split(r"\W", password) if len(part) > 2 and part in shown]
+    assert "om_owner" not in shown
+
+
+@pytest.mark.parametrize(
+    ("string", "shown"),
+    [
+        ("postgresql://ada%40site:p%40ss%2Fword@127.0.0.1:{port}/my%40notes", "database my@notes, as ada@site"),
+        ("postgresql://ada:word@127.0.0.1:{port},127.0.0.1:{port}/notes", "127.0.0.1,127.0.0.1 port {port},{port}"),
+        ("postgresql://ada:word@[::1]:{port}/notes", "::1 port {port}, database notes"),
+        ("postgresql://ada:word@/notes?host=/nowhere&port={port}", "/nowhere port {port}, database notes"),
+        ("host=127.0.0.1 port={port} dbname=my@notes/a user=ada password='p@s s/w'", "database my@notes/a, as ada"),
+    ],
+)
+def test_a_connection_string_that_is_split_rightly_is_shown_whatever_its_names(string: str, shown: str) -> None:
+    port = a_port()
+
+    with pytest.raises(DatabaseUnavailable) as refused, connected({"conninfo": string.format(port=port)}):
+        pass
+
+    assert shown.format(port=port) in refused.value.detail
 
 
 @pytest.mark.parametrize(

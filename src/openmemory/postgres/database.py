@@ -162,7 +162,7 @@ class Database:
         try:
             await (await connect(self._conninfo)).close()
         except psycopg.ProgrammingError as error:
-            return unreadable(error)
+            return unreadable(self._conninfo, error)
         except psycopg.Error as error:
             return unreachable(self._conninfo, error)
         return DatabaseUnavailable("PostgreSQL lets in fewer connections than are opened at first: see OM_PG_POOL_MAX")

@@ -9,7 +9,7 @@ from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
-from openmemory.postgres.reaching import unreachable, unreadable
+from openmemory.postgres.reaching import refuse_unreadable, unreachable, unreadable
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -43,12 +43,13 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     Raises DatabaseUnavailable where there is none to be had and where it is lost, and ConfigurationError where a
     connection string cannot be read; neither shows the password.
     """
+    refuse_unreadable(conninfo)  # before a part of a password is looked up as a host's name
     try:
         connection = psycopg.connect(autocommit=True, **{"fallback_application_name": OURS, **conninfo, **AS_UTF8})  # type: ignore[arg-type]  # all text
     except psycopg.OperationalError as error:
         raise unreachable(conninfo, error) from error
     except psycopg.ProgrammingError as error:
-        raise unreadable(error) from None
+        raise unreadable(conninfo, error) from None
     try:
         with connection:
             _refuse_without_encoding(connection)

@@ -22,6 +22,9 @@ _TRIED = re.compile(r"^.*(?:connection to server (?:at|on) .*? failed|connection
 _NAME = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|[»«„“”][^»«„“”]*[»«“”]")
 _UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _SEVERITY = re.compile(r"^[A-Z]+:\s+")
+# As libpq reads it: a / ends the search for a user, so that of ada:pass/word@db it takes pass for a port.
+_URI = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?(?P<address>[^?]*)(?P<options>.*)", re.DOTALL)
+_PORTS = re.compile(r"[\d,\s]*")  # one a host
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +124,16 @@ _REMEDIES = (
         " OM_PG_CONNECT_TIMEOUT_S",
     ),
 )
+_WRONG = "the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong"
 _ANY = "Check {way.server_settings}, {way.database_setting}, {way.login_settings}, and OM_PG_SSL"
 
 
-def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavailable:
+def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavailable | ConfigurationError:
     """Return the error of a connection that did not come about: where to, why, and what to do."""
+    try:
+        refuse_unreadable(conninfo)
+    except ConfigurationError as refused:
+        return refused
     way, lines = _way(conninfo), str(error).splitlines() or [""]
     matching = ((line, remedy) for pattern, remedy in _REMEDIES for line in lines if _says(line, pattern))
     line, remedy = next(matching, (lines[0], _ANY))
@@ -139,19 +147,33 @@ def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavai
 
 
 def refuse_unreadable(conninfo: Mapping[str, str]) -> None:
-    """Raise ConfigurationError for a connection string that cannot be read, without it."""
+    """Raise ConfigurationError for a connection string that cannot be read, or not as it was meant, without it."""
     try:
-        conninfo_to_dict(**conninfo)
+        parts = conninfo_to_dict(**conninfo)
     except psycopg.ProgrammingError as error:
-        raise unreadable(error) from None
+        raise unreadable(conninfo, error) from None
+    uri = _URI.match(conninfo.get("conninfo", ""))
+    if (uri and "@" in uri["address"]) or not _PORTS.fullmatch(str(parts.get("port") or "")):
+        raise _split()
 
 
-def unreadable(error: psycopg.ProgrammingError) -> ConfigurationError:
+def unreadable(conninfo: Mapping[str, str], error: psycopg.ProgrammingError) -> ConfigurationError:
     """Return the error of a connection string that cannot be read; to be raised from None."""
+    uri = _URI.match(conninfo.get("conninfo", ""))
+    if uri and "@" in uri["address"] + uri["options"]:
+        return _split()
     # Other messages quote the string itself, and a password with it.
     keyword = _UNKNOWN_KEYWORD.match(str(error))
     said = f'libpq knows no "{keyword[1]}"' if keyword else "libpq cannot read it"
-    return ConfigurationError(f"the connection string (OM_PG_DSN, OM_PG_DIRECT_DSN) is wrong: {said}")
+    return ConfigurationError(f"{_WRONG}: {said}")
+
+
+def _split() -> ConfigurationError:
+    """Return the error of a connection string of which libpq takes parts of the password for host, port or database."""
+    return ConfigurationError(
+        f"{_WRONG}: it cannot be split into user, password, host, port and database. In the user and the password"
+        " @ : / ? # and % must be percent-encoded (%40 %3A %2F %3F %23 %25), and the port is a number"
+    )
 
 
 def is_full(error: Exception) -> bool:
