@@ -33,9 +33,11 @@ REMEDIES = {
     "idempotency-mismatch": "Use a fresh `Idempotency-Key` for a request that differs.",
     "rate-limited": "Wait as long as `Retry-After` says. `OM_TENANT_CONCURRENCY` and `OM_TENANT_WAIT_MS` set the share"
     " of a tenant.",
-    "overloaded": "Wait as long as `Retry-After` says and try again; nothing was done. All tenants together may have"
-    " twice as many bytes of bodies at work as one: `OM_TENANT_CONCURRENCY` times the largest body. Of these no tenant"
-    " takes more than it leaves; the first 64 KiB of each body count for nothing.",
+    "overloaded": "Wait as long as `Retry-After` says and try again; nothing was done, but for some of a `partial`"
+    " batch. More is searched at once than PostgreSQL has use for, or requests have all `OM_PG_POOL_MAX` connections;"
+    " or it is the bodies: all tenants together may have twice as many bytes of them at work as one, which is"
+    " `OM_TENANT_CONCURRENCY` times the largest body. Of these no tenant takes more than it leaves; the first 64 KiB of"
+    " each body count for nothing.",
     "stopping": "Send it again, with the same `Idempotency-Key`, once the server is up: it may have been done.",
     "embedder-unavailable": "Wait as long as `Retry-After` says and try again. The detail names the embedding server"
     " and what to check.",

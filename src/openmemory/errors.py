@@ -156,10 +156,10 @@ class RateLimited(OpenMemoryError):
 
 
 class Overloaded(OpenMemoryError):
-    """The requests of all tenants together hold as much memory as they may."""
+    """The requests of all tenants together take all the memory, searches or connections that they may."""
 
     code = "overloaded"
-    title = "The server holds too much at once"
+    title = "The server has too much to do at once"
 
 
 class Stopping(OpenMemoryError):

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from openmemory.app import Logins
 from openmemory.core.memory import Asked
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseUnavailable, RateLimited
+from openmemory.errors import DatabaseUnavailable, Overloaded, RateLimited
 from openmemory.postgres.direct import connected
 from openmemory.postgres.statements import Names
 from openmemory.service.search import Found, Search
@@ -208,7 +208,7 @@ async def test_half_of_the_searches_at_most_are_one_tenants() -> None:
             async with turns.turn("a"):
                 pass
         async with turns.turn("b"), turns.turn("b"), turns.turn("c"):
-            with pytest.raises(DatabaseUnavailable):
+            with pytest.raises(Overloaded):
                 async with turns.turn("c"):
                     pass
     async with SearchTurns(1, 0).turn("a"), turns.turn("a"), turns.turn("a"):
@@ -266,3 +266,33 @@ async def test_while_one_tenants_searches_fill_its_half_another_still_finds_a_pl
         assert int(answer.headers["retry-after"]) >= 1
         assert "searches" in problem(answer, 429, "rate-limited")["detail"]
     assert [answer.status_code for answer in answers[other]] == [200, 200]
+
+
+async def test_where_all_tenants_search_at_once_the_server_is_overloaded_and_its_database_is_not_away(
+    logins: Logins, names: Names, started: Started
+) -> None:
+    tenants, answers = [a_tenant() for _ in range(3)], list[httpx2.Response]()
+    limits = {"OM_TENANT_WAIT_MS": "0", "OM_STATEMENT_TIMEOUT_MS": "20000", "OM_PG_POOL_MAX": "5"}  # four to search
+    async with started(**limits, OM_PG_DSN="postgresql://") as api, a_client(api, tenants[2]) as client:
+
+        async def ask(tenant: str) -> None:
+            async with a_client(api, tenant) as client:
+                answers.append(await client.post("/memory/query", json=QUESTION))
+
+        for tenant in tenants:
+            await ask(tenant)
+        answers.clear()
+        async with anyio.create_task_group() as tasks:
+            with locked(logins, names) as waiting, anyio.fail_after(PATIENCE_S):
+                for tenant in tenants[:2]:
+                    for _ in range(2):
+                        tasks.start_soon(ask, tenant)
+                while waiting() < 4:
+                    await anyio.lowlevel.checkpoint()
+                refused = await client.post("/memory/query", json=QUESTION)
+                ready = await client.get("/ready")
+
+    assert "4 searches are running already" in problem(refused, 503, "overloaded")["detail"]
+    assert int(refused.headers["retry-after"]) >= 1
+    assert ready.status_code == 200
+    assert [answer.status_code for answer in answers] == [200] * 4

@@ -9,13 +9,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from openmemory.app import Logins
 from openmemory.core.memory import Asked
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseConflict
 from openmemory.postgres import memories as rows
 from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Statement
+from openmemory.postgres.statements import Names, Statement
 from openmemory.service.recalls import RECALL_BOOST, Recalls
 from tests.factories import NOON, a_scope
 from tests.service.conftest import Rooms
@@ -147,3 +149,14 @@ async def test_nothing_found_is_nothing_recalled(rooms: Rooms, database: Databas
     recalls.note(scope, [])
 
     assert await recalls.flush() == 0
+
+
+async def test_recalls_wait_for_a_connection_while_requests_have_all(logins: Logins, names: Names) -> None:
+    async with Database(logins.server, names, PoolLimits(most=1, connect_timeout_s=0.1)) as database:
+        recalls = Recalls(database, lambda: NOON)
+        recalls.note(a_scope(), [uuid4()])
+        recalls.note(a_scope(), [uuid4()])
+        async with database.tenant(a_scope()):
+            assert await recalls.flush() == 0
+
+        assert recalls._count == 2

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 
 from openmemory.app import Logins
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseUnavailable, OpenMemoryError
+from openmemory.errors import DatabaseUnavailable, OpenMemoryError, Overloaded
 from openmemory.postgres.database import Database
 from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.rows import rows_of
@@ -285,7 +285,7 @@ async def test_a_pool_of_which_all_connections_are_lent_says_so_and_does_not_cal
 ) -> None:
     async with Database(logins.server, names, PoolLimits(most=1, connect_timeout_s=0.1)) as database:
         async with database.tenant(a_scope()):
-            with pytest.raises(DatabaseUnavailable, match=r"^all 1 connections \(OM_PG_POOL_MAX\) are at work"):
+            with pytest.raises(Overloaded, match=r"^all 1 connections \(OM_PG_POOL_MAX\) are at work"):
                 await database.read(a_scope(), Call(_WHO, {}))
 
         assert await database.read(a_scope(), Call(_WHO, {}))

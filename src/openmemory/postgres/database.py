@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Self, TypeVar
@@ -11,7 +11,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from openmemory.core.scope import Scope
-from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable, Overloaded
 from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.failures import translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
@@ -178,11 +178,12 @@ class Database:
         A request's own way is tried, which shows that requests get through. While all connections are at work they do,
         and PostgreSQL is asked beside them: a server under full load is ready, and says so without waiting its turn.
         """
-        if self._pool.is_all_lent:
-            await self._pulse.feel()
-            return
-        async with self.registry() as tx:
-            await tx.one(_PING)
+        if not self._pool.is_all_lent:
+            with suppress(Overloaded):  # requests may have taken all of them meanwhile
+                async with self.registry() as tx:
+                    await tx.one(_PING)
+                return
+        await self._pulse.feel()
 
     @asynccontextmanager
     async def tenant(

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
-from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Unprocessable
+from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Overloaded, Unprocessable
 
 _CUT = ("08", "57P")
 
@@ -18,7 +18,7 @@ class AllBusy(PoolTimeout):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what the driver raises inside the block into DatabaseUnavailable or Unprocessable.
+    """Turn what the driver raises inside the block into DatabaseUnavailable, Overloaded or Unprocessable.
 
     A violated constraint passes through: the statement that can cause one knows what it means.
     """
@@ -37,7 +37,7 @@ def translated() -> Iterator[None]:
     except TimeoutError as error:
         raise DatabaseUnavailable("PostgreSQL does not answer") from error
     except AllBusy as error:
-        raise DatabaseUnavailable(str(error)) from error
+        raise Overloaded(str(error)) from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(_first(error))}") from error
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseConflict, DatabaseUnavailable, OpenMemoryError
+from openmemory.errors import DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Overloaded
 from openmemory.postgres import memories
 from openmemory.postgres.database import Database
 from openmemory.service.clock import Clock
@@ -48,7 +48,8 @@ class Recalls:
     async def flush(self) -> int:
         """Reinforce what was recalled since the last time, and return how many memories that were.
 
-        Where PostgreSQL is away the rest waits for the next time: each tenant would wait for a connection in turn.
+        Where PostgreSQL is away, or requests have every connection, the rest waits for the next time: each tenant would
+        wait for a connection in turn.
         """
         done = 0
         for tenant in list(self._waiting):
@@ -62,7 +63,7 @@ class Recalls:
             except asyncio.CancelledError:
                 self.note(scope, ids)
                 raise
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, Overloaded) as error:
                 self.note(scope, ids)
                 log.warning("recalls.wait", memories=self._count, reason=error.code)
                 if not isinstance(error, DatabaseConflict):

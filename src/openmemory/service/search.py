@@ -89,7 +89,7 @@ class Search:
 
         Every row that the scope may see is scored by its terms, its context and an estimate of its similarity; the best
         that pass the filters are scored again with the exact one. Raises Malformed if nothing is asked or the embedding
-        does not fit, RateLimited or DatabaseUnavailable if too much is searched at once.
+        does not fit, RateLimited or Overloaded if too much is searched at once.
         """
         asked_s = monotonic()
         question, embedding = await self._understood(scope, asked)

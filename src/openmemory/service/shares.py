@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from openmemory.errors import DatabaseUnavailable, RateLimited
+from openmemory.errors import Overloaded, RateLimited
 
 _RETRY_AFTER_S = 1
 
@@ -56,10 +56,10 @@ class SearchTurns:
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Hold a place; raises RateLimited where the tenant has its half, DatabaseUnavailable where all are taken."""
+        """Hold a place; raises RateLimited where the tenant has its half, Overloaded where all are taken."""
         async with self._shares.turn(tenant):
             if not await _acquired(self._free, self._wait_s):
-                raise DatabaseUnavailable(f"{self._at_once} searches are running already; try again")
+                raise Overloaded(f"{self._at_once} searches are running already; try again")
             try:
                 yield
             finally:
