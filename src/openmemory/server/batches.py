@@ -12,7 +12,10 @@ from openmemory.core.memory import Told
 from openmemory.errors import FieldError, Malformed
 from openmemory.server import encoding
 from openmemory.server.direct import named_errors
+from openmemory.server.misnamed import misnamed, misnamed_items, names_taken, refuse_misnamed
 from openmemory.server.problems import field_errors
+
+_TAKEN = names_taken(wire.AddBatchRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,21 @@ def read_batch(raw: bytes) -> Batch:
     except ValidationError as error:
         items = _items_of_partial(raw)
         if items is None:
-            fields = field_errors(named_errors(wire.AddBatchRequest, raw, error))
-            raise Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:5]), fields) from error
-        return Batch([_read(item, place) for place, item in enumerate(items)], partial=True)
-    return Batch([encoding.told(item) for item in batch.items], batch.partial)
+            raise _of_all(field_errors(named_errors(wire.AddBatchRequest, raw, error))) from error
+        refuse_misnamed(raw, wire.AddBatchRequest, _TAKEN)
+        refused = misnamed_items(raw)
+        return Batch([refused.get(place) or _read(item, place) for place, item in enumerate(items)], partial=True)
+    for beside in misnamed([batch.model_extra], wire.AddBatchRequest).values():
+        raise beside
+    refused = misnamed_items(raw)
+    if refused and not batch.partial:
+        raise _of_all([field for error in refused.values() for field in error.fields])
+    return Batch([refused.get(place) or encoding.told(item) for place, item in enumerate(batch.items)], batch.partial)
+
+
+def _of_all(fields: Sequence[FieldError]) -> Malformed:
+    """Return the error of a batch that is refused as a whole."""
+    return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:5]), tuple(fields[:100]))
 
 
 def _items_of_partial(raw: bytes) -> list[Any] | None:

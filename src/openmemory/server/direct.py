@@ -16,6 +16,7 @@ from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
 from openmemory.server.ignored import names_in, refuse_ignored_body, refuse_ignored_parameters
 from openmemory.server.intricacy import refuse_intricate
+from openmemory.server.misnamed import names_taken, refuse_misnamed
 from openmemory.server.problems import answered
 
 
@@ -33,6 +34,9 @@ class PlacedRoute(APIRoute):
         has_body = self.body_field is not None
         in_body = names_in(self.body_model()) if has_body else None
 
+        model = self.model_said_once()
+        taken = names_taken(model) if model else frozenset()
+
         async def placed(request: Request) -> Response:
             refuse_ignored_parameters(request, parameters, in_body)
             async with place(request):
@@ -40,9 +44,19 @@ class PlacedRoute(APIRoute):
                 refuse_intricate(body, request.app.state.limits.values)
                 if body and not has_body:
                     refuse_ignored_body(body, parameters)
+                if model:
+                    refuse_misnamed(body, model, taken)
                 return await handle(request)
 
         return placed
+
+    def model_said_once(self) -> type[BaseModel] | None:
+        """Return the model of a body whose other names FastAPI would ignore; a call or a model may see to them."""
+        parameter = signature(self.endpoint).parameters.get("body")
+        model = parameter.annotation if parameter else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+        return model if model.model_config.get("extra") is None else None
 
     def body_model(self) -> object:
         """Return the type of the body; of one that the call reads by itself, the type that it is described with."""

@@ -109,6 +109,9 @@ def place(cursor: str | None) -> Place | None:
 
 def change(request: wire.PatchRequest) -> Change:
     """Return what a request wants changed; a `metadata.sector` that names one changes the sector too."""
+    named = _sector_of(request.metadata or {})
+    if None not in (request.sector, named) and request.sector != named:
+        raise contradiction("sector", "metadata.sector")
     if request.embedding is not None and request.content is None:
         raise Malformed.at("embedding", "comes with the `content` it is of; send both")
     return Change(
@@ -117,7 +120,7 @@ def change(request: wire.PatchRequest) -> Change:
         metadata=request.metadata,
         salience=request.salience,
         embedding=_embedding(request.embedding),
-        sector=_sector_of(request.metadata or {}),
+        sector=request.sector or named,
     )
 
 

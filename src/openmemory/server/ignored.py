@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import get_args
 
@@ -13,7 +13,6 @@ from openmemory import wire
 from openmemory.errors import Malformed
 
 _LOOKED_AT_MOST = 100  # of names that may be misspelt ones: as many as a query string may have
-_TENANTS = frozenset({"tenant", "tenant_id"})
 _NESTED = re.compile(r"[\[\].]+")
 _PARTS_MOST = 3
 _SHOWN_CHARS = 80
@@ -29,9 +28,9 @@ def refuse_ignored_parameters(request: Request, parameters: Sequence[str], body:
     for name in request.query_params:
         if name in parameters:
             continue
-        if nearest := _meant(name, parameters):
+        if nearest := meant_by(name, parameters):
             raise Malformed.at(_at("query", name), f"is no parameter of this call; the nearest is {nearest}")
-        if meant := _meant(name, wire.NARROWING):
+        if meant := meant_by(name, wire.NARROWING):
             raise Malformed.at(_at("query", name), f"is no parameter of this call; {_instead(meant, body)}")
 
 
@@ -43,10 +42,10 @@ def refuse_ignored_body(raw: bytes, parameters: Sequence[str]) -> None:
         return
     if not isinstance(body, dict):
         return
-    for name in _looked_at(body, {*parameters, *wire.NARROWING}):
-        if nearest := _meant(name, parameters):
+    for name in looked_at(body, {*parameters, *wire.NARROWING}):
+        if nearest := meant_by(name, parameters):
             raise Malformed.at(_at("body", name), f"is not read, since this call takes no body; send ?{nearest}=…")
-        if meant := _meant(name, wire.NARROWING):
+        if meant := meant_by(name, wire.NARROWING):
             raise Malformed.at(_at("body", name), f"is not read, since this call takes no body; {_instead(meant)}")
 
 
@@ -58,7 +57,7 @@ def names_in(model: object) -> frozenset[str]:
     return frozenset(model.model_fields).union(*inner)
 
 
-def _looked_at(names: Iterable[str], known: set[str]) -> Iterable[str]:
+def looked_at(names: Iterable[str], known: Collection[str]) -> Iterable[str]:
     """Yield those that are known, wherever they stand, and the first of all others: likeness takes time."""
     others = []
     for name in names:
@@ -69,7 +68,7 @@ def _looked_at(names: Iterable[str], known: set[str]) -> Iterable[str]:
     yield from islice(others, _LOOKED_AT_MOST)
 
 
-def _meant(name: str, names: Iterable[str]) -> str | None:
+def meant_by(name: str, names: Iterable[str]) -> str | None:
     """Return which of `names` a name was meant to be, by itself or nested (`user_id[]`, `filters.user_id`)."""
     parts = [part for part in _NESTED.split(name, _PARTS_MOST) if part][:_PARTS_MOST]
     nearest = (wire.nearest_name(part, names) for part in parts)
@@ -77,7 +76,7 @@ def _meant(name: str, names: Iterable[str]) -> str | None:
 
 
 def _instead(meant: str, body: frozenset[str] | None = None) -> str:
-    if meant in _TENANTS:
+    if meant in wire.TENANTS:
         return "the tenant is named by a header (OM_TENANT_HEADER)"
     if body is None:
         return f"it does not narrow by {meant}"

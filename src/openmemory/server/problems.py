@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
-from openmemory.wire import FieldProblem, Problem, QueryFilters, nearest_filter
+from openmemory.wire import TENANTS, FieldProblem, Problem, QueryFilters, nearest_filter
 
 log = structlog.get_logger()
 
@@ -237,6 +237,8 @@ def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, who
         return f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"
     if error["type"] == "extra_forbidden":
         nearest = nearest_filter(str(error["loc"][-1]))
+        if nearest in TENANTS:
+            return "is no filter; the tenant is named by a header (OM_TENANT_HEADER)"
         return f"is no filter; {f'the nearest is {nearest}' if nearest else _FILTERS}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:300].encode(errors="replace").decode()

@@ -40,6 +40,7 @@ from openmemory.wire.fields import (
 )
 from openmemory.wire.requests import (
     NARROWING,
+    TENANTS,
     AddBatchRequest,
     AddRequest,
     PatchRequest,
@@ -56,6 +57,7 @@ __all__ = [
     "MATCHES_MOST",
     "NARROWING",
     "QUERY_MAX_CHARS",
+    "TENANTS",
     "AddAnswer",
     "AddBatchAnswer",
     "AddBatchRequest",

@@ -57,6 +57,9 @@ class AddRequest(_Request):
 class AddBatchRequest(_Request):
     """Memories to keep together: all or, with `partial`, those that can be."""
 
+    # Kept, to be looked at: a user_id beside the items is of none of them.
+    model_config = ConfigDict(extra="allow", json_schema_extra=_let_others_in)
+
     items: list[AddRequest] = Field(min_length=1, max_length=BATCH_MOST)
     partial: StrictBool = False
 
@@ -103,13 +106,15 @@ class QueryFilters(_Request):
         return set(islice(others, _LOOKED_AT_MOST))
 
 
+# Fields of no call: a header names the tenant.
+TENANTS = ("tenant", "tenant_id")
 # What a caller believes to narrow a call, wherever it is sent: speakers and tenants are named elsewhere.
-NARROWING = frozenset({*QueryFilters.model_fields, "filters", "filter", "speaker", "tenant", "tenant_id"})
+NARROWING = frozenset({*QueryFilters.model_fields, "filters", "filter", "speaker", *TENANTS})
 
 
 def nearest_filter(name: str) -> str | None:
-    """Return the filter that a field was meant to be, or None for one that is like none."""
-    return nearest_name(name, (*QueryFilters.model_fields, "filters", "filter"))
+    """Return the filter that a field was meant to be, or the tenant's name, or None for one that is like none."""
+    return nearest_name(name, (*QueryFilters.model_fields, "filters", "filter", *TENANTS))
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
@@ -168,6 +173,7 @@ class PatchRequest(_Request):
         description="Instead of those there are, but for `openmemory_old`, in which an upgrade keeps old values: that"
         " stays until a request brings the key itself, `null` to remove it. At most 16 KiB of JSON, 16 levels deep.",
     )
+    sector: Sector | None = Field(None, description="Instead of the one it has.")
     salience: Share | None = None
     embedding: Vector | None = Field(None, description="Of the new content; instead of the server's own.")
     user_id: Name | None = Field(None, description="Refuse unless the memory is this user's.")
