@@ -98,15 +98,16 @@ def test_pages_follow_each_other(home: Home) -> None:
     assert second["next_cursor"] is None
 
 
-def test_no_line_is_longer_than_a_narrow_terminal(home: Home) -> None:
-    narrow = home.with_settings(COLUMNS="60")
+@pytest.mark.parametrize("columns", [40, 60])
+def test_no_line_is_longer_than_a_narrow_terminal(home: Home, columns: int) -> None:
+    narrow = home.with_settings(COLUMNS=str(columns))
     long = "The keeper of the lighthouse wrote a very long letter about the weather. " * 5 + "x" * 200 + "灯台" * 40
     memory = told(home, long, "--speaker", "Ada", "--session", "a-session-with-quite-a-long-name", "--user", "ada")
 
-    for command in (["query", "letter", "--explain"], ["list"], ["get", memory], ["stats"]):
+    for command in (["query", "letter", "--explain"], ["list"], ["get", memory], ["stats"], ["migrate", "status"]):
         ran = narrow.run(*command)
         assert ran.status == 0
-        assert max(map(len, ran.out.splitlines())) <= 60, command
+        assert max(map(len, ran.out.splitlines())) <= columns, command
 
 
 def test_what_a_memory_says_cannot_steer_the_terminal(home: Home) -> None:

@@ -86,6 +86,16 @@ def test_what_is_no_http_is_a_problem_like_any_other(url: str) -> None:
     assert json.loads(text)["type"] == "/problems/malformed"
 
 
+@pytest.mark.parametrize("url", [BoundedConnection], indirect=True)
+def test_a_chunk_whose_size_is_no_number_is_a_problem_like_any_other(url: str) -> None:
+    with closing(dialled(url)) as connection:
+        connection.sendall(a_request("/memory/add", b"zz\r\n{}\r\n0\r\n\r\n", a_tenant(), "transfer-encoding: chunked"))
+        response, text = answer_of(connection)
+    assert (response.status, response.headers["content-type"]) == (400, "application/problem+json")
+    assert "chunk" in json.loads(text)["detail"]
+    assert works(url, a_tenant())
+
+
 def test_a_connection_is_used_again_after_each_answer(url: str) -> None:
     tenant = a_tenant()
     with closing(dialled(url)) as connection:

@@ -153,7 +153,9 @@ def _show_line(memory: "Memory", *, stderr: bool = False) -> None:
     from openmemory.cli.printing import console, one_line
 
     shown = console(stderr=stderr)
-    shown.print(f"{memory.id}  {memory.occurred_at:%Y-%m-%d}  {memory.primary_sector}", style="dim", soft_wrap=True)
+    head = f"{memory.id}  {memory.occurred_at:%Y-%m-%d}  {memory.primary_sector}"
+    # Words only go to the next line where the terminal is narrow: an id in two pieces could not be copied.
+    shown.print(head, style="dim", soft_wrap=shown.width < len(str(memory.id)))
     said = f"{memory.speaker}: {memory.content}" if memory.speaker else memory.content
     shown.print(f"  {one_line(said[:1000])}", overflow="ellipsis", no_wrap=True)
 

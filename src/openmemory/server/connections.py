@@ -52,7 +52,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP."""
-        self._refuse(Malformed("this is no HTTP that can be read: a header or the request's line is malformed"))
+        wrong = "a header, the request's line or a chunk's size is malformed"
+        self._refuse(Malformed(f"this is no HTTP that can be read: {wrong}"))
 
     def _expect_head(self) -> None:
         self._stop_waiting()
@@ -75,9 +76,15 @@ class BoundedConnection(HttpToolsProtocol):
         self._stop_waiting()
         if self.transport.is_closing():
             return
-        if getattr(self.cycle, "response_complete", True):  # else it would stand in the middle of an answer
+        if self._is_between_answers():
             self.transport.write(_on_the_wire(error))
         self.transport.close()
+
+    def _is_between_answers(self) -> bool:
+        """Return whether what is written now stands in the middle of no answer, and before none that is owed."""
+        if getattr(self.cycle, "response_complete", True):  # there is none before the first request
+            return True
+        return not self.cycle.response_started and not self.pipeline
 
 
 class _Together:

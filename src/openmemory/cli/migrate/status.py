@@ -26,7 +26,7 @@ def status(context: typer.Context, config: ConfigOption = None, as_json: JsonOpt
             )
         for word, names in (("applied", applied), ("pending", pending)):
             for name in names:
-                console().print(f"{word}  {name}", soft_wrap=True)
+                console().print(f"{word}  {name}", overflow="fold")
         if upgrade:
             _print_upgrade(found, upgrade)
 
