@@ -148,6 +148,25 @@ async def test_after_a_long_absence_the_first_request_finds_the_database_again(
         assert (await client.get("/ready")).status_code == 200
 
 
+async def test_an_outage_is_one_line_of_the_pools_log(
+    api: FastAPI, breakable: Breakable, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = api.state.services.tenants._database._pool
+    async with a_client(api, a_tenant()) as client:
+        for _ in range(2):
+            caplog.clear()
+            async with breakable.away():
+                with anyio.fail_after(PATIENCE_S):
+                    while pool.get_stats()["pool_size"]:
+                        await client.get("/ready")
+                for _ in range(2):
+                    problem(await client.get("/ready"), 503, "database-unavailable")
+            await back(client)
+
+            said = [record.getMessage() for record in caplog.records if record.name == "psycopg.pool"]
+            assert len([line for line in said if "connecting" in line or "reconnection" in line]) == 1, said
+
+
 @pytest.mark.parametrize("api", ["60"], indirect=True, ids=["patient"])
 async def test_a_restart_costs_no_request(api: FastAPI, breakable: Breakable) -> None:
     await call_all(api)  # so that the pool is as large as it becomes

@@ -1,6 +1,7 @@
 """Connections that are lent for one transaction each, and come back clean or not at all."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +21,31 @@ _CONNECTIONS_AT_LEAST = 4
 # A pool that has tried for so long gives up, and the next request that wants a connection tries at once. Left alone it
 # would wait twice as long after each failure, and a server be away for minutes after its PostgreSQL is back.
 _RECONNECT_S = 2.0
+
+
+class _OnceAnOutage(logging.Filter):
+    """Lets a pool say once that it gets no connection, and not at each try of each of its connections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._away: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is written."""
+        pool = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if not record.msg.startswith(("error connecting in", "reconnection attempt in")) or not isinstance(pool, str):
+            return True
+        is_first = pool not in self._away
+        self._away.add(pool)
+        return is_first
+
+    def over(self, pool: str) -> None:
+        """Let a pool say so again: it got a connection, or is closed."""
+        self._away.discard(pool)
+
+
+_once_an_outage = _OnceAnOutage()
+logging.getLogger("psycopg.pool").addFilter(_once_an_outage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +68,10 @@ class Pool(AsyncConnectionPool[Connection]):
         prepare: bool,
         configure: Callable[[Connection], Awaitable[None]],
     ) -> None:
+        async def connected(connection: Connection) -> None:
+            await configure(connection)
+            _once_an_outage.over(self.name)
+
         self._returning: set[asyncio.Task[None]] = set()
         self._lent = 0
         super().__init__(
@@ -52,7 +82,7 @@ class Pool(AsyncConnectionPool[Connection]):
             max_idle=limits.idle_s,
             timeout=limits.connect_timeout_s,
             reconnect_timeout=_RECONNECT_S,
-            configure=configure,
+            configure=connected,
             open=False,
         )
 
@@ -70,6 +100,7 @@ class Pool(AsyncConnectionPool[Connection]):
         if self._returning:
             await asyncio.wait(self._returning, timeout=timeout)
         await super().close(timeout)
+        _once_an_outage.over(self.name)
 
     async def begin(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
         """Do the first work of a transaction, and return its connection and the result.
