@@ -33,6 +33,8 @@ STEP_2 = """
 CREATE FUNCTION {staging}.as_id(old text) RETURNS uuid LANGUAGE sql IMMUTABLE RETURN old::uuid;
 CREATE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN {tenant_from_user} THEN coalesce(old_user, {tenant}) ELSE {tenant} END;
+CREATE FUNCTION {staging}.names_another(own text, old_tenant text, new_tenant text) RETURNS boolean LANGUAGE sql
+    RETURN false;
 INSERT INTO {memories} (tenant_id, id, user_id, content, primary_sector, sectors, salience, salience_at, decay_rate,
                         occurred_at, last_seen_at, created_at, updated_at)
 SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_id(id), user_id, content, primary_sector, 31, 0.5, now(),

@@ -140,7 +140,8 @@ AS $$
 $$;
 
 -- name: notes
--- A vector is in its memory's tenant and project. One that had others of its own is noted, whole but for its numbers.
+-- A vector is in its memory's tenant and project, and its memory's user's. One that said otherwise is noted, whole but for
+-- its numbers.
 CREATE OR REPLACE FUNCTION {staging}.note_vectors() RETURNS void
     LANGUAGE plpgsql
 AS $$
@@ -149,7 +150,7 @@ BEGIN
     IF NOT EXISTS (SELECT
                      FROM pg_attribute
                     WHERE attrelid = to_regclass({old_vectors_text})
-                      AND attname IN ('tenant_id', 'project_id')
+                      AND attname IN ('tenant_id', 'project_id', 'user_id')
                       AND NOT attisdropped) THEN
         RETURN;
     END IF;
@@ -160,6 +161,8 @@ BEGIN
                         THEN 'its tenant is not that of its memory; kept with the memory'
                         WHEN nullif(v.project_id, '') <> coalesce(o.project_id, '')
                         THEN 'its project is not that of its memory; kept with the memory'
+                        WHEN nullif(v.user_id, '') <> coalesce(o.user_id, '')
+                        THEN 'its user is not that of its memory; kept with the memory'
                    END AS note
               FROM {old_vectors} v
               JOIN {old_owners} o

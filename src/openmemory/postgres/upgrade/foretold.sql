@@ -87,6 +87,8 @@ SELECT note AS reason,
                     THEN 'its tenant is not that of its memory; kept with the memory'
                     WHEN nullif(v.project_id, '') <> coalesce(m.project_id, '')
                     THEN 'its project is not that of its memory; kept with the memory'
+                    WHEN nullif(v.user_id, '') <> coalesce(m.user_id, '')
+                    THEN 'its user is not that of its memory; kept with the memory'
                END AS note
           FROM ({vectors_rows}) AS v
           JOIN ({memories_rows}) AS m

@@ -1,0 +1,51 @@
+"""A user that an old vector names and its memory does not: told, and kept."""
+
+import pytest
+
+from openmemory.postgres.upgrade.look import look
+from openmemory.postgres.upgrade.plan import STEPS
+from openmemory.postgres.upgrade.script import script
+from openmemory.postgres.upgrade.steps import upgrade
+from tests.postgres.databases import Place
+from tests.upgrade.test_odd_values import DIMENSION, ORDINARY, A, B, C, odd, remember
+from tests.upgrade.test_script import psql
+
+__all__ = ["odd"]
+
+BYTES = b"\x00\x00\x80?" * DIMENSION
+USER = "vectors: its user is not that of its memory; kept with the memory"
+AS_VECTOR = "ALTER TABLE openmemory_vectors ALTER v TYPE vector USING '[1,1,1,1]'::vector"
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+@pytest.mark.parametrize("as_vector", [None, AS_VECTOR, AS_VECTOR.replace("TYPE vector", "TYPE vector(4)")])
+def test_a_vector_of_another_user_than_its_memory_is_told_and_noted(odd: Place, by: str, as_vector: str | None) -> None:
+    with odd.owner() as connection:
+        connection.execute("CREATE EXTENSION vector")
+        for id_, user in ((A, "ada"), (B, None), (C, "cleo")):
+            remember(connection, id_, user_id=user)
+        vectors = [
+            (A, "semantic", "ada"),
+            (A, "episodic", "bob"),
+            (B, "semantic", "ada"),
+            (B, "episodic", ""),
+            (C, "semantic", None),
+            (C, "episodic", "cleo"),
+        ]
+        query = "INSERT INTO openmemory_vectors (id, sector, user_id, dim, v) VALUES (%s, %s, %s, 4, %s)"
+        connection.cursor().executemany(query, [(*one, BYTES) for one in vectors])
+        if as_vector:
+            connection.execute(as_vector.encode())
+        found = look(odd.logins.owner, odd.names)
+        for step in STEPS[: 3 if by == "psql" else 0]:
+            assert psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step)).returncode == 0
+        report = upgrade(odd.logins.owner, odd.names, ORDINARY)
+        noted = connection.execute(
+            "SELECT id, sector, original ->> 'user_id' FROM openmemory_row_quarantine ORDER BY id, sector"
+        ).fetchall()
+        rows = connection.execute("SELECT count(embedding) FROM openmemory_vectors").fetchone()
+
+    assert found.kept_back(DIMENSION) == report.set_aside == {USER: 2}
+    assert found.examples == report.examples == {USER: A}
+    assert noted == [(A, "episodic", "bob"), (B, "semantic", "ada")]
+    assert rows == (6,)
