@@ -83,7 +83,7 @@ async def test_an_owner_beside_the_items_of_a_batch_is_of_none_of_them(me: httpx
     assert await listed(me) == []
 
 
-@pytest.mark.parametrize("name", ["userId", "tenant_id", "project_id"])
+@pytest.mark.parametrize("name", ["userId", "tenant_id", "projectId"])
 async def test_a_change_and_a_reinforcement_with_a_misspelt_owner_are_refused(
     me: httpx2.AsyncClient, name: str
 ) -> None:
@@ -94,6 +94,24 @@ async def test_a_change_and_a_reinforcement_with_a_misspelt_owner_are_refused(
 
     assert fields(patched) == fields(reinforced) == [name]
     assert (await me.get(f"/memory/{memory}")).json()["tags"] == []
+
+
+async def test_a_memory_can_be_sent_back_as_it_was_read(me: httpx2.AsyncClient) -> None:
+    memory = await told(me, "The ferry leaves at nine", user_id="ann", project_id="p", session_id="s")
+    read = (await me.get(f"/memory/{memory}")).json()
+
+    patched = await me.patch(f"/memory/{memory}", json={**read, "tags": ["x"]})
+    reinforced = await me.post("/memory/reinforce", json=read)
+
+    assert (patched.status_code, reinforced.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize("name", ["season_id", "projection", "agent_id", "sincere", ""])
+async def test_a_word_that_only_resembles_an_owner_or_a_filter_is_ignored(me: httpx2.AsyncClient, name: str) -> None:
+    added = await me.post("/memory/add", json={"content": "The ferry leaves at nine", name: "v"})
+    asked = await me.post("/memory/query", json={"query": "ferry", name: "v"})
+
+    assert (added.status_code, asked.status_code) == (200, 200)
 
 
 async def test_an_owner_among_thousands_of_other_names_is_found(me: httpx2.AsyncClient) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -24,8 +23,7 @@ from openmemory.wire.fields import (
     Vector,
 )
 
-_LIKENESS = 0.82  # a letter more, less or exchanged in six
-# Likeness takes time, and a body may have a hundred thousand names.
+# To look for slips takes time, and a body may have a hundred thousand names.
 _LOOKED_AT_MOST, _LONGEST_NAME = 20, 32
 
 
@@ -120,14 +118,30 @@ def nearest_filter(name: str) -> str | None:
 def nearest_name(name: str, names: Iterable[str]) -> str | None:
     """Return which of `names` was surely meant by one, or None.
 
-    It is one of them in other letters (`userId`, `user-id`, `user`), or a misspelling, which has at most 32 characters
-    and begins like it: an `agent_id` is no tenant_id, and `vectors` are no sectors.
+    It is one of them in other letters (`userId`, `user-id`, `user`), or one slip away from it and begins like it: a
+    `season_id` is no session_id, and `vectors` are no sectors.
     """
     known, meant = {_plain(one): one for one in names}, _plain(name)
     if found := known.get(meant) or known.get(f"{meant}id") or known.get(f"{meant.removesuffix('s')}id"):
         return found
-    likely = get_close_matches(meant, known, n=3, cutoff=_LIKENESS) if len(name) <= _LONGEST_NAME else ()
-    return next((known[one] for one in likely if meant[0] in one[:2]), None)
+    if not meant or len(name) > _LONGEST_NAME:
+        return None
+    return next((known[one] for one in known if meant[0] in one[:2] and _is_a_slip(meant, one)), None)
+
+
+def _is_a_slip(written: str, meant: str) -> bool:
+    """Return whether a letter is missing, too many or another, or two have changed places."""
+    start = _alike(written, meant)
+    written, meant = written[start:], meant[start:]
+    end = _alike(written[::-1], meant[::-1])
+    written, meant = written[: len(written) - end], meant[: len(meant) - end]
+    return max(len(written), len(meant)) <= 1 or (len(written) == 2 and written == meant[::-1])
+
+
+def _alike(one: str, other: str) -> int:
+    """Return with how many of the same letters both begin."""
+    differing = (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    return next(differing, min(len(one), len(other)))
 
 
 def _plain(name: str) -> str:
