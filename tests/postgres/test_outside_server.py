@@ -2,31 +2,15 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from openmemory.postgres.migrate import shipped
 from tests.cli.homes import PATIENCE_S, Home, a_port, call
-from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+from tests.postgres.outside import Outside, Site, a_site
 
 LAMP = "The lamp of the lighthouse is brass"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Outside]:
-    """Yield the server, with the names of no database yet."""
-    with an_outside_server() as started:
-        yield started
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Return the environment of a user without settings."""
-    monkeypatch.chdir(tmp_path)
-    return Home(tmp_path / "unused")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import re
 import traceback
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,23 +12,9 @@ from openmemory.postgres.direct import connected
 from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
 from tests.cli.homes import Home, a_port
-from tests.postgres.outside import Outside, Site, a_site, an_outside_server
+from tests.postgres.outside import Outside, Site, a_site
 
 SECRET = "its-password"  # noqa: S105 -- of a server that lives as long as the test
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Outside]:
-    """Yield a server with roles and databases to be refused by."""
-    with an_outside_server() as started:
-        yield started
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Return the environment of a user without settings."""
-    monkeypatch.chdir(tmp_path)
-    return Home(tmp_path / "unused")
 
 
 @pytest.fixture
