@@ -27,6 +27,7 @@ def lifted(odd: Place) -> Place:
         connection.execute(
             "INSERT INTO openmemory_vectors (id, sector, v, dim) VALUES (%s, 'episodic', '\\x00000000', 1)", [A]
         )
+        connection.execute("INSERT INTO openmemory_users (user_id, created_at) VALUES ('eve', 1700000000001)")
         connection.execute(LINK.encode())
         connection.execute(FACT.encode())
     lift(odd)
@@ -62,11 +63,12 @@ def lifted(odd: Place) -> Place:
                 "project_id = 'p'",
             )
         ),
-        *(("waypoints", change) for change in ("user_id = 'grace'", "user_id = NULL")),
+        *(("waypoints", change) for change in ("user_id = 'grace'", "user_id = NULL", "created_at = now()")),
+        *(("users", change) for change in ("created_at = '2020-01-01'", "updated_at = now()", "summary = 's'")),
     ],
 )
 def test_a_change_of_any_column_is_seen(lifted: Place, table: str, change: str) -> None:
-    named = {"memories": "openmemory_memories", "facts": "temporal_facts", "waypoints": "openmemory_waypoints"}[table]
+    named = "temporal_facts" if table == "facts" else f"openmemory_{table}"
     with lifted.owner() as connection:
         changed = connection.execute(f"UPDATE {named} SET {change}".encode()).rowcount
 

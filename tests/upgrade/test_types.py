@@ -12,7 +12,7 @@ from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import state, upgrade
 from openmemory.postgres.upgrade.way_back import down
 from tests.postgres.databases import Place
-from tests.upgrade.test_odd_values import FACTS, ORDINARY, WRITTEN, A, B, lift, memory, odd, remember
+from tests.upgrade.test_odd_values import DIMENSION, FACTS, ORDINARY, WRITTEN, A, B, lift, memory, odd, remember
 from tests.upgrade.test_script import psql
 
 __all__ = ["odd"]
@@ -210,3 +210,27 @@ def test_other_types_are_read_by_psql_as_by_migrate(odd: Place) -> None:
             assert done.returncode == 0, done.stderr
         upgrade(odd.logins.owner, odd.names, ORDINARY)
         assert memory(connection, A, f"{WRITTEN}, version") == (INSTANT, 7)
+
+
+@pytest.mark.parametrize("type_", ["timestamptz", "timestamp"])
+@pytest.mark.parametrize("lost", [f"{INSTANT[:-1]}7", "infinity"])
+def test_a_time_that_is_no_millisecond_of_a_user_or_a_link_is_noted_and_foretold(
+    odd: Place, type_: str, lost: str
+) -> None:
+    note = "a time of it is no whole millisecond; kept to the millisecond, or with another of its times"
+    with odd.owner() as connection:
+        for table in ("users", "waypoints"):
+            retype(connection, "updated_at", type_, table)
+        remember(connection, A)
+        remember(connection, B)
+        connection.execute("INSERT INTO openmemory_users (user_id, updated_at) VALUES ('ada', %s)", [lost])
+        connection.execute("INSERT INTO openmemory_users (user_id, updated_at) VALUES ('ben', %s)", [INSTANT])
+        query = "INSERT INTO openmemory_waypoints VALUES (%s, %s, 'ada', 0.5, 1700000000001, %s)"
+        connection.cursor().executemany(query, [(A, B, lost), (B, A, INSTANT)])
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd)
+        assert foretold == {f"users: {note}": 1, "vectors: no value": 2, f"waypoints: {note}": 1}
+        kept = connection.execute("SELECT id, original ->> 'updated_at' FROM openmemory_row_quarantine ORDER BY source")
+        said = f"{lost.replace(' ', 'T')}{'+00:00' if type_ == 'timestamptz' and lost != 'infinity' else ''}"
+        assert kept.fetchall() == [("ada", said), (A, said)]

@@ -273,7 +273,13 @@ BEGIN
            'a time of it is in no year of the calendar; kept with another of its times', u.original
       FROM {old_users} u
      WHERE u.user_id <> ''
-       AND ({staging}.is_no_instant(u.created_at) OR {staging}.is_no_instant(u.updated_at));
+       AND ({staging}.is_no_instant(u.created_at) OR {staging}.is_no_instant(u.updated_at))
+     UNION ALL
+    SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
+           'a time of it is no whole millisecond; kept to the millisecond, or with another of its times', u.original
+      FROM {old_users} u
+     WHERE u.user_id <> ''
+       AND u.is_rounded;
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
     SELECT {tenant}, 'users', n.user_id, 'its name may not be a tenant''s; kept with the rows of no user',
            jsonb_build_object('user_id', n.user_id)
@@ -366,6 +372,8 @@ BEGIN
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                     WHEN {staging}.is_no_instant(w.created_at) OR {staging}.is_no_instant(w.updated_at)
                     THEN 'a time of it is in no year of the calendar; kept with another of its times'
+                    WHEN w.is_rounded
+                    THEN 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w

@@ -114,18 +114,29 @@ SELECT what, count, one_of_them
                    {rows_users} - count(o.user_id),
                    count(*) FILTER (
                        WHERE o.user_id IS NOT NULL
-                         AND (n.summary IS DISTINCT FROM o.summary
-                              OR n.reflection_count <> o.reflection_count))]),
+                         AND (n.summary, n.reflection_count, n.created_at, n.updated_at)
+                             IS DISTINCT FROM (o.summary, o.reflection_count, o.created_at, o.updated_at))]),
                NULL
           FROM {users} n
-          LEFT JOIN (SELECT DISTINCT ON (tenant_id, user_id) tenant_id, user_id, summary, reflection_count
+          LEFT JOIN (SELECT DISTINCT ON (tenant_id, user_id)
+                            tenant_id, user_id, summary, reflection_count, created_at, updated_at
                        FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id,
                                     {staging}.as_name(user_id) AS user_id, summary,
-                                    coalesce(reflection_count, 0) AS reflection_count, place
+                                    coalesce(reflection_count, 0) AS reflection_count,
+                                    coalesce({staging}.as_instant(created_at), {staging}.as_instant(updated_at),
+                                             'epoch') AS created_at,
+                                    coalesce({staging}.as_instant(updated_at), {staging}.as_instant(created_at),
+                                             'epoch') AS updated_at,
+                                    place
                                FROM {old_users}
                               UNION ALL
-                             SELECT {staging}.as_tenant(tenant_id, user_id), {staging}.as_name(user_id), NULL, 0, NULL
-                               FROM {old_memories}) AS named
+                             SELECT tenant_id, user_id, NULL, 0, min(created_at), max(created_at), NULL
+                               FROM (SELECT {staging}.as_tenant(tenant_id, user_id) AS tenant_id,
+                                            {staging}.as_name(user_id) AS user_id,
+                                            coalesce({staging}.as_instant(created_at), {staging}.as_instant(updated_at),
+                                                     {staging}.as_instant(last_seen_at), 'epoch') AS created_at
+                                       FROM {old_memories}) AS m
+                              GROUP BY tenant_id, user_id) AS named
                       ORDER BY tenant_id, user_id, place NULLS LAST) AS o
             ON o.tenant_id = n.tenant_id
            AND o.user_id = n.user_id
@@ -159,6 +170,7 @@ SELECT what, count, one_of_them
                    count(*) FILTER (WHERE o.src_id IS NULL),
                    {rows_waypoints} - count(o.src_id),
                    count(*) FILTER (WHERE NOT (n.weight = ANY (o.weights)
+                                               AND n.created_at = ANY (o.written)
                                                AND n.updated_at = ANY (o.times)
                                                AND coalesce(n.user_id, '') = ANY (o.users)))]),
                NULL
@@ -166,6 +178,8 @@ SELECT what, count, one_of_them
           LEFT JOIN (SELECT {staging}.as_tenant(s.tenant_id, s.user_id) AS tenant_id, {staging}.as_id(w.src_id) AS src_id,
                             {staging}.as_id(w.dst_id) AS dst_id,
                             array_agg({staging}.as_share(w.weight, 0)) AS weights,
+                            array_agg(coalesce({staging}.as_instant(w.created_at), {staging}.as_instant(w.updated_at),
+                                               'epoch')) AS written,
                             array_agg(coalesce({staging}.as_instant(w.updated_at), {staging}.as_instant(w.created_at),
                                                'epoch')) AS times,
                             array_agg(coalesce({staging}.as_name(w.user_id), '')) AS users

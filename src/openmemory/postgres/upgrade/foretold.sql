@@ -65,6 +65,8 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
                     WHEN w.created_at NOT BETWEEN -62135596800000 AND 253402300799999
                          OR w.updated_at NOT BETWEEN -62135596800000 AND 253402300799999
                     THEN 'a time of it is in no year of the calendar; kept with another of its times'
+                    WHEN w.is_rounded
+                    THEN 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM ({waypoints_rows}) AS w
@@ -115,6 +117,14 @@ SELECT 'a time of it is in no year of the calendar; kept with another of its tim
  WHERE u.user_id <> ''
    AND (u.created_at NOT BETWEEN -62135596800000 AND 253402300799999
         OR u.updated_at NOT BETWEEN -62135596800000 AND 253402300799999)
+HAVING count(*) > 0
+ UNION ALL
+SELECT 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times',
+       count(*),
+       min(u.user_id)
+  FROM ({users_rows}) AS u
+ WHERE u.user_id <> ''
+   AND u.is_rounded
 HAVING count(*) > 0
  UNION ALL
 SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint, min(user_id)

@@ -121,7 +121,7 @@ def selects(layout: Layout, found: Mapping[str, Columns]) -> dict[str, str]:
         "memories": _memories(found["memories"]),
         "vectors": _vectors(found["vectors"], found["memories"].get("id", "uuid")),
         "waypoints": _waypoints(found["waypoints"], found["memories"].get("id", "uuid")),
-        "users": [*_selected(_USERS, found["users"]), _whole(found["users"])],
+        "users": [*_selected(_USERS, found["users"]), _is_rounded("users", found["users"]), _whole(found["users"])],
         "facts": [*_selected(_FACTS, found["facts"]), _other("facts", found["facts"]), _whole(found["facts"])],
     }
     return {
@@ -190,7 +190,7 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
         there = columns.get(end)
         ends.append(f"{end}::text AS {end}" if there else f"NULL::text AS {end}")
         ends.append(f"{_raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
-    return [*_selected(_WAYPOINTS, columns), *ends, _whole(columns)]
+    return [*_selected(_WAYPOINTS, columns), *ends, _is_rounded("waypoints", columns), _whole(columns)]
 
 
 def is_value(kind: str) -> bool:
@@ -201,17 +201,30 @@ def is_value(kind: str) -> bool:
 def _other(what: str, columns: Columns) -> str:
     """Return the expression of what goes into a row's metadata for lack of a column; null where that is nothing."""
     fields = {name: _as_it_is(name, columns[name]) for name in noted(what, columns)}
-    for name, kind in MAPPED[what].items():
-        if kind == "ms" and kinds.is_timestamp(columns.get(name, "")):
-            column = sql.Identifier(name).as_string()
-            is_exact = f"isfinite({column}) AND {column} = date_trunc('milliseconds', {column})"
-            fields[name] = f"CASE WHEN NOT ({is_exact}) THEN {column} END"
+    for name, is_rounded in _rounded(what, columns).items():
+        fields[name] = f"CASE WHEN {is_rounded} THEN {sql.Identifier(name).as_string()} END"
     if not fields:
         return "NULL::jsonb AS other"
     # to_jsonb() of SQL's null is null, and of JSON's null a value, as it was.
     each = ", ".join(f"({Layout.literal(name)}, to_jsonb({value}))" for name, value in fields.items())
     own = f"SELECT jsonb_object_agg(key, value) FROM (VALUES {each}) AS own (key, value) WHERE value IS NOT NULL"
     return f"({own}) AS other"
+
+
+def _is_rounded(what: str, columns: Columns) -> str:
+    """Return the expression of whether a row's times are other than they were when read as milliseconds."""
+    found = [f"coalesce({is_rounded}, false)" for is_rounded in _rounded(what, columns).values()]
+    return f"{' OR '.join(found) or 'false'} AS is_rounded"
+
+
+def _rounded(what: str, columns: Columns) -> dict[str, str]:
+    """Return the columns that hold instants, each with when one is no millisecond; null where there is none."""
+    return {
+        name: f"(NOT isfinite({column}) OR {column} <> date_trunc('milliseconds', {column}))"
+        for name, kind in MAPPED[what].items()
+        if kind == "ms" and kinds.is_timestamp(columns.get(name, ""))
+        for column in (sql.Identifier(name).as_string(),)
+    }
 
 
 def _whole(columns: Columns) -> str:
