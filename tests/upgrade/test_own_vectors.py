@@ -1,4 +1,4 @@
-"""A user that an old vector names and its memory does not: told, and kept."""
+"""What an old vector says otherwise than its memory or its numbers do: told, and kept."""
 
 import pytest
 
@@ -49,3 +49,25 @@ def test_a_vector_of_another_user_than_its_memory_is_told_and_noted(odd: Place, 
     assert found.examples == report.examples == {USER: A}
     assert noted == [(A, "episodic", "bob"), (B, "semantic", "ada")]
     assert rows == (6,)
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+@pytest.mark.parametrize("as_vector", [None, AS_VECTOR])
+def test_a_dimension_that_its_numbers_contradict_is_told_and_noted(odd: Place, by: str, as_vector: str | None) -> None:
+    with odd.owner() as connection:
+        connection.execute("CREATE EXTENSION vector")
+        remember(connection, A)
+        remember(connection, B)
+        query = "INSERT INTO openmemory_vectors (id, sector, dim, v) VALUES (%s, 'semantic', %s, %s)"
+        connection.cursor().executemany(query, [(A, DIMENSION, BYTES), (B, 1536, BYTES)])
+        if as_vector:
+            connection.execute(as_vector.encode())
+        found = look(odd.logins.owner, odd.names)
+        for step in STEPS[: 3 if by == "psql" else 0]:
+            assert psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step)).returncode == 0
+        report = upgrade(odd.logins.owner, odd.names, ORDINARY)
+        noted = connection.execute("SELECT id, original ->> 'dim' FROM openmemory_row_quarantine").fetchall()
+
+    assert found.kept_back(DIMENSION) == report.set_aside
+    assert report.set_aside == {"vectors: its dim is not how many numbers it has; kept by its numbers": 1}
+    assert noted == [(B, "1536")]

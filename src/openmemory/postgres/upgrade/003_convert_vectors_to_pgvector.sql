@@ -140,8 +140,8 @@ AS $$
 $$;
 
 -- name: notes
--- A vector is in its memory's tenant and project, and its memory's user's. One that said otherwise is noted, whole but for
--- its numbers.
+-- A vector is in its memory's tenant and project, and its memory's user's, and has as many dimensions as numbers. One that
+-- said otherwise is noted, whole but for its numbers.
 CREATE OR REPLACE FUNCTION {staging}.note_vectors() RETURNS void
     LANGUAGE plpgsql
 AS $$
@@ -150,7 +150,7 @@ BEGIN
     IF NOT EXISTS (SELECT
                      FROM pg_attribute
                     WHERE attrelid = to_regclass({old_vectors_text})
-                      AND attname IN ('tenant_id', 'project_id', 'user_id')
+                      AND attname IN ('tenant_id', 'project_id', 'user_id', 'dim')
                       AND NOT attisdropped) THEN
         RETURN;
     END IF;
@@ -163,6 +163,8 @@ BEGIN
                         THEN 'its project is not that of its memory; kept with the memory'
                         WHEN nullif(v.user_id, '') <> coalesce(o.user_id, '')
                         THEN 'its user is not that of its memory; kept with the memory'
+                        WHEN v.dim <> v.value_dim
+                        THEN 'its dim is not how many numbers it has; kept by its numbers'
                    END AS note
               FROM {old_vectors} v
               JOIN {old_owners} o

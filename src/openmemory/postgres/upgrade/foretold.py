@@ -48,7 +48,7 @@ def _asked_of(columns: Mapping[str, Columns]) -> Iterator[tuple[str, str]]:
     of_memories = [what for what, found in columns.items() if found and columns["memories"]]
     yield from ((what, what) for what in ("waypoints",) if what in of_memories)
     yield from ((what, what) for what in ("users", "facts") if columns[what])
-    if "vectors" in of_memories and columns["vectors"].keys() & {"tenant_id", "project_id", "user_id"}:
+    if "vectors" in of_memories and columns["vectors"].keys() & {"tenant_id", "project_id", "user_id", "dim"}:
         yield "vectors", "vectors"
     if "users" in of_memories and "tenant_id" in {*columns["memories"], *columns["users"]}:
         yield "users", "elsewhere"

@@ -162,10 +162,12 @@ def _memories(columns: Columns) -> list[str]:
 
 def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
-        nulls = {"raw_id": id_type, "id": "text", "v": "bytea", "original": "jsonb"}
+        nulls = {"raw_id": id_type, "id": "text", "v": "bytea", "value_dim": "int4", "original": "jsonb"}
         return [*_selected(_VECTORS, columns), *(f"NULL::{kind} AS {name}" for name, kind in nulls.items())]
     column = _value(columns)
-    own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v"]
+    # The length of bytes is known without fetching them.
+    dim = f"vector_dims({column}::vector)" if vector_source(columns) == "vector" else f"octet_length({column}) / 4"
+    own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v", f"{dim} AS value_dim"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
     return [*_selected(_VECTORS, columns), *own]
 
