@@ -68,6 +68,19 @@ def test_lines_that_are_not_utf_8_are_named(home: Home, tmp_path: Path) -> None:
     assert ran.json == {"added": 2, "deduplicated": 0, "refused": [{"line": 3, "error": "is not UTF-8"}]}
 
 
+@pytest.mark.parametrize(("field", "nearest"), [("userId", "user_id"), ("user", "user_id"), ("usr_id", "user_id")])
+def test_a_line_whose_owner_is_named_by_a_field_that_nobody_reads_is_refused(
+    home: Home, tmp_path: Path, field: str, nearest: str
+) -> None:
+    file = a_file(tmp_path, 3, (2, json.dumps({"content": "the gate code is 4711", field: "ada"})))
+
+    ran = home.run("add", "--file", str(file), "--partial", "--json")
+
+    assert ran.json["added"] == 2
+    ((line, error),) = [(one["line"], one["error"]) for one in ran.json["refused"]]
+    assert (line, error) == (2, f"{field}: is no field here; the nearest is {nearest}")
+
+
 def test_an_id_that_is_taken_is_named_with_its_line(home: Home, tmp_path: Path) -> None:
     taken = home.run("add", "Stone number 0 of the tower", "--json").json["id"]
     file = a_file(tmp_path, 4, (3, json.dumps({"content": "another", "id": taken})))

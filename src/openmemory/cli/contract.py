@@ -9,6 +9,7 @@ from openmemory import wire
 from openmemory.core.memory import Asked, Told
 from openmemory.errors import Malformed
 from openmemory.server import encoding
+from openmemory.server.misnamed import misnamed
 from openmemory.server.problems import field_errors
 
 Request = TypeVar("Request", bound=BaseModel)
@@ -16,6 +17,8 @@ Request = TypeVar("Request", bound=BaseModel)
 
 def read_told(fields: Mapping[str, object]) -> Told:
     """Return what the fields of POST /memory/add tell; raises Malformed."""
+    for error in misnamed([fields], wire.AddRequest).values():
+        raise error
     return encoding.told(_read(wire.AddRequest, fields))
 
 
