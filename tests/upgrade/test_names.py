@@ -2,8 +2,10 @@
 
 import secrets
 import unicodedata
+from string import ascii_letters
 
 import pytest
+from psycopg import errors
 
 from openmemory.core.scope import tenant_problem
 from openmemory.postgres.upgrade.building import body
@@ -127,14 +129,29 @@ def test_more_facts_of_one_instant_than_a_millisecond_has_microseconds_follow_ea
     assert noted == ({"openmemory_old": {"id": "g", "valid_from": 1001}},)
 
 
-def test_a_fact_that_the_index_of_facts_cannot_hold_is_set_aside_whole(odd: Place) -> None:
+def test_facts_of_any_length_come_across(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute(FACTS.replace(", UNIQUE (subject, predicate, object, valid_from)", "").encode())
-        for id_, length in (("f", 2_998), ("g", 9_000)):
-            subject = "".join(secrets.choice("abcdefgh") for _ in range(length))
+        query = "INSERT INTO temporal_facts VALUES (%s, %s, %s, 'x', %s, NULL, 1, 1, NULL)"
+        for number, length in enumerate((2_048, 2_560, 9_000) * 20):
+            subject, predicate = ("".join(secrets.choice(ascii_letters) for _ in range(length)) for _ in "sp")
+            connection.execute(query, [f"f{number}", subject, predicate, 1])
+            connection.execute(query, [f"g{number}", subject, predicate, 2])
+        assert lift(odd) == {}
+        closed = connection.execute("SELECT count(*) FROM temporal_facts WHERE upper(valid) IS NOT NULL").fetchone()
+        with pytest.raises(errors.ExclusionViolation):
             connection.execute(
-                "INSERT INTO temporal_facts VALUES (%s, %s, 'is', 'x', 1, NULL, 1, 1, NULL)", [id_, subject]
+                "INSERT INTO temporal_facts SELECT tenant_id, gen_random_uuid(), user_id, project_id, subject,"
+                " predicate, 'another', valid FROM temporal_facts LIMIT 1"
             )
-        assert lift(odd) == {"facts: its subject and predicate are longer than 3,000 bytes": 1}
-        kept = connection.execute("SELECT id, length(original ->> 'subject') FROM openmemory_row_quarantine").fetchone()
-    assert kept == ("g", 9_000)
+    assert closed == (60,)
+
+
+def test_a_fact_that_says_nothing_is_set_aside_whole(odd: Place) -> None:
+    with odd.owner() as connection:
+        connection.execute(FACTS.encode())
+        connection.execute("ALTER TABLE temporal_facts ALTER object DROP NOT NULL")
+        connection.execute("INSERT INTO temporal_facts VALUES ('g', 'Ada', 'is', NULL, 1, NULL, 1, 1, NULL)")
+        assert lift(odd) == {"facts: has no id, subject, predicate or object": 1}
+        kept = connection.execute("SELECT id, original ->> 'subject' FROM openmemory_row_quarantine").fetchone()
+    assert kept == ("g", "Ada")

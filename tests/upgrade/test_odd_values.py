@@ -1,6 +1,7 @@
 """Everything that was seen in the wild: kept, with the old value beside it where ours must be tighter."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -62,6 +63,7 @@ def memory(connection: Connection, id_: str, columns: str) -> tuple[Any, ...]:
     return row
 
 
+DEEP = '{"a":' * 1_000 + "1" + "}" * 1_000
 _MISFITS: list[tuple[str, object, str, object]] = [
     ("salience", 1.7, "salience", 1.0),
     ("salience", -0.2, "salience", 0.0),
@@ -74,6 +76,11 @@ _MISFITS: list[tuple[str, object, str, object]] = [
     ("tags", '[["a"]]', "tags", ['["a"]']),
     ("meta", "{broken", "metadata - 'openmemory_old'", {}),
     ("meta", '"a string"', "metadata - 'openmemory_old'", {}),
+    ("meta", DEEP, "metadata - 'openmemory_old'", {}),
+    ("meta", '{"large": 1E+5000}', "metadata - 'openmemory_old'", {}),
+    ("meta", '{"large": ' + "7" * 4_300 + "}", "metadata - 'openmemory_old'", {}),
+    ("meta", '{"a":' * 101 + "1" + "}" * 101, "metadata - 'openmemory_old'", {}),
+    ("tags", "[" * 1_000 + "]" * 1_000, "tags", []),
     ("meta", '{"nul": "\\u0000"}', "metadata - 'openmemory_old'", {}),
     ("meta", '{"a": 1, "a": 2}', "metadata - 'openmemory_old'", {"a": 2}),
     ("meta", '{"a": {"b": 1, "b" : 2}}', "metadata - 'openmemory_old'", {"a": {"b": 2}}),
@@ -89,6 +96,8 @@ _FITTING: list[tuple[str, object, str, object]] = [
     ("tags", '["a", "", "\u202e"]', "tags", ["a", "", "\u202e"]),
     ("meta", None, "metadata", {}),
     ("meta", "", "metadata", {}),
+    ("meta", '{"large": 1e400, "digest": "9e4096"}', "metadata", {"large": 10**400, "digest": "9e4096"}),
+    ("meta", json.dumps({"many": [{}] * 300}), "metadata", {"many": [{}] * 300}),
     ("meta", '{ "say \\":\\u00e9": [1e2, {"x":":"}] }', "metadata", {'say ":é': [100, {"x": ":"}]}),
     ("meta", '{"\\u0022:": ["\\\\", ":\\""], "\\\\" : {}}', "metadata", {'":': ["\\", ':"'], "\\": {}}),
     ("content", CONTROLS, "content", CONTROLS),

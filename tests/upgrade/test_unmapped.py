@@ -12,7 +12,7 @@ from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import upgrade
 from openmemory.postgres.upgrade.way_back import left_behind
 from tests.postgres.databases import Place
-from tests.upgrade.test_odd_values import FACTS, ORDINARY, A, B, C, lift, memory, odd, remember
+from tests.upgrade.test_odd_values import DEEP, FACTS, ORDINARY, A, B, C, lift, memory, odd, remember
 from tests.upgrade.test_script import psql
 
 __all__ = ["odd"]
@@ -54,6 +54,31 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
     ]
     assert noted["openmemory_old"]["columns"] == {"Source's URL": "https://a", "seen": NUL, "nulls": NULLS}
     assert fact == ({"told_by": "Ben"},)
+
+
+@pytest.mark.parametrize(
+    ("type_", "old", "noted"),
+    [
+        ("json[]", '{"{\\"a\\":1,\\"a\\":\\"\\\\\\\\u0000\\"}"}', None),
+        ("int[]", "[2:3]={7,8}", None),
+        ("int[]", "{7,8}", [7, 8]),
+        ("an_own", '(1,"{""nul"": ""\\\\u0000""}")', None),
+        ("an_own[]", '{"(1,\\"\\"\\"nul\\"\\"\\")"}', None),
+        ("jsonb", DEEP, None),
+    ],
+)
+def test_a_value_that_json_would_not_keep_whole_is_noted_as_text(
+    odd: Place, type_: str, old: str, noted: object
+) -> None:
+    with odd.owner() as connection:
+        connection.execute("CREATE TYPE an_own AS (number int, said json)")
+        connection.execute(f"ALTER TABLE openmemory_memories ADD own {type_}".encode())
+        remember(connection, A, own=old)
+        text = connection.execute("SELECT own::text FROM openmemory_memories").fetchone()
+        lift(odd)
+        columns = memory(connection, A, "metadata")[0]["openmemory_old"]["columns"]
+    assert text is not None
+    assert columns == {"own": text[0] if noted is None else noted}
 
 
 def test_a_null_of_json_is_a_value_and_one_of_sql_is_none(odd: Place) -> None:

@@ -40,8 +40,27 @@ def test_a_dry_run_tells_the_rights_that_lack_for_certain(poor: Old, old: Old, t
     assert ran.status == 1
     assert f'for: GRANT CREATE ON DATABASE "{poor.database}" TO "{login}"; CREATE EXTENSION vector. Not' in said
     assert said.endswith("Nothing was changed")
-    old.run(f"GRANT CREATE ON DATABASE {poor.database} TO {login}")
+    old.run(f"GRANT CREATE ON DATABASE {poor.database} TO {login}", "CREATE EXTENSION vector")
     assert Home(tmp_path, settings).run("migrate", "--dry-run").status == 0
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_dry_run_tells_whether_an_owner_may_create_the_extension(
+    poor: Old, old: Old, tmp_path: Path, trusted: bool
+) -> None:
+    login = poor.owner.logins.owner["conninfo"].partition("user=")[2].split()[0]
+    settings = {"OM_PG_DSN": poor.owner.logins.owner["conninfo"], "OM_PG_APP_ROLE": poor.owner.names.app_role}
+    old.run(f"GRANT CREATE ON DATABASE {poor.database} TO {login}")
+    control, as_it_was = poor.machine.control, poor.machine.control.read_text()
+    others = [line for line in as_it_was.splitlines() if not line.startswith("trusted")]
+    control.write_text("\n".join([*others, f"trusted = {str(trusted).lower()}", ""]))
+    try:
+        ran = Home(tmp_path, settings).run("migrate", "--dry-run")
+    finally:
+        control.write_text(as_it_was)
+
+    assert ran.status == (0 if trusted else 1)
+    assert ("in this database, for: CREATE EXTENSION vector. Not SUPERUSER" in " ".join(ran.err.split())) != trusted
 
 
 @pytest.mark.parametrize("kind", ["NOSUPERUSER", "SUPERUSER"])

@@ -113,8 +113,8 @@ BEGIN
             {lifted_textrange}(tenant_id, tenant_id, '[]') WITH &&,
             {lifted_textrange}(coalesce(user_id, ''), coalesce(user_id, ''), '[]') WITH &&,
             {lifted_textrange}(coalesce(project_id, ''), coalesce(project_id, ''), '[]') WITH &&,
-            {lifted_textrange}(subject, subject, '[]') WITH &&,
-            {lifted_textrange}(predicate, predicate, '[]') WITH &&,
+            {lifted_textrange}(md5(subject), md5(subject), '[]') WITH &&,
+            {lifted_textrange}(md5(predicate), md5(predicate), '[]') WITH &&,
             valid WITH &&
         );
     END IF;

@@ -71,13 +71,19 @@ CREATE OR REPLACE FUNCTION {staging}.as_instant(ms bigint) RETURNS timestamptz
                 THEN to_timestamp(floor(ms / 1000.0)) + (ms - 1000 * floor(ms / 1000.0)) * interval '1 millisecond'
            END;
 
--- JSON, or null where it is none or holds what jsonb cannot. PostgreSQL 15 can only be asked by trying, which begins a
--- subtransaction, and a parallel query may have none.
+-- JSON, or null where it is none, holds what jsonb cannot, or what Python and clients do not take: a hundred levels of
+-- nesting, or a number of 4,300 digits. PostgreSQL 15 can only be asked by trying, which begins a subtransaction, and a
+-- parallel query may have none.
 CREATE OR REPLACE FUNCTION {staging}.as_json(old text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
 AS $body$
 BEGIN
-    RETURN old::jsonb;
+    RETURN CASE WHEN octet_length(old) >= 200 AND old::jsonb @? '$.**{100}' THEN NULL
+                WHEN (octet_length(old) >= 4300 OR old ~ '[0-9][eE][+]?[0-9]{4}')
+                     AND (SELECT max(length(digits[1]))
+                            FROM regexp_matches(old::jsonb::text, '[0-9]+', 'g') AS digits) >= 4300 THEN NULL
+                ELSE old::jsonb
+           END;
 EXCEPTION
     WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex OR program_limit_exceeded
       OR numeric_value_out_of_range THEN
@@ -417,7 +423,7 @@ $body$;
 -- name: facts
 -- All temporal facts, in one go: each is true until the next one of the same user, subject and predicate. Upstream's
 -- last millisecond is included; a fact without any time of its own keeps a microsecond, and its old times are noted.
--- One whose subject and predicate are too long for the index that keeps facts apart is set aside.
+-- One that lacks what makes a fact is set aside.
 CREATE OR REPLACE FUNCTION {staging}.facts_as_lifted() RETURNS TABLE (
     tenant_id text, id uuid, user_id text, project_id text, subject text, predicate text, object text, valid tstzrange,
     confidence double precision, metadata jsonb, created_at timestamptz, last_updated timestamptz
@@ -436,7 +442,7 @@ AS $body$
                {staging}.as_instant(f.valid_to) AS ends,
                coalesce({staging}.as_instant(f.valid_from), {staging}.as_instant(f.last_updated), 'epoch') AS instant
           FROM {old_facts} f
-         WHERE octet_length(f.subject || f.predicate) <= 3000
+         WHERE num_nulls(f.id, f.subject, f.predicate, f.object) = 0
     ), in_turn AS (
         SELECT *,
                row_number() OVER (PARTITION BY tenant_id, user_id, project_id, subject, predicate
@@ -502,10 +508,10 @@ BEGIN
     DELETE FROM {temporal_facts};
     DELETE FROM {row_quarantine} WHERE source = 'facts';
     INSERT INTO {row_quarantine} (tenant_id, source, id, reason, original)
-    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', f.id,
-           'its subject and predicate are longer than 3,000 bytes', f.original
+    SELECT {staging}.as_tenant(f.tenant_id, f.user_id), 'facts', coalesce(f.id, ''),
+           'has no id, subject, predicate or object', f.original
       FROM {old_facts} f
-     WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
+     WHERE num_nulls(f.id, f.subject, f.predicate, f.object) > 0;
     INSERT INTO {temporal_facts} (tenant_id, id, user_id, project_id, subject, predicate, object, valid, confidence,
                                   metadata, created_at, last_updated)
     SELECT *

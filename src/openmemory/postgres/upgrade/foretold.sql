@@ -153,11 +153,11 @@ SELECT 'it has memories in a tenant where it has no row; kept in both' AS reason
                      FROM ({users_rows}) AS o) AS added);
 
 -- name: facts
-SELECT 'its subject and predicate are longer than 3,000 bytes' AS reason,
+SELECT 'has no id, subject, predicate or object' AS reason,
        count(*),
        min(f.id)
   FROM ({facts_rows}) AS f
- WHERE (octet_length(f.subject || f.predicate) <= 3000) IS NOT TRUE;
+ WHERE num_nulls(f.id, f.subject, f.predicate, f.object) > 0;
 
 -- name: names
 -- Who would become a tenant.
@@ -182,7 +182,7 @@ SELECT count(*),
        coalesce(min(written), '')
   FROM (SELECT min(f.id) AS written
           FROM ({facts_rows}) AS f
-         WHERE octet_length(f.subject || f.predicate) <= 3000
+         WHERE num_nulls(f.id, f.subject, f.predicate, f.object) = 0
          GROUP BY {tenant_of_f},
                   CASE WHEN f.id ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
                        THEN lower(replace(f.id, '-', ''))

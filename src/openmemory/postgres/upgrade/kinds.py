@@ -65,7 +65,7 @@ def read(column: str, kind: str, there: str | None) -> str:
     if there is None:
         return f"NULL::{base}"
     if kind == "json":
-        return f"to_jsonb({column})::text" if there.endswith("[]") else f"{column}::text"
+        return f"to_json({column})::text" if there.endswith("[]") else f"{column}::text"
     return f"{column}::text" if kind == "text" else _number(column, kind, _family(there), base)
 
 

@@ -22,8 +22,8 @@ SELECT tablename
  ORDER BY tablename;
 
 -- name: columns
--- The types of a table's columns, of a domain that at its end. format_type() puts the schema before a type that the session
--- does not see; pgvector's typmod is the dimension.
+-- The types of a table's columns, of a domain that at its end; one of an owner's own with parts is a record. format_type()
+-- puts the schema before a type that the session does not see; pgvector's typmod is the dimension.
 WITH RECURSIVE typed AS (
     SELECT attname, atttypid AS type, atttypmod AS typmod
       FROM pg_attribute
@@ -40,12 +40,19 @@ WITH RECURSIVE typed AS (
 SELECT d.attname,
        CASE WHEN t.typname IN ('vector', 'halfvec')
             THEN concat(t.typname, '(' || nullif(d.typmod, -1) || ')')
+            WHEN t.typtype = 'c'
+            THEN 'record'
+            WHEN e.typtype IN ('c', 'd')
+            THEN 'record[]'
             ELSE format_type(d.type, d.typmod)
        END
   FROM typed d
   JOIN pg_type t
     ON t.oid = d.type
-   AND t.typtype <> 'd';
+   AND t.typtype <> 'd'
+  LEFT JOIN pg_type e
+    ON e.oid = t.typelem
+   AND t.typcategory = 'A';
 
 -- name: lookalikes
 -- Tables with upstream's columns of memories or of vectors, whatever they are called.

@@ -43,6 +43,9 @@ _LACKS: LiteralString = (
     "SELECT current_database(), current_user,"
     " has_database_privilege(current_database(), 'CREATE'), has_schema_privilege(%(schema)s, 'CREATE'),"
     " EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'),"
+    " EXISTS (SELECT FROM pg_available_extensions e JOIN pg_available_extension_versions v"
+    " ON (v.name, v.version) = (e.name, e.default_version) JOIN pg_roles r ON r.rolname = current_user"
+    " WHERE e.name = 'vector' AND v.superuser AND NOT v.trusted AND NOT r.rolsuper),"
     " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s),"
     " (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user),"
     " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s AND pg_has_role(oid,"
@@ -174,7 +177,7 @@ def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) 
     row = connection.execute(_LACKS, params).fetchone()
     if row is None:
         return []
-    database, login, in_database, in_schema, extension, role, may_make_roles, member, owners, tables = row
+    database, login, in_database, in_schema, extension, untrusted, role, may_make_roles, member, owners, tables = row
     to = sql.Identifier(login)
     may_become = member or (may_make_roles and not role)
     app_role, schema = sql.Identifier(names.app_role), sql.Identifier(names.schema)
@@ -183,7 +186,7 @@ def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) 
         *(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, name), to) for name in tables),
         *([] if in_database else [sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), to)]),
         *([] if in_schema else [sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to)]),
-        *([] if extension or (beforehand and in_database) else [sql.SQL("CREATE EXTENSION vector")]),
+        *([] if extension or (beforehand and in_database and not untrusted) else [sql.SQL("CREATE EXTENSION vector")]),
     ]
     roles_asked = [
         *([] if role or may_make_roles else [sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role)]),

@@ -79,7 +79,8 @@ MAPPED = {"memories": _MEMORIES, "vectors": _VECTORS, "waypoints": _WAYPOINTS, "
 DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
 # Their new rows have metadata, where a column without a place goes.
 NOTED = {"memories", "facts"}
-_NOT_JSONB = "json"
+# What jsonb may refuse or not keep as it is goes as the text that it is.
+_AS_TEXT = {"json", "json[]", "record", "record[]"}
 
 
 def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
@@ -237,8 +238,15 @@ def _whole(columns: Columns) -> str:
 
 
 def _as_it_is(name: str, kind: str) -> str:
-    # JSON may hold what jsonb cannot, so it goes as the text that it is.
-    return sql.Identifier(name).as_string() + ("::text" if kind == _NOT_JSONB else "")
+    """Return the expression of an owner's value, which jsonb keeps whole: as text where it would not as JSON."""
+    column = sql.Identifier(name).as_string()
+    if kind in _AS_TEXT:
+        return f"{column}::text"
+    if kind == "jsonb":  # as deep as clients' parsers go
+        return f"CASE WHEN {column} @? '$.**{{100}}' THEN to_jsonb({column}::text) ELSE {column} END"
+    if kind.endswith("[]"):  # a text begins with the bounds where they are not from 1 on
+        return f"CASE WHEN left({column}::text, 1) = '[' THEN to_jsonb({column}::text) ELSE to_jsonb({column}) END"
+    return column
 
 
 def _as_jsonb(fields: Mapping[str, str]) -> str:
