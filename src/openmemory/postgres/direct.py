@@ -31,6 +31,13 @@ _PATIENT: LiteralString = (
     " 'idle_session_timeout', 'transaction_timeout', 'jit', 'tcp_keepalives_idle', 'tcp_keepalives_interval',"
     " 'tcp_keepalives_count', 'extra_float_digits')"
 )
+# What a database or a role may have set, and what our statements and psycopg would then read otherwise.
+_PLAIN: LiteralString = (
+    "SELECT set_config(name, setting, false)"
+    " FROM (VALUES ('standard_conforming_strings', 'on'), ('quote_all_identifiers', 'off'), ('array_nulls', 'on'),"
+    " ('transform_null_equals', 'off'), ('DateStyle', 'ISO'), ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'))"
+    " AS plain (name, setting)"
+)
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
 _LOCK = 7_234_190_855_120_551_001
 _TURN = 7_234_190_855_120_551_002
@@ -53,6 +60,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     try:
         with connection:
             _refuse_without_encoding(connection)
+            connection.execute(_PLAIN)
             yield connection
     except psycopg.Error as error:
         if not is_cut(error):

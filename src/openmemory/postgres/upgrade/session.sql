@@ -9,6 +9,14 @@ SET lock_timeout = 0;
 SET row_security = off;
 -- Or JSON would be made of rounded numbers, where the database or the login has fewer digits written.
 SET extra_float_digits = 1;
+-- What a database or a login may have set otherwise, and these statements could not be read by.
+SET standard_conforming_strings = on;
+SET quote_all_identifiers = off;
+SET array_nulls = on;
+SET transform_null_equals = off;
+SET DateStyle = 'ISO';
+SET IntervalStyle = 'postgres';
+SET bytea_output = 'hex';
 -- A session whose client is gone ends soon, and its lock with it; a server on Windows cannot look while it works.
 SET tcp_keepalives_idle = 60;
 SET tcp_keepalives_interval = 10;
