@@ -233,3 +233,34 @@ def test_a_pgvector_with_known_faults_is_a_warning(pgvector: str) -> None:
 @pytest.mark.parametrize("pgvector", ["0.8.4", "0.8.10", "0.9.0", "1.0.0", "1.0"])
 def test_a_sound_pgvector_is_no_matter(pgvector: str) -> None:
     assert check_versions(Versions(180004, "18.4", pgvector, "login")) == []
+
+
+@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
+def test_a_role_or_a_login_that_may_act_as_one_above_row_level_security_is_refused(
+    ready_place: Place, owner: Connection, attribute: str
+) -> None:
+    login, above = ready_place.with_role(), ready_place.with_role()
+    roles.grant(ready_place.logins.owner, ready_place.names, login)
+    owner.execute(f"ALTER ROLE {above} {attribute}".encode())
+    serving = replace(ready_place, logins=replace(ready_place.logins, server=ready_place.as_role(login)))
+    for member, said in ((ready_place.names.app_role, f"may act as {above}"), (login, "may act as a role that does")):
+        quoted = f'"{above}"', f'"{member}"'
+        owner.execute("GRANT {} TO {}".format(*quoted).encode())
+
+        message = _refused(serving)
+
+        owner.execute("REVOKE {} FROM {}".format(*quoted).encode())
+        assert said in message
+    roles.check(serving.logins.server, serving.names)
+
+
+def test_a_superuser_is_no_role_for_tenants_whoever_may_become_it(ready_place: Place, owner: Connection) -> None:
+    login, above = ready_place.with_role(), ready_place.with_role()
+    owner.execute(f"ALTER ROLE {above} SUPERUSER".encode())
+
+    with pytest.raises(
+        ConfigurationError, match="is a superuser or bypasses row-level security.*OM_PG_APP_ROLE"
+    ) as one:
+        roles.prepare_app_role(ready_place.as_role(login), replace(ready_place.names, app_role=above))
+
+    assert "GRANT" not in str(one.value)

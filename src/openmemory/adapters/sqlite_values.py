@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from openmemory.core.memory import OLD_VALUES
@@ -20,6 +20,8 @@ _SMALL = {"version", "reflection_count", "dim"}
 _LARGEST_SMALL = 2**31 - 1
 # PostgreSQL stores no NUL; a lone surrogate stands for a byte that is no UTF-8.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
+# As an upgrade has it of what clients' parsers take (002, as_json).
+_LARGE_NUMBER, _DEEPEST = re.compile("[0-9][eE][+]?[0-9]{4}|[0-9]{4300}"), 100
 
 
 def in_type(name: str, value: Value) -> Value:
@@ -52,22 +54,59 @@ def is_replaced(old: Value, new: Value) -> bool:
 
 
 def noted(metadata: Value, lost: Mapping[str, Value]) -> str:
-    """Return metadata, as JSON, with the values that were replaced; what is no object becomes one of them."""
-    held = _object(metadata)
+    """Return metadata, as JSON, with the values that were replaced; what jsonb would not keep whole becomes one of them.
+
+    What is kept stays as it is written, every digit of its numbers too.
+    """
     note: dict[str, object] = {name: _shown(value) for name, value in lost.items()}
-    if held is None and metadata:
+    written = _as_written(metadata) if isinstance(metadata, str) else None
+    if written is None and metadata:
         note = {"meta": _shown(metadata), **note}
-    if held and OLD_VALUES in held:
-        note[OLD_VALUES] = held[OLD_VALUES]
-    return json.dumps({**(held or {}), OLD_VALUES: note}, ensure_ascii=False)
+    held = str(metadata).strip()[1:-1].strip() if written else ""
+    if written and OLD_VALUES in written:
+        others = json.loads(str(metadata))
+        note[OLD_VALUES] = others.pop(OLD_VALUES)
+        held = json.dumps(others, ensure_ascii=False)[1:-1]
+    return f"{{{held}{', ' if held else ''}{json.dumps({OLD_VALUES: note}, ensure_ascii=False)[1:]}"
 
 
-def _object(metadata: Value) -> dict[str, object] | None:
+def _as_written(text: str) -> dict[str, object] | None:
+    """Return an object of which jsonb keeps everything, its numbers as they are written, or None for another text."""
+    if _LARGE_NUMBER.search(text):
+        return None
     try:
-        held = json.loads(metadata) if isinstance(metadata, str) else None
+        held = _exactly(text)
+        shown = json.dumps(held, ensure_ascii=False)
+        is_text = not _NO_TEXT.search(shown) and "\\u0000" not in shown
+        if not isinstance(held, dict) or not is_text or _depth(held) >= _DEEPEST:
+            return None
+        # To nest its own note it is written anew, which may not cost a digit.
+        return held if OLD_VALUES not in held or _exactly(json.dumps(json.loads(text))) == held else None
     except (ValueError, RecursionError):
         return None
-    return held if isinstance(held, dict) else None
+
+
+def _exactly(text: str) -> object:
+    return json.loads(
+        text, object_pairs_hook=_all_apart, parse_float=str, parse_int=str, parse_constant=_refuse_constant
+    )
+
+
+def _all_apart(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of `pairs`; raises ValueError where two have one name, of which jsonb keeps the last."""
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        raise ValueError("a name is there twice")
+    return held
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _shown(value: Value) -> Value:

@@ -29,6 +29,7 @@ class _Role:
     name: str
     is_superuser: bool
     bypasses_rls: bool
+    unbound: str | None
     may_become: bool
     is_inherited: bool
 
@@ -79,6 +80,7 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
     role = sql.Identifier(names.app_role)
     with connected(conninfo) as connection, alone(connection):
         found = _one(connection, _ROLE, {"role": names.app_role})
+        _refuse_unbound(found)
         try:
             with connection.transaction():
                 if found is None:
@@ -88,7 +90,7 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
                 if found is None or not found.may_become:
                     connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
         except errors.InsufficientPrivilege as error:
-            raise ConfigurationError(_ask_for_role(connection, names)) from error
+            raise ConfigurationError(_ask_for_role(connection, names, found)) from error
 
 
 def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
@@ -120,13 +122,9 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
         versions = _one(connection, _VERSIONS, {})
         warnings = check_versions(versions) if versions else []
         role = _one(connection, _ROLE, {"role": names.app_role})
+        _refuse_unbound(role)
         if role is None or not role.may_become:
-            raise ConfigurationError(_ask_for_role(connection, names))
-        if role.is_superuser or role.bypasses_rls:
-            raise ConfigurationError(
-                f"role {role.name} is a superuser or bypasses row-level security, so tenants would see each other."
-                f" Run: ALTER ROLE {sql.Identifier(role.name).as_string()} NOSUPERUSER NOBYPASSRLS"
-            )
+            raise ConfigurationError(_ask_for_role(connection, names, role))
         _check_tables(connection, names)
         _check_policies(connection, names)
         _refuse_without_extension(connection, names.app_role)
@@ -135,6 +133,23 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
         if role.is_inherited and not owner_serves:
             warnings.append(_ask_for_noinherit(connection, names, login))
         return warnings
+
+
+def _refuse_unbound(role: _Role | None) -> None:
+    """Raise ConfigurationError where tenants that work as `role` would see each other."""
+    if role is None:
+        return
+    its = sql.Identifier(role.name).as_string()
+    if role.is_superuser or role.bypasses_rls:
+        raise ConfigurationError(
+            f"role {role.name} is a superuser or bypasses row-level security, so tenants would see each other. Name"
+            f" another in OM_PG_APP_ROLE, or run: ALTER ROLE {its} NOSUPERUSER NOBYPASSRLS"
+        )
+    if role.unbound:
+        raise ConfigurationError(
+            f"role {role.name} may act as {role.unbound}, which is a superuser or bypasses row-level security, so tenants"
+            f" could see each other. Run: REVOKE {sql.Identifier(role.unbound).as_string()} FROM {its}"
+        )
 
 
 def _join(connection: Connection, names: Names, login: str) -> None:
@@ -182,10 +197,10 @@ def _check_login(connection: Connection, names: Names, login: str, *, owner_serv
     role = _one(connection, _ROLE, {"role": login})
     params = {"role": login, "schema": names.schema, "tables": list(names.tenant_tables)}
     owned = [table.name for table in _all(connection, _UNPROTECTED, params) if table.is_owned]
-    if role is None or role.is_superuser or role.bypasses_rls or owned:
+    if role is None or role.is_superuser or role.bypasses_rls or role.unbound or owned:
         raise ConfigurationError(
-            f"the login {login} (OM_PG_APP_USER) is a superuser, bypasses row-level security or owns the tables; serve"
-            " with a login that does none of it"
+            f"the login {login} (OM_PG_APP_USER) is a superuser, bypasses row-level security or owns the tables, or may"
+            " act as a role that does; serve with a login that does none of it"
         )
     return []
 
@@ -226,14 +241,14 @@ def _check_policies(connection: Connection, names: Names) -> None:
             )
 
 
-def _ask_for_role(connection: Connection, names: Names) -> str:
+def _ask_for_role(connection: Connection, names: Names, found: _Role | None) -> str:
     role = sql.Identifier(names.app_role).as_string()
     versions = _one(connection, _VERSIONS, {})
     login = sql.Identifier(versions.login if versions else "").as_string()
+    create = "" if found else f"CREATE ROLE {role} NOLOGIN NOINHERIT; "
     return (
-        f"the login {login} may not create or become the role {role}, as which every tenant's work is done."
-        f" Ask an administrator to run: CREATE ROLE {role} NOLOGIN NOINHERIT; GRANT {role} TO {login}"
-        " WITH ADMIN OPTION;"
+        f"the login {login} may not {'' if found else 'create or '}become the role {role}, as which every tenant's work"
+        f" is done. Ask an administrator to run: {create}GRANT {role} TO {login} WITH ADMIN OPTION;"
     )
 
 

@@ -1,6 +1,11 @@
 -- name: role
--- What makes a role unfit or fit to serve as.
+-- What makes a role unfit or fit to serve as; `unbound` is one that it may act as and that no policy binds.
 SELECT rolname AS name, rolsuper AS is_superuser, rolbypassrls AS bypasses_rls,
+       (SELECT min(r.rolname)
+          FROM pg_roles r
+         WHERE r.oid <> pg_roles.oid
+           AND (r.rolsuper OR r.rolbypassrls)
+           AND pg_has_role(pg_roles.oid, r.oid, 'MEMBER')) AS unbound,
        pg_has_role(current_user, oid,
                    CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
        AS may_become,
