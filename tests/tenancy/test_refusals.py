@@ -8,6 +8,7 @@ from psycopg import Connection, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import roles
+from openmemory.postgres.statements import Names
 from openmemory.postgres.versions import Versions, check_versions
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_name, a_place
@@ -58,6 +59,7 @@ def test_a_role_that_owns_a_tenant_table_is_refused(ready_place: Place, owner: C
         message = _refused(ready_place)
     finally:
         owner.execute("ALTER TABLE openmemory_users OWNER TO CURRENT_USER")
+        ready_place.migrate()
 
     assert "openmemory_users" in message
     assert "owner" in message
@@ -185,8 +187,9 @@ def test_a_login_that_may_not_become_the_role_is_refused(ready_place: Place) -> 
 
 def test_a_login_that_has_the_roles_rights_unasked_is_warned_of(ready_place: Place, owner: Connection) -> None:
     login = ready_place.with_role("LOGIN INHERIT")
+    roles.grant(ready_place.logins.owner, ready_place.names, login)
     role, its = (sql.Identifier(name) for name in (ready_place.names.app_role, login))
-    owner.execute(sql.SQL("GRANT {} TO {}").format(role, its))
+    owner.execute(sql.SQL("REVOKE {0} FROM {1}; GRANT {0} TO {1}").format(role, its))
 
     (warning,) = _warnings_of_rights(ready_place, login)
     owner.execute(warning.partition("Run: ")[2].encode())
@@ -259,8 +262,40 @@ def test_a_superuser_is_no_role_for_tenants_whoever_may_become_it(ready_place: P
     owner.execute(f"ALTER ROLE {above} SUPERUSER".encode())
 
     with pytest.raises(
-        ConfigurationError, match="is a superuser or bypasses row-level security.*OM_PG_APP_ROLE"
+        ConfigurationError, match=r"is a superuser or bypasses row-level security.*OM_PG_APP_ROLE"
     ) as one:
         roles.prepare_app_role(ready_place.as_role(login), replace(ready_place.names, app_role=above))
 
     assert "GRANT" not in str(one.value)
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [
+        ("SELECT ON openmemory_memories", "SELECT on openmemory_memories"),
+        ("DELETE ON openmemory_idempotency", "DELETE on openmemory_idempotency"),
+        ("USAGE ON SCHEMA own", "DELETE on temporal_facts"),
+    ],
+)
+def test_a_role_that_lacks_rights_is_refused_and_migrate_gives_them(postgres: Server, taken: str, said: str) -> None:
+    with a_place(postgres, Names(schema="own", dimension=64)) as place, place.owner() as connection:
+        connection.execute("CREATE SCHEMA own; SET search_path TO own")
+        place.migrate()
+        connection.execute(f'REVOKE {taken} FROM "{place.names.app_role}"'.encode())
+
+        message = _refused(place)
+
+        assert f"role {place.names.app_role} lacks rights on tables of schema own" in message
+        assert said in message
+        place.migrate()
+        roles.check(place.logins.server, place.names)
+
+
+def test_a_login_that_lacks_rights_is_refused(ready_place: Place, owner: Connection) -> None:
+    login = ready_place.with_role()
+    roles.grant(ready_place.logins.owner, ready_place.names, login)
+    owner.execute(f'REVOKE INSERT ON openmemory_tenants FROM "{login}"'.encode())
+
+    message = _refused(replace(ready_place, logins=replace(ready_place.logins, server=ready_place.as_role(login))))
+
+    assert f"role {login} lacks rights on tables of schema public: INSERT on openmemory_tenants" in message

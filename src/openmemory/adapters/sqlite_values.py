@@ -54,9 +54,9 @@ def is_replaced(old: Value, new: Value) -> bool:
 
 
 def noted(metadata: Value, lost: Mapping[str, Value]) -> str:
-    """Return metadata, as JSON, with the values that were replaced; what jsonb would not keep whole becomes one of them.
+    """Return metadata, as JSON, with the values that were replaced.
 
-    What is kept stays as it is written, every digit of its numbers too.
+    Metadata that jsonb would not keep whole becomes one of those; other stays as it is written, with every digit.
     """
     note: dict[str, object] = {name: _shown(value) for name, value in lost.items()}
     written = _as_written(metadata) if isinstance(metadata, str) else None

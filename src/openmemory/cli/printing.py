@@ -46,7 +46,7 @@ def warn(message: str) -> None:
 
 def note(message: str) -> None:
     """Say on standard error what is no result, such as where the next page begins."""
-    console(stderr=True).print(safe(message), style="dim")
+    console(stderr=True).print(safe(message), style="dim", soft_wrap=True)
 
 
 def print_json(value: object) -> None:

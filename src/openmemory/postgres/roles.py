@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import TypeVar
 
 from psycopg import Connection, errors, sql
@@ -70,6 +71,15 @@ _MAY_BECOME = statement("roles.may_become", _Answer)
 _MAY_USE = statement("roles.may_use", _Answer)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
 _SEQUENCES = statement("roles.sequences", _Name)
+_LACKING = statement("roles.lacking", _Name)
+# As grants.sql gives them.
+_OF_TENANTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_OF_LOGIN = (
+    ("openmemory_meta", "SELECT"),
+    ("openmemory_migrations", "SELECT"),
+    ("openmemory_tenants", "SELECT"),
+    ("openmemory_tenants", "INSERT"),
+)
 
 
 def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
@@ -127,9 +137,11 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
             raise ConfigurationError(_ask_for_role(connection, names, role))
         _check_tables(connection, names)
         _check_policies(connection, names)
+        _check_rights(connection, names, names.app_role, list(product(names.tenant_tables, _OF_TENANTS)))
         _refuse_without_extension(connection, names.app_role)
         login = versions.login if versions else ""
         warnings += _check_login(connection, names, login, owner_serves=owner_serves)
+        _check_rights(connection, names, login, _OF_LOGIN)
         if role.is_inherited and not owner_serves:
             warnings.append(_ask_for_noinherit(connection, names, login))
         return warnings
@@ -147,8 +159,8 @@ def _refuse_unbound(role: _Role | None) -> None:
         )
     if role.unbound:
         raise ConfigurationError(
-            f"role {role.name} may act as {role.unbound}, which is a superuser or bypasses row-level security, so tenants"
-            f" could see each other. Run: REVOKE {sql.Identifier(role.unbound).as_string()} FROM {its}"
+            f"role {role.name} may act as {role.unbound}, which is a superuser or bypasses row-level security, so"
+            f" tenants could see each other. Run: REVOKE {sql.Identifier(role.unbound).as_string()} FROM {its}"
         )
 
 
@@ -217,6 +229,17 @@ def _check_tables(connection: Connection, names: Names) -> None:
         raise ConfigurationError(
             f"row-level security of table {table.name} is off. Run: ALTER TABLE {names.table(table.name)}"
             " ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+        )
+
+
+def _check_rights(connection: Connection, names: Names, role: str, wanted: Sequence[tuple[str, str]]) -> None:
+    """Raise ConfigurationError where somebody took rights that `openmemory migrate` had given."""
+    tables, privileges = zip(*wanted, strict=True)
+    params = {"role": role, "schema": names.schema, "tables": list(tables), "privileges": list(privileges)}
+    if lacking := [row.name for row in _all(connection, _LACKING, params)]:
+        raise ConfigurationError(
+            f"role {role} lacks rights on tables of schema {names.schema}: {', '.join(lacking)}. Run"
+            " `openmemory migrate` as their owner, which gives them"
         )
 
 

@@ -81,3 +81,13 @@ SELECT format('%%I.%%I', n.nspname, s.relname) AS name
 SELECT pg_has_role(%(login)s, %(role)s,
                    CASE WHEN current_setting('server_version_num')::int4 >= 160000 THEN 'SET' ELSE 'MEMBER' END)
        AS yes;
+
+-- name: lacking
+-- Rights on tables that a role does not have; without the schema's it has none that it can use.
+SELECT format('%%s on %%s', wanted.privilege, wanted.name) AS name
+  FROM unnest(%(tables)s::text[], %(privileges)s::text[]) AS wanted (name, privilege)
+  JOIN pg_class c
+    ON c.relname = wanted.name
+   AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+ WHERE NOT (has_schema_privilege(%(role)s, %(schema)s, 'USAGE')
+            AND has_table_privilege(%(role)s, c.oid, wanted.privilege));
