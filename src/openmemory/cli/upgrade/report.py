@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openmemory.cli.printing import console, count_of, one_line, print_facts, size, warn
+from openmemory.cli.printing import console, count_of, one_line, print_facts, print_indented, size, warn
 
 if TYPE_CHECKING:
     from openmemory.postgres.shared_indexes import IndexChoice
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NOT_FINITE = ("vectors: holds NaN", "vectors: holds infinity")
 _MINUTE_S, _HOUR_S = 60, 3600
+_ID_CHARS = 80
 
 
 def print_found(
@@ -26,10 +27,10 @@ def print_found(
     print_facts(_to_do(found, plan, vector_type, estimate, free_bytes) | _indexes(index, plan, vector_type, estimate))
     counted = found.kept_back(plan.dimension)
     console().print("Set aside in quarantine tables, with the reason", style="bold")
-    print_facts(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
+    _print_reasons(_aside({what: count for what, count in counted.items() if not is_kept(what)}, found))
     if noted := {what: _rows(what, count, found.examples) for what, count in counted.items() if is_kept(what)}:
         console().print("Kept, and noted there", style="bold")
-        print_facts(noted)
+        _print_reasons(noted)
     own = [one for one in found.unmapped if not one.is_derived]
     if found.dependants or own:
         console().print("Without a place of its own in the new tables", style="bold")
@@ -57,7 +58,7 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
         console().print(f"done  {step}", soft_wrap=True)
     print_facts({name: count_of(count, "row") for name, count in report.rows.items()})
     aside = report.set_aside.items()
-    print_facts({f"{_fate(what)}: {what}": _rows(what, count, report.examples) for what, count in aside})
+    _print_reasons({f"{_fate(what)}: {what}": _rows(what, count, report.examples) for what, count in aside})
     if report.left_alone:
         console().print(f"left as they are: {', '.join(report.left_alone)}")
     if kept:
@@ -75,9 +76,9 @@ def is_kept(reason: str) -> bool:
 def print_aside(found: "Sequence[Aside]") -> None:
     """Print what was set aside, by reason, with the first ids."""
     for one in found:
-        said = f"{_fate(one.reason)}  {one.source}: {one.reason}"
-        console().print(f"{said}  {count_of(one.count, 'row')}", soft_wrap=True)
-        console().print(f"           {', '.join(one.first_ids)}{' ...' if one.count > len(one.first_ids) else ''}")
+        first = ", ".join(map(_shown, one.first_ids)) + (" ..." if one.count > len(one.first_ids) else "")
+        rows = count_of(one.count, "row") + (f": {first}" if first else "")
+        _print_reasons({f"{_fate(one.reason)}: {one.source}: {one.reason}": rows})
 
 
 def told(sessions: "Sequence[Session]") -> str:
@@ -128,6 +129,18 @@ def _lines(*, stderr: bool) -> "Callable[[Progress], None]":
             console(stderr=stderr).print(f"{now.step}: {now.doing}", soft_wrap=True)
 
     return show
+
+
+def _print_reasons(rows: Mapping[str, str]) -> None:
+    """Print each reason, which may be long, and below it the rows."""
+    for reason, said in rows.items():
+        print_indented(reason, spaces=0)
+        print_indented(said, spaces=2)
+
+
+def _shown(id_: str) -> str:
+    """Return an id of an old row, which may be any text."""
+    return one_line(id_) if len(id_) <= _ID_CHARS else f"{one_line(id_[:_ID_CHARS])}…"
 
 
 def _becomes(one: "Unmapped") -> str:
@@ -202,7 +215,7 @@ def _aside(counted: Mapping[str, int], found: "Found") -> dict[str, str]:
 
 
 def _rows(what: str, count: int, examples: Mapping[str, str]) -> str:
-    return count_of(count, "row") + (f", such as {one_line(examples[what])}" if what in examples else "")
+    return count_of(count, "row") + (f", such as {_shown(examples[what])}" if what in examples else "")
 
 
 def _begun(recorded: Mapping[str, str]) -> str:
