@@ -29,14 +29,20 @@ def test_everything_that_stays_with_the_old_tables_is_named_with_what_becomes_of
         f'GRANT SELECT ON openmemory_users TO "{role}";'
         "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
         "CREATE TRIGGER noting AFTER INSERT ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION noted();"
-        "CREATE PUBLICATION published FOR TABLE openmemory_waypoints",
+        "CREATE PUBLICATION published FOR TABLE openmemory_waypoints;"
+        "CREATE POLICY shown ON openmemory_users USING (true);"
+        "CREATE RULE unsaid AS ON DELETE TO openmemory_waypoints DO INSTEAD NOTHING;"
+        "CREATE STATISTICS paired ON src_id, dst_id FROM openmemory_waypoints",
     )
     found = look(old.logins.owner, old.names).dependants
     assert [(one.kind, one.name, one.of_table) for one in found] == [
         ("foreign key", "about of notes", "openmemory_memories"),
         ("grant", f"SELECT to {role}", "openmemory_users"),
         ("materialized view", "counted", "openmemory_vectors"),
+        ("policy", "shown", "openmemory_users"),
         ("publication", "published", "openmemory_waypoints"),
+        ("rule", "unsaid", "openmemory_waypoints"),
+        ("statistics", "paired", "openmemory_waypoints"),
         ("trigger", "noting", "openmemory_memories"),
         ("view", "report", "openmemory_memories"),
     ]

@@ -45,6 +45,25 @@ SELECT 'trigger', format('%I', g.tgname), t.relname
    AND NOT g.tgisinternal
    AND g.tgname NOT IN ('openmemory_upgrade_guard', 'openmemory_upgrade_guard_truncate', 'openmemory_reembed')
  UNION
+SELECT 'policy', format('%I', p.polname), t.relname
+  FROM pg_policy AS p
+  JOIN pg_class AS t
+    ON t.oid = p.polrelid
+ WHERE p.polrelid = ANY ({tables})
+   AND p.polname <> 'tenant_isolation'
+ UNION
+SELECT 'rule', format('%I', r.rulename), t.relname
+  FROM pg_rewrite AS r
+  JOIN pg_class AS t
+    ON t.oid = r.ev_class
+ WHERE r.ev_class = ANY ({tables})
+ UNION
+SELECT 'statistics', format('%I', s.stxname), t.relname
+  FROM pg_statistic_ext AS s
+  JOIN pg_class AS t
+    ON t.oid = s.stxrelid
+ WHERE s.stxrelid = ANY ({tables})
+ UNION
 SELECT 'publication', format('%I', b.pubname), t.relname
   FROM pg_publication_rel AS l
   JOIN pg_publication AS b

@@ -18,6 +18,9 @@ _VALUES_PAGED = 64
 _BECOMES = {
     "foreign key": "follows the old table, and refuses rows of newer memories; drop it, or let it follow the new one",
     "grant": "stays on the old table; the new one has rows of tenants, and grants of its own",
+    "policy": "stays on the old table; the new one has the one policy that keeps tenants apart",
+    "rule": "stays on the old table, which is not written any more",
+    "statistics": "stay on the old table",
     "trigger": "stays on the old table, which is not written any more",
     "publication": "publishes the old table, which is not written any more; add the new one",
     "publication of all tables": "publishes the new tables while they are filled, too: a subscriber that lacks them"
