@@ -79,20 +79,31 @@ def import_sqlite(
 def _bring(
     old: "OldFile", ready: "Readied", tenant: str, embedder: "Embedder", replaced: Counter[str], *, keep: bool
 ) -> "Imported":
+    from openmemory.adapters.embedders import OpenAIEmbedder
     from openmemory.adapters.sqlite import TABLES
     from openmemory.cli.upgrade.report import bar
     from openmemory.postgres.imports import Source, import_rows
 
     source = Source({table: TABLES[table] for table in old.rows}, partial(old.read, replaced=replaced))
     with asyncio.Runner() as runner, bar(stderr=True) as show:
+        embed = None if embedder.dimension is None else partial(_embedded, runner, embedder)
+        try:
+            return import_rows(ready.logins.owner, ready.names, tenant, source, embed, show, keep_vectors=keep)
+        finally:
+            if isinstance(embedder, OpenAIEmbedder):
+                runner.run(embedder.aclose())
 
-        def embed(texts: Sequence[str]) -> "Vectors":
-            return runner.run(embedder.embed(texts, "document"))
 
-        able = embedder.dimension is not None
-        return import_rows(
-            ready.logins.owner, ready.names, tenant, source, embed if able else None, show, keep_vectors=keep
-        )
+def _embedded(runner: asyncio.Runner, embedder: "Embedder", texts: Sequence[str]) -> "Vectors":
+    """Return a vector a text; a text that the provider refuses must not keep the ones after it from having theirs."""
+    from openmemory.adapters.embedders import TextsRefused
+    from openmemory.cli.printing import count_of, warn
+
+    try:
+        return runner.run(embedder.embed(texts, "document"))
+    except TextsRefused as error:
+        warn(f"{count_of(len(error.places), 'text')} can be found by words alone: each {error.reason}")
+        return error.vectors
 
 
 def _print(done: "Imported", embedder: "Embedder", replaced: Counter[str]) -> None:
