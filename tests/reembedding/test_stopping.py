@@ -23,6 +23,7 @@ from tests.reembedding.moves import TO_HASH, TO_STATIC, TOTAL, Filled, on_rooms,
 from tests.service.conftest import Rooms
 
 KILLS = 8
+FAR_TOO_OFTEN = 40
 
 
 def to_provider(small: Filled, provider: Provider) -> Home:
@@ -184,6 +185,21 @@ async def test_what_is_written_changed_and_deleted_meanwhile_is_in_the_new_vecto
     for content, _, embedding in rows:
         assert isinstance(embedding, list)
         assert embedding[0] / embedding[1] == pytest.approx(lengths[str(content)], rel=1e-5)
+
+
+async def test_writes_that_never_stop_end_it_and_do_not_keep_it_at_work_for_ever(small: Filled) -> None:
+    def writing(texts: list[str]) -> Answer:
+        if len(provider.bodies) <= FAR_TOO_OFTEN:
+            small.run("UPDATE openmemory_memories SET content = content || '.' WHERE tenant_id = 'cedar'")
+        return well(texts)
+
+    async with serving(writing) as provider:
+        ran = await asyncio.to_thread(to_provider(small, provider).run, "reembed", "--yes")
+
+        assert ran.status == 1
+        assert "memories are written all the time, so the exchange finds no moment" in words(ran)
+        assert len(provider.bodies) < FAR_TOO_OFTEN
+        assert small.facts()["embedding_dimension"] == "64"
 
 
 def test_there_is_no_exchange_over_a_change_that_came_in_the_last_moment(small: Filled) -> None:

@@ -97,6 +97,11 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Id:
     id: UUID
 
@@ -110,6 +115,7 @@ _FORGET = statement("reembedding.forget", type(None))
 _INSERT = statement("vectors.insert", type(None))
 _UNFINISHED = statement("reembedding.unfinished", _Name)
 _FINISH = statement("reembedding.finish", type(None))
+_LAST_CHANGE = statement("reembedding.last_change", _Place)
 _CHANGES = statement("reembedding.changes", Change)
 _SETTLE = statement("reembedding.settle", type(None))
 _ASIDE = statement("reembedding.aside", Aside)
@@ -179,9 +185,15 @@ async def finish(tx: RegistryTx, tenants: Sequence[str]) -> None:
     await tx.run(_FINISH, tenants=list(tenants))
 
 
-async def changes(tx: RegistryTx, limit: int) -> list[Change]:
-    """Return the first of what changed meanwhile."""
-    return await tx.all(_CHANGES, limit=limit)
+async def last_change(tx: RegistryTx) -> int:
+    """Return the place of the newest change, 0 where there is none."""
+    found = await tx.one(_LAST_CHANGE)
+    return found.place if found else 0
+
+
+async def changes(tx: RegistryTx, last: int, limit: int) -> list[Change]:
+    """Return the first of what changed meanwhile, up to the place `last`."""
+    return await tx.all(_CHANGES, last=last, limit=limit)
 
 
 async def settle(tx: RegistryTx, done: Sequence[Change]) -> None:

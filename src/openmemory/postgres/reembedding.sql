@@ -50,9 +50,14 @@ SELECT tenant_id AS name
 DELETE FROM {tenants_to_do}
  WHERE tenant_id = ANY (%(tenants)s::text[]);
 
+-- name: last_change
+SELECT coalesce(max(place), 0) AS place
+  FROM {changes};
+
 -- name: changes
 SELECT place, tenant_id AS tenant, id
   FROM {changes}
+ WHERE place <= %(last)s
  ORDER BY place
  LIMIT %(limit)s;
 

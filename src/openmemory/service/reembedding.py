@@ -101,9 +101,14 @@ class Reembedding:
         return done
 
     async def catch_up(self) -> int:
-        """Bring the new rows to what was written, changed and deleted since they were made; return how many texts."""
+        """Bring the new rows to what was written, changed and deleted before this call; return how many texts.
+
+        What is written meanwhile is left to the next call: under steady writes this one would never return.
+        """
         done = 0
-        while changes := await self._changes():
+        async with self._database.registry() as tx:
+            last = await reembedding.last_change(tx)
+        while changes := await self._changes(last):
             pages = [await self._changed(tenant, of) for tenant, of in _by_tenant(changes)]
             embeddings = iter(await self._embed([one for _, texts in pages for one in texts]))
             for (tenant, of), (_, texts) in zip(_by_tenant(changes), pages, strict=True):
@@ -142,7 +147,7 @@ class Reembedding:
     async def _pages(
         self, tenants: Sequence[str], *, begun: bool, held: Callable[[], int] = lambda: 0
     ) -> AsyncGenerator[_Page, None]:
-        """Yield the texts of tenants; no page has more than a batch has room for beside what is `held`."""
+        """Yield the texts of tenants; a page fills at most what `held` leaves of a batch."""
         read = reembedding.texts_to_do if begun else reembedding.all_texts
         for tenant in tenants:
             after, is_last = None, False
@@ -199,9 +204,9 @@ class Reembedding:
             await reembedding.forget(tx, [one.id for one in instead_of])
             await reembedding.insert(tx, rows)
 
-    async def _changes(self) -> list[Change]:
+    async def _changes(self, last: int) -> list[Change]:
         async with self._database.registry() as tx:
-            return await reembedding.changes(tx, self._batch_size)
+            return await reembedding.changes(tx, last, self._batch_size)
 
     async def _changed(self, tenant: str, changes: Sequence[Change]) -> tuple[str, list[Text]]:
         async with self._database.tenant(Scope(tenant), read_only=True) as tx:
