@@ -93,7 +93,8 @@ def import_rows(
             dropped = 0 if keep_vectors else work.drop_vectors()
             merged, ids = work.merge()
         finally:
-            work.clean()
+            if not connection.broken:  # or its error would hide the one that broke it; the next run cleans
+                work.clean()
         embedded = work.embed_missing(ids, embed, on_progress) if embed else 0
     anew = embed is not None and not keep_vectors
     left_out = {**report.set_aside, **({_NOT_SAID: dropped} if dropped else {})}
