@@ -1,5 +1,6 @@
 """Dumps of real old databases with PostgreSQL's own programs: whole, of whoever may read all, or no file."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,36 @@ def test_a_file_that_exists_is_never_written_over(old: Place, tmp_path: Path) ->
         dump(old.logins.owner, tmp_path / "b.dump", NEW)
 
     assert (tmp_path / "b.dump").read_text() == "precious"
+
+
+def test_a_name_that_is_taken_in_the_last_moment_stays_as_it_is(old: Place, tmp_path: Path) -> None:
+    file, elsewhere = tmp_path / "b.dump", tmp_path / "not mounted"
+
+    def take(step: str) -> None:
+        if step.startswith("counting what is in the file") and not file.is_symlink():
+            file.symlink_to(elsewhere)
+
+    with pytest.raises(ConfigurationError, match="appeared meanwhile"):
+        dump(old.logins.owner, file, NEW, None, take)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["b.dump"]
+    assert file.readlink() == elsewhere
+    with pytest.raises(ConfigurationError, match="exists already"):
+        dump(old.logins.owner, file, NEW)
+
+
+def test_a_disk_without_hard_links_holds_backups_too(
+    old: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+
+    rows = dump(old.logins.owner, tmp_path / "b.dump", NEW)
+
+    assert read(tmp_path / "b.dump", NEW).rows == rows
+    assert [path.name for path in tmp_path.iterdir()] == ["b.dump"]
 
 
 def test_a_login_that_row_level_security_binds_is_refused(place: Place, tmp_path: Path) -> None:

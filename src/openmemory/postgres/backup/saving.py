@@ -44,7 +44,7 @@ def dump(
     it has the very same rows. `conninfo` must reach PostgreSQL directly.
     """
     programs = candidates(program)
-    if file.exists() and not (keep_same and is_dump(file)):
+    if os.path.lexists(file) and not (keep_same and is_dump(file)):
         raise _taken(file)
     with _explained(), patient(conninfo) as connection, _partial(file) as partial:
         way = way_of(conninfo, connection)
@@ -195,11 +195,26 @@ def _compare(there: Mapping[str, int], written: Mapping[str, int]) -> None:
 
 def _publish(partial: Path, file: Path) -> None:
     """Give the file its name, and have both survive a loss of power: pg_dump has synced what is in it."""
-    if file.exists():
-        raise ConfigurationError(f"{file} appeared meanwhile, and a backup is never written over")
-    partial.rename(file)
+    try:
+        _name(partial, file)
+    except FileExistsError as error:
+        raise ConfigurationError(f"{file} appeared meanwhile, and a backup is never written over") from error
     folder = os.open(file.absolute().parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _name(partial: Path, file: Path) -> None:
+    """Rename a file to a name that is free; raises FileExistsError, and leaves what has the name, where it is not."""
+    try:
+        os.link(partial, file)
+    except FileExistsError:
+        raise
+    except OSError as error:  # a disk that has no hard links; there a name that appears right now is written over
+        if os.path.lexists(file):
+            raise FileExistsError(file) from error
+        partial.rename(file)
+    else:
+        partial.unlink()
