@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.backup import dump
+from openmemory.postgres.backup import dump, read
 from openmemory.postgres.backup.programs import candidates, choose, way_of
 from tests.postgres.databases import Place
 from tests.postgres.dumps import NEW
@@ -59,3 +59,14 @@ def test_a_dump_that_lacks_rows_does_not_count(old: Place, tmp_path: Path) -> No
         dump(old.logins.owner, tmp_path / "b.dump", str(liar))
 
     assert not list(tmp_path.glob("b.dump*"))
+
+
+def test_a_program_with_more_warnings_than_a_pipe_holds_is_read_to_its_end(old: Place, tmp_path: Path) -> None:
+    rows = dump(old.logins.owner, tmp_path / "b.dump", NEW)
+    wordy = tmp_path / "pg_restore"
+    real = program("pg_restore")
+    wordy.write_text(f"#!/bin/sh\nyes 'pg_restore: warning: so it is' | head -c 1000000 >&2\nexec {real} \"$@\"\n")
+    wordy.chmod(0o755)
+    (tmp_path / "pg_dump").symlink_to(NEW)
+
+    assert read(tmp_path / "b.dump", str(tmp_path / "pg_dump")).rows == rows

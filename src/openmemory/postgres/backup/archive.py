@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.backup.programs import Program, candidates, complaint, running
+from openmemory.postgres.backup.programs import Program, Running, candidates, complaint, running
 from openmemory.postgres.backup.tables import label
 
 _COPY = re.compile(rb'COPY ((?:"(?:[^"]|"")+"|[^".\s]+))\.((?:"(?:[^"]|"")+"|[^".\s]+))\s.*FROM stdin;\n?', re.DOTALL)
@@ -69,30 +69,28 @@ def is_dump(file: Path) -> bool:
 def rows_in(file: Path, program: Program, on_progress: Callable[[str], None] = lambda _: None) -> dict[Named, int]:
     """Return the rows of each table in a dump, counted; the memory for it does not grow with the file."""
     counts: dict[Named, int] = {}
-    with running([program.restore, "--data-only", "--file=-", file]) as process:
-        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
-        for line in process.stdout:
+    with running([program.restore, "--data-only", "--file=-", file]) as reading:
+        for line in reading.stdout:
             if table := table_of(line):
                 on_progress(f"counting what is in the file: {label(*table)}")
-                counts[table] = counts.get(table, 0) + sum(1 for _ in rows_of_copy(process.stdout, file))
-        ensure_whole(process, file)
+                counts[table] = counts.get(table, 0) + sum(1 for _ in rows_of_copy(reading.stdout, file))
+        ensure_whole(reading, file)
     return counts
 
 
 def digests_in(file: Path, program: Program) -> dict[Named, str]:
     """Return a digest of the rows of each table in a dump that has any: equal ones are the same rows in their order."""
     digests: dict[Named, str] = {}
-    with running([program.restore, "--data-only", "--file=-", file]) as process:
-        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
-        for line in process.stdout:
+    with running([program.restore, "--data-only", "--file=-", file]) as reading:
+        for line in reading.stdout:
             if table := table_of(line):
                 rows, digest = 0, hashlib.sha256()
-                for row in rows_of_copy(process.stdout, file):
+                for row in rows_of_copy(reading.stdout, file):
                     rows += 1
                     digest.update(row)
                 if rows:
                     digests[table] = digest.hexdigest()
-        ensure_whole(process, file)
+        ensure_whole(reading, file)
     return digests
 
 
@@ -111,11 +109,10 @@ def rows_of_copy(stream: IO[bytes], file: Path) -> Iterator[bytes]:
     raise ConfigurationError(f"{file} ends in the middle of a table: it is damaged, or was cut off")
 
 
-def ensure_whole(process: "subprocess.Popen[bytes]", file: Path) -> None:
+def ensure_whole(reading: Running, file: Path) -> None:
     """Wait for a pg_restore whose output was read; raises ConfigurationError if it did not reach the file's end."""
-    stderr = process.stderr.read() if process.stderr else b""
-    if status := process.wait():
-        raise ConfigurationError(f"{file} is damaged, or was cut off: {complaint(stderr, status)}")
+    if why := reading.failure():
+        raise ConfigurationError(f"{file} is damaged, or was cut off: {why}")
 
 
 def chosen(contents: Sequence[str], extensions: Sequence[str], schemas: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from openmemory.errors import ConfigurationError
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _PROBE_S = 120
+_PIECE_BYTES = 1 << 16
 _MAY_FALL_BACK = {None, "", "allow", "prefer"}
 
 
@@ -96,28 +98,51 @@ def choose(programs: Sequence[Program], way: Way, server: int) -> Program:
     )
 
 
+class Running:
+    """A program at work: what it prints, and why it failed."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", stdout: IO[bytes], said: IO[bytes]) -> None:
+        self.stdout = stdout
+        self._process = process
+        self._said = said
+
+    def failure(self) -> str | None:
+        """Wait for the end, past what is still to be printed; return what the program said if it failed."""
+        while self.stdout.read(_PIECE_BYTES):
+            pass
+        status = self._process.wait()
+        if status == 0:
+            return None
+        self._said.seek(0)
+        return complaint(self._said.read(), status)
+
+
 @contextmanager
-def running(
-    command: Sequence[str | Path], environment: Mapping[str, str] | None = None, stdout: int = subprocess.PIPE
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """Yield a program at work, which does not outlive the block."""
-    with subprocess.Popen(  # noqa: S603 -- PostgreSQL's own, or the one that the operator named
-        [str(part) for part in command],
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        env=dict(environment or {**os.environ, "LC_ALL": "C"}),
-    ) as process:
+def running(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Yield a program at work, which does not outlive the block.
+
+    Its standard error goes to a file: a pipe that is read only at the end would fill up, and each wait for the other.
+    """
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(  # noqa: S603 -- PostgreSQL's own, or the one that the operator named
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env=dict(environment or {**os.environ, "LC_ALL": "C"}),
+        ) as process,
+    ):
+        assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
         try:
-            yield process
+            yield Running(process, process.stdout, said)
         except BaseException:
             process.kill()
             raise
 
 
-def complaint(stderr: IO[bytes] | bytes | None, status: int) -> str:
+def complaint(said: bytes, status: int) -> str:
     """Return what a program said of its failure, on one line."""
-    said = stderr if isinstance(stderr, bytes) else stderr.read() if stderr else b""
     lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line] or lines[-1:]
     if not telling:
@@ -153,10 +178,9 @@ def _too_old(program: Program, server: int) -> str | None:
 def _shut_out(program: Program, way: Way) -> str | None:
     """Return why the program cannot work there: asked for the definition of nothing, it connects and looks around."""
     command = [str(program.dump), "--schema-only", "--exclude-schema=*", "--no-password", f"--dbname={way.dsn}"]
-    with running(command, way.environment) as process:
-        _, stderr = process.communicate()
-    if process.returncode == 0:
+    with running(command, way.environment) as probe:
+        said = probe.failure()
+    if said is None:
         return None
-    said = complaint(stderr, process.returncode)
     tls = any(word in said for word in ("SSL", "sslmode", "encryption"))
     return f"cannot work there ({said}{'; it may have no TLS compiled in' if tls else ''})"

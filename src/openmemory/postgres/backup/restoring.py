@@ -158,10 +158,9 @@ def _load(
         _create_schemas(connection, archive, contents, here)
         if holds_tables_alone(archive, names):
             make_missing(connection, names)
-        with running([archive.program.restore, *options, file]) as process:
-            assert process.stdout is not None  # noqa: S101 -- a pipe was asked for
-            _play(connection, process.stdout, file, loaded, on_progress)
-            ensure_whole(process, file)
+        with running([archive.program.restore, *options, file]) as reading:
+            _play(connection, reading.stdout, file, loaded, on_progress)
+            ensure_whole(reading, file)
     return loaded
 
 
@@ -257,8 +256,8 @@ def _create_schemas(connection: Connection, archive: Archive, contents: Sequence
 
 def _rights_apply(archive: Archive, file: Path, here: _Here) -> bool:
     """Return whether all roles that the dump grants to are here."""
-    with running([archive.program.restore, "--schema-only", "--no-owner", "--file=-", file]) as process:
-        script, _ = process.communicate()
+    with running([archive.program.restore, "--schema-only", "--no-owner", "--file=-", file]) as reading:
+        script = reading.stdout.read()
     named = {(quoted or plain).decode().replace('""', '"') for quoted, plain in _RIGHTS.findall(script)}
     return {name for name in named if name not in {"PUBLIC", "SESSION_USER", "CURRENT_USER"}} <= set(here.roles)
 

@@ -10,7 +10,7 @@ from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.backup.archive import digests_in, is_dump, rows_in
-from openmemory.postgres.backup.programs import Program, Way, candidates, choose, complaint, running, way_of
+from openmemory.postgres.backup.programs import Program, Way, candidates, choose, running, way_of
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
 from openmemory.postgres.direct import patient
 from openmemory.postgres.failures import first_line
@@ -177,12 +177,10 @@ def _run(program: Program, way: Way, file: Path, snapshot: str, tables: Sequence
         f"--file={_partial_of(file)}",
     ]
     only = [f"--table={table}" for table in tables or ()]
-    with running([program.dump, *options, *only, f"--dbname={way.dsn}"], way.environment) as process:
-        _, stderr = process.communicate()
-    if process.returncode != 0:
-        raise ConfigurationError(
-            f"{file} was not written, for pg_dump gave up: {complaint(stderr, process.returncode)}"
-        )
+    with running([program.dump, *options, *only, f"--dbname={way.dsn}"], way.environment) as writing:
+        why = writing.failure()
+    if why is not None:
+        raise ConfigurationError(f"{file} was not written, for pg_dump gave up: {why}")
 
 
 def _compare(there: Mapping[str, int], written: Mapping[str, int]) -> None:
