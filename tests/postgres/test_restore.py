@@ -30,7 +30,7 @@ def test_a_backup_of_our_tables_comes_back_in_another_database(old: Place, postg
     dump(old.logins.owner, tmp_path / "b.dump", NEW, our_tables(old.logins.owner, old.names))
 
     with a_place(postgres, Names(dimension=1536)) as place:
-        restore(place.logins.owner, tmp_path / "b.dump", NEW, names=place.names)
+        restore(place.logins.owner, tmp_path / "b.dump", NEW, names=place.names, replace=False)
         assert vectors_of(place) == vectors_of(old)
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_replaced_without_consent(old: Place, tmp_path: Path) -> None
     run(old, "DELETE FROM openmemory_vectors")
 
     with pytest.raises(ConfigurationError, match=r"openmemory_memories.*--yes"):
-        restore(old.logins.owner, tmp_path / "b.dump", NEW, names=old.names)
+        restore(old.logins.owner, tmp_path / "b.dump", NEW, names=old.names, replace=False)
 
     assert count(old, "openmemory_vectors") == 0
     told = replaced(old.logins.owner, read(tmp_path / "b.dump", NEW), old.names)
@@ -66,11 +66,11 @@ def test_a_foreign_file_is_refused(place: Place, tmp_path: Path) -> None:
     dump(place.logins.owner, tmp_path / "b.dump", NEW)
 
     with pytest.raises(ConfigurationError, match="is no backup"):
-        restore(place.logins.owner, tmp_path / "b.sql", NEW)
+        restore(place.logins.owner, tmp_path / "b.sql", NEW, names=place.names, replace=False)
     with pytest.raises(ConfigurationError, match="is no backup"):
-        restore(place.logins.owner, tmp_path / "b.dump", NEW, replace=True)
+        restore(place.logins.owner, tmp_path / "b.dump", NEW, names=place.names, replace=True)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        restore(place.logins.owner, tmp_path / "none.dump", NEW)
+        restore(place.logins.owner, tmp_path / "none.dump", NEW, names=place.names, replace=False)
     assert count(place, "customers") == 1
 
 

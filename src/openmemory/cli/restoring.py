@@ -53,12 +53,13 @@ def restore(
                 f"--tables leaves in the file what may need more than OpenMemory's tables: {'; '.join(left_out)}. Make"
                 " it anew afterwards"
             )
-        if going.tables or going.schemas:
+        is_there = bool(going.tables or going.schemas)
+        if is_there:
             note(_told(going))
             agree(f"Replace them with the {count_of(len(archive.rows), 'table')} of {file}?", yes=yes)
         with progress("bringing the backup back") as on_event:
             _prepare_roles(logins, names, archive.rows)
-            rows = backup.restore(logins.owner, file, program, on_event, names=names, replace=True, archive=archive)
+            rows = backup.restore(logins.owner, file, program, on_event, names=names, replace=is_there, archive=archive)
             with when_stopped("the rows are back; `openmemory migrate` sees to the rest"):
                 backup.gather_statistics(logins.owner, rows, on_event)
                 state = _grant(logins, names)

@@ -29,8 +29,6 @@ class Sector(StrEnum):
 
 _ORDER = {sector: place for place, sector in enumerate(Sector)}
 
-ALL_SECTORS = (1 << len(Sector)) - 1
-
 RATE_PER_DAY = {
     Sector.EPISODIC: 0.015,
     Sector.SEMANTIC: 0.005,

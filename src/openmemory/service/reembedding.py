@@ -22,7 +22,6 @@ log = structlog.get_logger()
 OnProgress = Callable[[int, int], None]
 Entry = TypeVar("Entry", Change, Aside)
 
-BATCH = 1_000
 # Providers take several requests at a time; each holds so many texts.
 _AT_ONCE, _REQUEST = 4, 256
 
@@ -60,7 +59,7 @@ class Reembedding:
     with what has no new row yet.
     """
 
-    def __init__(self, database: Database, embedder: Embedder, batch_size: int = BATCH) -> None:
+    def __init__(self, database: Database, embedder: Embedder, batch_size: int) -> None:
         self._database = database
         self._embedder = embedder
         self._dimension = database.names.dimension

@@ -81,8 +81,8 @@ def restore(
     program: str | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
     *,
-    names: Names | None = None,
-    replace: bool = False,
+    names: Names,
+    replace: bool,
     archive: Archive | None = None,
 ) -> Mapping[str, int]:
     """Bring `file` back into the database and return the rows of each table, which equal those in the file.
@@ -92,12 +92,11 @@ def restore(
     as the owner of the tables; the tenants' role must be there, and gets its rights from `roles.grant` afterwards.
     `archive` is what `read` said of the file, where it was asked already.
     """
-    own = names or Names()
     archive = archive or read(file, program, on_progress)
-    _ensure_ours(archive, own)
+    _ensure_ours(archive, names)
     with patient(conninfo) as connection, alone(connection), _explained(), connection.transaction():
-        _make_room(connection, archive, own, replace=replace)
-        loaded = _load(connection, archive, own, file, on_progress)
+        _make_room(connection, archive, names, replace=replace)
+        loaded = _load(connection, archive, names, file, on_progress)
         _compare(connection, archive.rows, loaded)
         on_progress("committing")
     return loaded
