@@ -61,7 +61,7 @@ def bodies(batch: int, vectors: bool, count: int, user: str | None = None) -> li
 
 def _embeddings(told: Sequence[Told]) -> list[list[float]]:
     embedder = StaticEmbedder()
-    vectors = asyncio.run(embedder.embed([spoken(one.content, one.speaker) for one in told], "document"))
+    vectors = asyncio.run(embedder.embed([spoken(one.content, one.speaker) for one in told]))
     # As many digits as a client that has float32 sends.
     return [list(row) for row in np.round(vectors.astype(np.float64), 8).tolist()]
 

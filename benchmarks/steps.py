@@ -95,7 +95,7 @@ def _read(body: bytes, watch: Stopwatch) -> list[Told]:
 async def _encoded(encoder: Encoder, told: list[Told], watch: Stopwatch) -> list[NewMemory]:
     if told[0].embedding is None:
         with watch.step("embed"):
-            found = await encoder.embedder.embed([spoken(one.content, one.speaker) for one in told], "document")
+            found = await encoder.embedder.embed([spoken(one.content, one.speaker) for one in told])
         told = [replace(one, embedding=vector) for one, vector in zip(told, found, strict=True)]
     with watch.step("check, sector, terms, fingerprint"):
         return await encoder.encode(told, datetime.now(UTC))

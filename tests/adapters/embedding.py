@@ -52,7 +52,7 @@ async def embedding(
 async def failure(embedder: OpenAIEmbedder) -> str:
     """Return the message of the failure to embed TEXT, having checked that it keeps secrets."""
     with pytest.raises(EmbedderUnavailable) as caught:
-        await embedder.embed([TEXT], "document")
+        await embedder.embed([TEXT])
     message = caught.value.detail
     assert KEY not in message
     assert TEXT not in message

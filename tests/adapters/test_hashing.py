@@ -8,14 +8,14 @@ from openmemory.errors import Unprocessable
 
 
 async def test_a_word_has_the_same_axis_and_sign_in_every_process() -> None:
-    vectors = await HashEmbedder(4).embed(["walk", "Run; WALK!"], "document")
+    vectors = await HashEmbedder(4).embed(["walk", "Run; WALK!"])
 
     assert vectors[0].tolist() == [-1, 0, 0, 0]
     np.testing.assert_allclose(vectors[1], [-(0.5**0.5), 0, 0.5**0.5, 0], rtol=1e-6)
 
 
 async def test_rows_are_of_unit_length_also_without_a_word() -> None:
-    vectors = await HashEmbedder().embed(["I love my dog", "", "?!", "собака"], "document")
+    vectors = await HashEmbedder().embed(["I love my dog", "", "?!", "собака"])
 
     assert vectors.shape == (4, 256)
     assert vectors.dtype == np.float32
@@ -24,7 +24,7 @@ async def test_rows_are_of_unit_length_also_without_a_word() -> None:
 
 
 async def test_texts_that_share_words_are_nearer() -> None:
-    vectors = await HashEmbedder().embed(["I love my dog", "My DOG sleeps", "the market fell"], "document")
+    vectors = await HashEmbedder().embed(["I love my dog", "My DOG sleeps", "the market fell"])
 
     assert vectors[0] @ vectors[1] > 0.4
     assert abs(vectors[0] @ vectors[2]) < 0.3
@@ -32,7 +32,7 @@ async def test_texts_that_share_words_are_nearer() -> None:
 
 async def test_the_embedder_that_refuses_says_what_to_send() -> None:
     with pytest.raises(Unprocessable, match="OM_EMBEDDINGS=none: send `embedding` with the request"):
-        await NoEmbedder().embed(["word"], "query")
+        await NoEmbedder().embed(["word"])
 
 
 def test_each_says_what_the_database_records() -> None:

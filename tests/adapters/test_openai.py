@@ -14,7 +14,7 @@ from tests.adapters.provider import Answer, backwards, rows, serving, status, ve
 
 async def test_it_asks_as_the_interface_says() -> None:
     async with embedding(well) as (embedder, provider, _):
-        await embedder.embed(["one", "three"], "query")
+        await embedder.embed(["one", "three"])
 
         assert embedder.name == "openai:small"
         assert provider.paths == ["/v1/embeddings"]
@@ -25,7 +25,7 @@ async def test_it_asks_as_the_interface_says() -> None:
 async def test_a_server_without_keys_gets_no_authorization() -> None:
     async with serving(well) as provider:
         embedder = OpenAIEmbedder(provider.url + "/", None, "small", 3)
-        await embedder.embed(["one"], "query")
+        await embedder.embed(["one"])
         await embedder.aclose()
 
         assert "authorization" not in provider.headers[0]
@@ -36,7 +36,7 @@ async def test_rows_are_of_unit_length_and_in_the_order_of_the_texts() -> None:
     texts = ["a", "four", "sixteen letters!"]
 
     async with embedding(backwards) as (embedder, _, _):
-        vectors = await embedder.embed(texts, "document")
+        vectors = await embedder.embed(texts)
 
     wanted = np.array(vectors_of(texts))
     assert vectors.dtype == np.float32
@@ -45,7 +45,7 @@ async def test_rows_are_of_unit_length_and_in_the_order_of_the_texts() -> None:
 
 async def test_no_texts_give_no_rows() -> None:
     async with embedding(well) as (embedder, provider, _):
-        vectors = await embedder.embed([], "document")
+        vectors = await embedder.embed([])
 
         assert vectors.shape == (0, 3)
         assert provider.bodies == []
@@ -53,7 +53,7 @@ async def test_no_texts_give_no_rows() -> None:
 
 async def test_blank_texts_are_not_sent() -> None:
     async with embedding(well) as (embedder, provider, _):
-        vectors = await embedder.embed(["", "word", " \n"], "document")
+        vectors = await embedder.embed(["", "word", " \n"])
 
         assert provider.inputs == [["word"]]
         np.testing.assert_array_equal(vectors[[0, 2]], [[0, 0, 1], [0, 0, 1]])
@@ -63,7 +63,7 @@ async def test_requests_hold_at_most_256_texts() -> None:
     texts = [f"text {number}" for number in range(600)]
 
     async with embedding(well) as (embedder, provider, _):
-        vectors = await embedder.embed(texts, "document")
+        vectors = await embedder.embed(texts)
 
         assert [len(batch) for batch in provider.inputs] == [256, 256, 88]
         assert [text for batch in provider.inputs for text in batch] == texts
@@ -74,7 +74,7 @@ async def test_requests_hold_a_bounded_number_of_characters() -> None:
     texts = ["x" * 30_000] * 20
 
     async with embedding(well) as (embedder, provider, _):
-        await embedder.embed(texts, "document")
+        await embedder.embed(texts)
 
         sizes = [sum(map(len, batch)) for batch in provider.inputs]
         assert max(sizes) <= 200_000
@@ -85,7 +85,7 @@ async def test_the_dimension_is_asked_once() -> None:
     async with embedding(well, dimension=None) as (embedder, provider, _):
         assert await embedder.probe() == 3
         assert await embedder.probe() == 3
-        await embedder.embed(["word"], "query")
+        await embedder.embed(["word"])
 
         assert embedder.dimension == 3
         assert len(provider.bodies) == 2

@@ -39,7 +39,7 @@ def of_unit_length(texts: list[str]) -> np.ndarray[tuple[int, int], np.dtype[np.
 )
 async def test_as_much_of_a_text_is_sent_as_models_read(character: str, sent: int) -> None:
     async with embedding(well) as (embedder, provider, _):
-        await embedder.embed([character * 30_000], "document")
+        await embedder.embed([character * 30_000])
 
         assert [len(text) for text in provider.inputs[0]] == [sent]
         assert len(provider.bodies) == 1
@@ -47,7 +47,7 @@ async def test_as_much_of_a_text_is_sent_as_models_read(character: str, sent: in
 
 async def test_requests_are_bounded_by_tokens() -> None:
     async with embedding(well) as (embedder, provider, _):
-        await embedder.embed(["語" * 10_000] * 20, "document")
+        await embedder.embed(["語" * 10_000] * 20)
 
         assert max(sum(map(len, batch)) for batch in provider.inputs) <= 70_000
         assert sum(map(len, provider.inputs)) == 20
@@ -57,7 +57,7 @@ async def test_requests_are_bounded_by_tokens() -> None:
 async def test_a_text_that_is_too_long_for_the_model_is_embedded_by_its_beginning(code: int) -> None:
     text = "word " * 2_000
     async with embedding(longer_than(1_500, code)) as (embedder, provider, _):
-        vectors = await embedder.embed([text], "document")
+        vectors = await embedder.embed([text])
 
         assert [len(text) for texts in provider.inputs for text in texts] == [10_000, 5, 5_000, 2_500, 1_250]
         np.testing.assert_allclose(vectors, of_unit_length([text[:1_250]]), rtol=1e-6)
@@ -66,14 +66,14 @@ async def test_a_text_that_is_too_long_for_the_model_is_embedded_by_its_beginnin
 async def test_where_texts_are_refused_together_the_others_have_their_vectors() -> None:
     texts = ["word " * 2_000 if place == 2 else f"text {place}" for place in range(20)]
     async with embedding(longer_than(1_500)) as (embedder, _, _naps):
-        vectors = await embedder.embed(texts, "document")
+        vectors = await embedder.embed(texts)
 
     np.testing.assert_allclose(vectors, of_unit_length([text[:1_250] for text in texts]), rtol=1e-6)
 
 
 async def test_a_server_that_takes_fewer_texts_at_a_time_gets_fewer() -> None:
     async with embedding(refusing(lambda texts: len(texts) > 32, 422)) as (embedder, _, _naps):
-        vectors = await embedder.embed([f"text {place}" for place in range(100)], "document")
+        vectors = await embedder.embed([f"text {place}" for place in range(100)])
 
     assert vectors.shape == (100, 3)
 
@@ -82,7 +82,7 @@ async def test_texts_that_are_refused_by_themselves_are_named_and_the_others_emb
     texts = [f"{UNWELCOME} text" if place in {3, 17} else "x" * place for place in range(1, 21)]
     async with embedding(refusing(unwelcome)) as (embedder, provider, _):
         with pytest.raises(TextsRefused) as refused:
-            await embedder.embed(["", *texts], "document")
+            await embedder.embed(["", *texts])
 
         assert refused.value.places == (3, 17)
         others = [place for place in range(1, 21) if place not in {3, 17}]
@@ -98,7 +98,7 @@ async def test_texts_that_are_refused_by_themselves_are_named_and_the_others_emb
 async def test_a_server_that_refuses_a_plain_text_too_is_set_up_wrongly() -> None:
     async with embedding(status(400)) as (embedder, provider, _):
         with pytest.raises(EmbedderUnavailable) as unavailable:
-            await embedder.embed([f"text {place}" for place in range(100)], "document")
+            await embedder.embed([f"text {place}" for place in range(100)])
 
         assert "answered 400: check OM_EMBED_MODEL" in unavailable.value.detail
         assert len(provider.bodies) == 2
@@ -110,6 +110,6 @@ async def test_to_find_the_refused_texts_takes_no_longer_than_there_is_patience(
 
     async with embedding(slow, patience_s=0.4) as (embedder, provider, _):
         with pytest.raises(EmbedderUnavailable, match="takes too long to find out which"):
-            await embedder.embed([UNWELCOME] * 64, "document")
+            await embedder.embed([UNWELCOME] * 64)
 
         assert len(provider.bodies) < 10

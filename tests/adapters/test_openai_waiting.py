@@ -15,7 +15,7 @@ from tests.adapters.provider import dripping, serving, status, well
 
 async def test_a_limited_request_waits_as_the_server_asks_and_tries_again() -> None:
     async with embedding(status(429, "7"), well) as (embedder, provider, naps):
-        vectors = await embedder.embed(["word"], "query")
+        vectors = await embedder.embed(["word"])
 
         assert vectors.shape == (1, 3)
         assert naps.seconds == [7.0]
@@ -36,7 +36,7 @@ async def test_a_wait_that_a_server_asks_for_in_no_known_way_is_as_long_as_witho
     retry_after: str, waits: float
 ) -> None:
     async with embedding(status(503, retry_after), well) as (embedder, _, naps):
-        await embedder.embed(["word"], "query")
+        await embedder.embed(["word"])
 
         assert naps.seconds == [waits]
 
@@ -47,7 +47,7 @@ async def test_a_server_that_asks_for_a_longer_wait_than_there_is_patience_is_gi
 ) -> None:
     async with embedding(status(503, retry_after)) as (embedder, provider, naps):
         with pytest.raises(EmbedderUnavailable) as refused:
-            await embedder.embed(["word"], "query")
+            await embedder.embed(["word"])
 
         assert refused.value.retry_after_s == 3600
         assert len(provider.bodies) == 1
@@ -56,7 +56,7 @@ async def test_a_server_that_asks_for_a_longer_wait_than_there_is_patience_is_gi
 
 async def test_a_wait_within_the_patience_is_kept_to() -> None:
     async with embedding(status(429, "25"), well) as (embedder, _, naps):
-        await embedder.embed(["word"], "query")
+        await embedder.embed(["word"])
 
         assert naps.seconds == [25.0]
 
@@ -65,7 +65,7 @@ async def test_a_wait_within_the_patience_is_kept_to() -> None:
 async def test_the_wait_that_a_server_asks_for_is_passed_on(asked: str | None, told: int) -> None:
     async with embedding(status(429, asked)) as (embedder, _, _naps):
         with pytest.raises(EmbedderUnavailable) as refused:
-            await embedder.embed(["word"], "query")
+            await embedder.embed(["word"])
 
         assert answer(refused.value, "/memory/query").headers["retry-after"] == str(told)
 

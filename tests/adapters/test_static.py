@@ -16,7 +16,7 @@ EMBEDDER = StaticEmbedder()
 
 
 async def embed(*texts: str) -> Vectors:
-    return await EMBEDDER.embed(texts, "document")
+    return await EMBEDDER.embed(texts)
 
 
 async def test_rows_are_of_unit_length() -> None:
@@ -83,8 +83,8 @@ async def test_unknown_tokens_and_case_change_nothing() -> None:
 async def test_a_text_is_embedded_alike_alone_among_many_and_in_a_thread() -> None:
     texts = [f"memory number {number} of the user" for number in range(500)]
 
-    together = await EMBEDDER.embed(texts, "document")
-    alone = await EMBEDDER.embed(texts[123:124], "query")
+    together = await EMBEDDER.embed(texts)
+    alone = await EMBEDDER.embed(texts[123:124])
 
     np.testing.assert_array_equal(together[123], alone[0])
 
@@ -108,11 +108,11 @@ def test_making_one_reads_nothing() -> None:
 
 async def test_a_missing_table_is_said_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="install the package again"):
-        await StaticEmbedder(tmp_path).embed(["word"], "query")
+        await StaticEmbedder(tmp_path).embed(["word"])
 
 
 async def test_a_broken_table_is_said_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
 
     with pytest.raises(ConfigurationError, match="install the package again"):
-        await StaticEmbedder(tmp_path).embed(["word"], "query")
+        await StaticEmbedder(tmp_path).embed(["word"])

@@ -55,7 +55,7 @@ async def test_each_vector_is_the_one_that_a_server_would_have_made(small: Fille
         "tenant_id, id, content, speaker, embedding::real[]",
     )
     texts = [spoken(str(content), None if speaker is None else str(speaker)) for _, _, content, speaker, _ in rows]
-    expected = await HashEmbedder(256).embed(texts, "document")
+    expected = await HashEmbedder(256).embed(texts)
     assert np.array_equal(np.array([embedding for *_, embedding in rows], np.float32), expected)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openmemory.adapters.embedders import HashEmbedder
-from openmemory.adapters.embedders.protocol import Purpose, Vectors
+from openmemory.adapters.embedders.protocol import Vectors
 from openmemory.core.ids import new_ids
 from openmemory.core.memory import Embedding, Filters, Told
 from openmemory.core.scope import Scope
@@ -171,10 +171,10 @@ class CountingEmbedder(HashEmbedder):
         super().__init__(256)
         self.seen: list[str] = []
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors of `texts`."""
         self.seen += texts
-        return await super().embed(texts, purpose)
+        return await super().embed(texts)
 
 
 async def test_each_is_embedded_once_whatever_is_refused(database: Database, names: Names, scope: Scope) -> None:

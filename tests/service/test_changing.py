@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from openmemory.adapters.embedders import HashEmbedder, Purpose, Vectors
+from openmemory.adapters.embedders import HashEmbedder, Vectors
 from openmemory.core.memory import Asked, Change, Filters, Memory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector
@@ -142,10 +142,10 @@ class _HeldEmbedder(HashEmbedder):
         super().__init__(dimension)
         self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         self.asked.set()
         await self.may_answer.wait()
-        return await super().embed(texts, purpose)
+        return await super().embed(texts)
 
 
 async def test_a_sector_chosen_while_a_new_content_is_embedded_stays(database: Database, names: Names) -> None:

@@ -151,7 +151,7 @@ async def test_where_nothing_is_embedded_words_still_find(bring_your_own: Rooms,
 
     assert [match.memory.content for match in found.matches] == ["the brass lamp"]
     with pytest.raises(Unprocessable):
-        await NoEmbedder().embed(["x"], "query")
+        await NoEmbedder().embed(["x"])
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ async def _totals(at: Attempt) -> Answers:
 
 async def _find(at: Attempt) -> Answers:
     word, theirs = at.theirs.word, at.theirs
-    (embedding,) = await at.stage.encoder.embedder.embed([f"{word} keeps the spare key under stone number 0"], "query")
+    (embedding,) = await at.stage.encoder.embedder.embed([f"{word} keeps the spare key under stone number 0"])
     narrowed = [
         Filters(),
         Filters(session_id=theirs.session, include_shared=True),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 import openmemory.service
-from openmemory.adapters.embedders import HashEmbedder, Purpose, Vectors
+from openmemory.adapters.embedders import HashEmbedder, Vectors
 from openmemory.app import Logins
 from openmemory.core.memory import Asked
 from openmemory.postgres.database import Database
@@ -82,9 +82,9 @@ async def test_a_question_is_not_answered_faster_because_another_tenant_asked_it
     heard = list[str]()
 
     class Listening(HashEmbedder):
-        async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+        async def embed(self, texts: Sequence[str]) -> Vectors:
             heard.extend(texts)
-            return await super().embed(texts, purpose)
+            return await super().embed(texts)
 
     encoder, question = Encoder(Listening(), 256), f"where is {victim.word}?"
 

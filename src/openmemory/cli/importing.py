@@ -100,7 +100,7 @@ def _embedded(runner: asyncio.Runner, embedder: "Embedder", texts: Sequence[str]
     from openmemory.cli.printing import count_of, warn
 
     try:
-        return runner.run(embedder.embed(texts, "document"))
+        return runner.run(embedder.embed(texts))
     except TextsRefused as error:
         warn(f"{count_of(len(error.places), 'text')} can be found by words alone: each {error.reason}")
         return error.vectors

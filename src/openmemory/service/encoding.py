@@ -72,7 +72,7 @@ class Encoder:
         known = self._questions.get((tenant, question))
         if known is None:
             try:
-                known = np.asarray((await self.embedder.embed([question], "query"))[0])
+                known = np.asarray((await self.embedder.embed([question]))[0])
             except TextsRefused as error:
                 raise _unembeddable("query", error) from error
             self._questions.put((tenant, question), known)
@@ -131,7 +131,7 @@ class Encoder:
         if missing and self.embedder.dimension is not None:
             texts = [text.spoken(told[place].content, told[place].speaker) for place in missing]
             try:
-                vectors = await self.embedder.embed(texts, "document")
+                vectors = await self.embedder.embed(texts)
             except TextsRefused as error:
                 vectors = error.vectors
                 refused = {missing[place]: _unembeddable("content", error) for place in error.places}

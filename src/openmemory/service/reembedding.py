@@ -184,7 +184,7 @@ class Reembedding:
         async def part(spoken: list[str]) -> Sequence[Embedding]:
             async with turns:
                 try:
-                    return list(await self._embedder.embed(spoken, "document"))
+                    return list(await self._embedder.embed(spoken))
                 except TextsRefused as error:  # one memory must not keep all the others from moving
                     log.warning("reembedding.texts_refused", texts=len(error.places), reason=f"a text {error.reason}")
                     return list(error.vectors)

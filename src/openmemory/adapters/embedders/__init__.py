@@ -3,7 +3,7 @@
 from openmemory.adapters.embedders.hashing import HashEmbedder
 from openmemory.adapters.embedders.none import NoEmbedder
 from openmemory.adapters.embedders.openai import OpenAIEmbedder, asked_dimension
-from openmemory.adapters.embedders.protocol import Embedder, Purpose, TextsRefused, Vectors
+from openmemory.adapters.embedders.protocol import Embedder, TextsRefused, Vectors
 from openmemory.adapters.embedders.static import StaticEmbedder
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "HashEmbedder",
     "NoEmbedder",
     "OpenAIEmbedder",
-    "Purpose",
     "StaticEmbedder",
     "TextsRefused",
     "Vectors",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from openmemory.adapters.embedders.protocol import Purpose, Vectors, unit_rows
+from openmemory.adapters.embedders.protocol import Vectors, unit_rows
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -22,7 +22,7 @@ class HashEmbedder:
     def __init__(self, dimension: int = 256) -> None:
         self.dimension = dimension
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text; a text without a word gets `unlike_anything`."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         for row, text in zip(vectors, texts, strict=True):

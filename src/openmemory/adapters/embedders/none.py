@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from openmemory.adapters.embedders.protocol import Purpose, Vectors
+from openmemory.adapters.embedders.protocol import Vectors
 from openmemory.errors import Unprocessable
 
 
@@ -12,6 +12,6 @@ class NoEmbedder:
     name = "none"
     dimension = None
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Raise Unprocessable, whatever the texts."""
         raise Unprocessable("OM_EMBEDDINGS=none: send `embedding` with the request")

@@ -10,7 +10,7 @@ import orjson
 
 from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, Endpoint, Refused
 from openmemory.adapters.embedders.lengths import batches, beginning, shorter
-from openmemory.adapters.embedders.protocol import Purpose, TextsRefused, Vectors, unit_rows, unlike_anything
+from openmemory.adapters.embedders.protocol import TextsRefused, Vectors, unit_rows, unlike_anything
 
 
 class OpenAIEmbedder:
@@ -51,7 +51,7 @@ class OpenAIEmbedder:
             self.dimension = (await self._of_plain_text()).shape[1]
         return self.dimension
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text, in order; a blank text gets `unlike_anything`.
 
         Raises EmbedderUnavailable, and TextsRefused where the server takes other texts.

@@ -1,14 +1,13 @@
 """What every embedder offers."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmemory.errors import Unprocessable
 
-Purpose: TypeAlias = Literal["document", "query"]
 Vectors: TypeAlias = NDArray[np.float32]
 
 
@@ -28,7 +27,7 @@ class Embedder(Protocol):
         """Return the length of a vector; None: not known yet, or vectors come with the requests."""
         ...
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text, in order: shape (len(texts), dimension).
 
         A text that says nothing to the embedder (an empty one) gets `unlike_anything`, never NaN. Raises TextsRefused

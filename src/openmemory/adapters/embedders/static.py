@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openmemory.adapters.embedders.protocol import Purpose, Vectors, unit_rows
+from openmemory.adapters.embedders.protocol import Vectors, unit_rows
 from openmemory.errors import ConfigurationError
 
 TABLE = Path(__file__).parent.parent / "static_table"
@@ -35,7 +35,7 @@ class StaticEmbedder:
         self._table: _Table | None = None
         self._loading = threading.Lock()
 
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> Vectors:
+    async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text.
 
         Texts without a known token are as near to each other as they share words, or emoji; one without even those gets
