@@ -28,7 +28,6 @@ class Naps:
 @asynccontextmanager
 async def embedding(
     *replies: Callable[[list[str]], Answer] | None,
-    dimension: int | None = 3,
     timeout_s: float = 5.0,
     patience_s: float = 30.0,
 ) -> AsyncIterator[tuple[OpenAIEmbedder, Provider, Naps]]:
@@ -39,7 +38,7 @@ async def embedding(
             provider.url,
             KEY,
             "small",
-            dimension,
+            3,
             timeout_s=timeout_s,
             patience_s=patience_s,
             sleep=naps,

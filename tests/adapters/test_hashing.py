@@ -40,12 +40,12 @@ def test_each_says_what_the_database_records() -> None:
         StaticEmbedder(),
         HashEmbedder(64),
         NoEmbedder(),
-        OpenAIEmbedder("http://127.0.0.1/v1", None, "small"),
+        OpenAIEmbedder("http://127.0.0.1/v1", None, "small", 3),
     ]
 
     assert [(embedder.name, embedder.dimension) for embedder in embedders] == [
         ("static-v1", 256),
         ("hash-v1", 64),
         ("none", None),
-        ("openai:small", None),
+        ("openai:small", 3),
     ]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from openmemory.adapters.embedders import OpenAIEmbedder
-from openmemory.errors import ConfigurationError
+from openmemory.adapters.embedders import OpenAIEmbedder, asked_dimension
+from openmemory.errors import ConfigurationError, EmbedderUnavailable
 from tests.adapters.embedding import KEY, embedding, failure
 from tests.adapters.provider import Answer, backwards, rows, serving, status, vectors_of, well
 
@@ -82,13 +82,16 @@ async def test_requests_hold_a_bounded_number_of_characters() -> None:
 
 
 async def test_the_dimension_is_asked_once() -> None:
-    async with embedding(well, dimension=None) as (embedder, provider, _):
-        assert await embedder.probe() == 3
-        assert await embedder.probe() == 3
-        await embedder.embed(["word"])
+    async with serving(well) as provider:
+        assert await asked_dimension(provider.url, KEY, "small") == 3
 
-        assert embedder.dimension == 3
-        assert len(provider.bodies) == 2
+        assert len(provider.bodies) == 1
+
+
+async def test_a_server_that_refuses_to_tell_its_dimension_is_set_up_wrongly() -> None:
+    async with serving(status(400)) as provider:
+        with pytest.raises(EmbedderUnavailable, match="answered 400: check OM_EMBED_MODEL"):
+            await asked_dimension(provider.url, KEY, "small")
 
 
 def garbage(texts: list[str]) -> Answer:
@@ -176,4 +179,4 @@ async def test_a_password_in_the_address_is_not_shown() -> None:
 @pytest.mark.parametrize("address", ["localhost:11434/v1", "ftp://host/v1", "", "http://", "http://[::1"])
 def test_what_is_no_address_is_refused_at_the_start(address: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape("OM_OPENAI_BASE_URL")):
-        OpenAIEmbedder(address, KEY, "small")
+        OpenAIEmbedder(address, KEY, "small", 3)

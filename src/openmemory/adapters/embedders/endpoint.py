@@ -1,6 +1,7 @@
 """One server's `POST /embeddings`: how long it is waited for, when it is asked again, what its failures are called."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +12,7 @@ import httpx2
 
 from openmemory.errors import ConfigurationError, EmbedderUnavailable
 
+TIMEOUT_S, PATIENCE_S = 15.0, 30.0
 _ATTEMPTS = 4
 _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 20.0
@@ -52,10 +54,10 @@ class Endpoint:
         api_key: str | None,
         model: str,
         *,
-        timeout_s: float,
-        patience_s: float,
-        sleep: Callable[[float], Awaitable[object]],
-        jitter: Callable[[], float],
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._model = model
         self._url, self.shown = _addresses(base_url)

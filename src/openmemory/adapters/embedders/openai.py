@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import orjson
 
-from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, Endpoint, Refused
+from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, PATIENCE_S, TIMEOUT_S, Endpoint, Refused
 from openmemory.adapters.embedders.lengths import batches, beginning, shorter
 from openmemory.adapters.embedders.protocol import TextsRefused, Vectors, unit_rows, unlike_anything
 
@@ -26,10 +26,10 @@ class OpenAIEmbedder:
         base_url: str,
         api_key: str | None,
         model: str,
-        dimension: int | None = None,
+        dimension: int,
         *,
-        timeout_s: float = 15.0,
-        patience_s: float = 30.0,
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -45,36 +45,23 @@ class OpenAIEmbedder:
         """Close the connections."""
         await self._endpoint.aclose()
 
-    async def probe(self) -> int:
-        """Return the dimension of the model's vectors, which the server is asked once."""
-        if self.dimension is None:
-            self.dimension = (await self._of_plain_text()).shape[1]
-        return self.dimension
-
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text, in order; a blank text gets `unlike_anything`.
 
         Raises EmbedderUnavailable, and TextsRefused where the server takes other texts.
         """
-        vectors = np.tile(unlike_anything(await self.probe()), (len(texts), 1))
+        vectors = np.tile(unlike_anything(self.dimension), (len(texts), 1))
         sent = [beginning(text) for text in texts]
         refused: list[int] = []
         for places in batches(sent):
             try:
                 vectors[places] = await self._request([sent[place] for place in places])
             except Refused:
-                await self._of_plain_text()
+                await _of_plain_text(self._endpoint, self._model)
                 refused += await self._sorted_out(sent, places, vectors)
         if refused:
             raise TextsRefused(f"is refused by the embedding server {self._endpoint.shown}", refused, vectors)
         return vectors
-
-    async def _of_plain_text(self) -> Vectors:
-        """Return the vector of a text that every model takes; a server that refuses it has another trouble."""
-        try:
-            return await self._request(["probe"])
-        except Refused as error:
-            raise error.problem from None
 
     async def _sorted_out(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
         try:
@@ -108,37 +95,48 @@ class OpenAIEmbedder:
         return places
 
     async def _request(self, texts: list[str]) -> Vectors:
-        body = orjson.dumps({"model": self._model, "input": texts, "encoding_format": "float"})
-        answer = await self._endpoint.post(body)
-        try:
-            rows = sorted(orjson.loads(answer)["data"], key=lambda row: row["index"])
-            order = [row["index"] for row in rows]
-            with np.errstate(over="ignore"):
-                vectors = np.array([row["embedding"] for row in rows], np.float32)
-        except (KeyError, TypeError, ValueError):
-            # Without the cause: its message may hold a part of the answer.
-            raise self._endpoint.unavailable("does not answer as POST /embeddings should", BASE_URL_REMEDY) from None
-        if order != list(range(len(texts))):
-            raise self._endpoint.unavailable(f"answered {len(rows)} vectors for {len(texts)} texts, or in no order")
-        self._check(vectors)
-        return unit_rows(vectors)
-
-    def _check(self, vectors: Vectors) -> None:
-        if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
-            raise self._endpoint.unavailable("answered vectors that are not finite numbers")
-        if not vectors.any(axis=1).all():
-            raise self._endpoint.unavailable("answered a vector that is all zeros, which is near to nothing")
-        if self.dimension is not None and vectors.shape[1] != self.dimension:
+        vectors = await _asked(self._endpoint, self._model, texts)
+        if vectors.shape[1] != self.dimension:
             raise self._endpoint.unavailable(
                 f"answered vectors of {vectors.shape[1]} dimensions where {self.dimension} are expected",
                 "check OM_EMBED_MODEL and OM_VEC_DIM",
             )
+        return unit_rows(vectors)
 
 
 async def asked_dimension(base_url: str, api_key: str | None, model: str) -> int:
-    """Return the dimension of a model's vectors, which its server is asked."""
-    embedder = OpenAIEmbedder(base_url, api_key, model)
+    """Return the dimension of a model's vectors, which its server is asked; raises EmbedderUnavailable."""
+    endpoint = Endpoint(base_url, api_key, model)
     try:
-        return await embedder.probe()
+        return int((await _of_plain_text(endpoint, model)).shape[1])
     finally:
-        await embedder.aclose()
+        await endpoint.aclose()
+
+
+async def _of_plain_text(endpoint: Endpoint, model: str) -> Vectors:
+    """Return the vector of a text that every model takes; a server that refuses it has another trouble."""
+    try:
+        return await _asked(endpoint, model, ["probe"])
+    except Refused as error:
+        raise error.problem from None
+
+
+async def _asked(endpoint: Endpoint, model: str, texts: list[str]) -> Vectors:
+    """Return the vectors that the server makes of `texts`, one each, in order; raises Refused, EmbedderUnavailable."""
+    body = orjson.dumps({"model": model, "input": texts, "encoding_format": "float"})
+    answer = await endpoint.post(body)
+    try:
+        rows = sorted(orjson.loads(answer)["data"], key=lambda row: row["index"])
+        order = [row["index"] for row in rows]
+        with np.errstate(over="ignore"):
+            vectors = np.array([row["embedding"] for row in rows], np.float32)
+    except (KeyError, TypeError, ValueError):
+        # Without the cause: its message may hold a part of the answer.
+        raise endpoint.unavailable("does not answer as POST /embeddings should", BASE_URL_REMEDY) from None
+    if order != list(range(len(texts))):
+        raise endpoint.unavailable(f"answered {len(rows)} vectors for {len(texts)} texts, or in no order")
+    if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
+        raise endpoint.unavailable("answered vectors that are not finite numbers")
+    if not vectors.any(axis=1).all():
+        raise endpoint.unavailable("answered a vector that is all zeros, which is near to nothing")
+    return vectors

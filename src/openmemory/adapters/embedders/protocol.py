@@ -24,7 +24,7 @@ class Embedder(Protocol):
 
     @property
     def dimension(self) -> int | None:
-        """Return the length of a vector; None: not known yet, or vectors come with the requests."""
+        """Return the length of a vector; None: it embeds nothing, for vectors come with the requests."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
