@@ -10,7 +10,7 @@ from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.direct import extension_schema, patient
-from openmemory.postgres.failures import first_line
+from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
@@ -19,13 +19,13 @@ from openmemory.postgres.upgrade.locks import the_only_one
 
 OURS = "openmemory-reembed"
 """How the sessions of a re-embedding name themselves."""
+KEPT = "What was done is kept; run `openmemory reembed` again to go on"
+"""What the reason of a run's early end is followed by."""
 
 Facts = Mapping[str, str]
 OnStep = Callable[[str], None]
 
 _LOCK_TIMEOUT = "5s"
-_CUT = ("08", "57P")
-_KEPT = "What was done is kept; run `openmemory reembed` again to go on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,18 +212,18 @@ def _explained() -> Iterator[None]:
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"{first_line(error)}. Run `openmemory reembed` as the owner of the tables, who may create schemas in this"
-            f" database. {_KEPT}"
+            f" database. {KEPT}"
         ) from error
     except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
         raise ConfigurationError(
             f"{first_line(error)}: a live session holds a table for longer than {_LOCK_TIMEOUT}; end it, or wait for"
-            f" it. {_KEPT}"
+            f" it. {KEPT}"
         ) from error
     except errors.DependentObjectsStillExist as error:
         raise ConfigurationError(
-            f"{first_line(error)}. Drop what depends on it, or move it aside with --keep-old. {_KEPT}"
+            f"{first_line(error)}. Drop what depends on it, or move it aside with --keep-old. {KEPT}"
         ) from error
     except psycopg.Error as error:
-        if error.sqlstate is None or error.sqlstate.startswith(_CUT):
-            raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}. {_KEPT}") from error
-        raise ConfigurationError(f"{first_line(error)} (SQLSTATE {error.sqlstate}). {_KEPT}") from error
+        if is_cut(error):
+            raise DatabaseUnavailable(f"the connection was lost: {first_line(error)}. {KEPT}") from error
+        raise ConfigurationError(f"{first_line(error)} (SQLSTATE {error.sqlstate}). {KEPT}") from error

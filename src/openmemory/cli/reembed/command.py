@@ -10,7 +10,7 @@ from openmemory.cli.naming import index_choice, names_of
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.printing import agree, count_of, note
 from openmemory.cli.reembed.report import bar, print_count, say, sessions_told, told
-from openmemory.cli.reembed.work import KEPT, Place, Wanted, Work, place_of, working
+from openmemory.cli.reembed.work import Place, Wanted, Work, place_of, working
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _agree(place: Place, wanted: Wanted, texts: int, *, begun: bool) -> None:
 
 def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "Work") -> int:
     """Embed everything and put it in place once nothing is left to embed; return how many texts that took."""
+    from openmemory.postgres.beside import KEPT
+
     if sessions := new.sessions(place.logins.server_user):
         note(
             f"a server is connected ({sessions_told(sessions)}): it may serve on, and is to be stopped for the exchange"

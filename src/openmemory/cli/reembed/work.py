@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-KEPT = "What was done is kept; run `openmemory reembed` again to go on"
 # A provider that limits how much comes a minute asks to wait for the rest of it.
 _PATIENCE_S = 120
 _POOL = 4
@@ -113,6 +112,8 @@ class Work:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Return what `work` returns; what went wrong says as well that what was done is kept."""
+        from openmemory.postgres.beside import KEPT
+
         try:
             return self.runner.run(work)
         except (EmbedderUnavailable, DatabaseUnavailable) as error:
