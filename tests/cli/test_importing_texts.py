@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.adapters.provider import Answer, serving, status, well
 from tests.cli.homes import Home
 from tests.cli.old_owners import words
@@ -22,8 +24,9 @@ def picky(texts: list[str]) -> Answer:
     return status(400)(texts) if UNWELCOME in texts else well(texts)
 
 
+@pytest.mark.parametrize("kind", ["vector", "halfvec"])
 async def test_a_text_that_the_provider_refuses_is_warned_of_and_all_others_are_embedded(
-    place: Place, file: Path, shared_home: Home
+    place: Place, file: Path, shared_home: Home, kind: str
 ) -> None:
     with closing(sqlite3.connect(file)) as upstreams, upstreams:
         upstreams.execute("UPDATE memories SET content = ? WHERE id = (SELECT min(id) FROM memories)", [UNWELCOME])
@@ -37,6 +40,7 @@ async def test_a_text_that_the_provider_refuses_is_warned_of_and_all_others_are_
             OM_EMBED_MODEL="three",
             OM_OPENAI_BASE_URL=provider.url,
             OM_VEC_DIM="3",
+            OM_VEC_TYPE=kind,
         )
         ran = await asyncio.to_thread(asking.run, *arguments)
         again = await asyncio.to_thread(asking.run, *arguments, "--json")

@@ -181,7 +181,7 @@ class _Import:
                 texts = ["[" + ",".join(map(str, one.tolist())) + "]" for one in embeddings]
                 given = {"tenant": self.tenant, "ids": [row[0] for row in found], "embeddings": texts}
                 with self.connection.transaction(), self._inside():
-                    self._run("embed", given)
+                    self.connection.execute(self._render(blocks("reembedding")["repair"]), given)
                 done += len(found)
             on_progress(Progress(_STEP, "embedding", min(len(ids), start + _AT_ONCE), len(ids)))
         return done
@@ -210,4 +210,5 @@ class _Import:
     def _render(self, template: str) -> bytes:
         staging = self.layout.staging
         more = {f"new_{table}": staging.render(f"{{{table}}}") for table in _TABLES}
+        more["used_vectors"] = self.names.table(self.names.vectors)
         return self.names.render_with_params(template, more)

@@ -115,7 +115,7 @@ SELECT count(*)
 
 -- name: fill
 -- Vectors for memories that were there without one, as an import leaves them that was not told the file's model: where the
--- tenant says the same. Bit 62 of the number as in `embed`.
+-- tenant says the same. Bit 62 of the number as in reembedding.sql.
 UPDATE {vectors} v
    SET embedding = n.embedding,
        seq = v.seq | 4611686018427387904
@@ -158,13 +158,3 @@ SELECT m.id, m.content
                   AND v.id = m.id
                   AND v.embedding IS NULL)
  ORDER BY m.id;
-
--- name: embed
--- A server that knows the row by its number must see that it is another one: bit 62 says so.
-UPDATE {vectors} v
-   SET embedding = g.embedding::{vector_type},
-       seq = v.seq | 4611686018427387904
-  FROM unnest(%(ids)s::uuid[], %(embeddings)s::text[]) AS g (id, embedding)
- WHERE v.tenant_id = %(tenant)s
-   AND v.id = g.id
-   AND v.embedding IS NULL;
