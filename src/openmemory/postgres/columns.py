@@ -15,7 +15,8 @@ from openmemory.errors import DatabaseUnavailable
 Entry = TypeVar("Entry", bound=np.generic)
 
 PLACES = (1 << 48) - 1
-"""A row's number is its memory's in these bits; the bits above say which writing of it this is."""
+"""A row's number (`seq`) is its memory's in these bits. Bits 48 to 61 count the writings of the row; bit 62 is set
+where an import or a repair has given the row its vector."""
 LENGTH_BITS = 13
 LENGTHS = (1 << LENGTH_BITS) - 1
 """The bits of `traits` that count a text's terms; its marks are above them."""

@@ -115,10 +115,10 @@ SELECT count(*)
 
 -- name: fill
 -- Vectors for memories that were there without one, as an import leaves them that was not told the file's model: where the
--- tenant says the same. Bit 62 of the number as in reembedding.sql.
+-- tenant says the same. Bit 62 makes it another row to a server, as where a vector is repaired (reembedding.sql).
 UPDATE {vectors} v
    SET embedding = n.embedding,
-       seq = v.seq | 4611686018427387904
+       seq = v.seq | (1::int8 << 62)
   FROM {new_vectors} n
   JOIN {new_memories} said
     ON said.id = n.id

@@ -98,7 +98,7 @@ SELECT DISTINCT id
 -- its number must see that it is another one: bit 62 says so.
 UPDATE {used_vectors} v
    SET embedding = g.embedding,
-       seq = v.seq | 4611686018427387904
+       seq = v.seq | (1::int8 << 62)
   FROM unnest(%(ids)s::uuid[], %(embeddings)s::vector[]) AS g (id, embedding)
  WHERE v.tenant_id = %(tenant)s
    AND v.id = g.id
