@@ -14,7 +14,7 @@ from openmemory.core.memory import Filters, Told
 from openmemory.core.scope import Scope
 from openmemory.postgres import vectors
 from openmemory.postgres.adaptation import Floats, Uuids
-from openmemory.postgres.database import Database
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.memories import Near
 from openmemory.postgres.statements import statement
 from openmemory.settings import Settings
@@ -39,6 +39,12 @@ async def unanalysed(postgres: Server, settings: Settings) -> AsyncIterator[tupl
             yield pooled, scope
 
 
+async def plan_of_passing(tx: TenantTx, filters: Filters) -> tuple[str, ...]:
+    """Return PostgreSQL's plan of what finds the rows that filters leave."""
+    call = vectors.passing_call(tx.scope, tx.names, filters)
+    return await tx.explain(call.statement, **call.params)
+
+
 @pytest.mark.parametrize("filters", [None, Filters(), EVERYTHING], ids=["rows", "all passing", "filtered"])
 @pytest.mark.parametrize("user", [None, "u1"])
 async def test_a_question_reads_the_tenants_part_of_the_index_alone(
@@ -47,7 +53,7 @@ async def test_a_question_reads_the_tenants_part_of_the_index_alone(
     database, scope = unanalysed
 
     async with database.tenant(Scope(scope.tenant, user)) as tx:
-        plan = await (vectors.explain_rows(tx) if filters is None else vectors.explain_passing(tx, filters))
+        plan = await (vectors.explain_rows(tx) if filters is None else plan_of_passing(tx, filters))
 
     conditions = [line for line in plan if "Index Cond" in line]
     assert [line for line in plan if " Scan" in line and "Only" not in line and "Subquery" not in line] == []
@@ -62,7 +68,8 @@ async def test_what_is_known_is_checked_in_the_tenants_part_of_the_index_alone(
     database, scope = unanalysed
 
     async with database.tenant(scope, read_only=True) as tx:
-        plan = await vectors.explain_version(tx)
+        call = vectors.version_call(tx.scope, tx.names)
+        plan = await tx.explain(call.statement, **call.params)
 
     (scanned,) = (line for line in plan if " Scan" in line)
     assert "Index Only Scan using openmemory_vectors_search" in scanned
@@ -76,7 +83,7 @@ async def test_a_filter_by_memory_reads_the_tenants_memories_by_an_index(
     database, scope = unanalysed
 
     async with database.tenant(scope) as tx:
-        plan = await vectors.explain_passing(tx, filters)
+        plan = await plan_of_passing(tx, filters)
 
     assert [line for line in plan if "Seq Scan" in line] == []
     conditions = [line for line in plan if "Index Cond" in line]

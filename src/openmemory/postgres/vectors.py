@@ -70,7 +70,9 @@ class _Written:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passing:
+class Passing:
+    """The numbers of the rows that filters leave, as one string."""
+
     seqs: bytes | None
 
 
@@ -84,7 +86,7 @@ _RESECTOR = statement("vectors.resector", type(None))
 _DELETE = statement("vectors.delete", _Written)
 _VERSION = statement("vectors.version", Version)
 _COLUMNS = statement("vectors.columns", Sent)
-_PASSING = statement("vectors.passing", _Passing)
+_PASSING = statement("vectors.passing", Passing)
 _TERM_SAMPLE = statement("vectors.term_sample", _Terms)
 
 
@@ -136,11 +138,6 @@ def version_call(scope: Scope, names: Names, *, shared: bool = False) -> Call[Ve
     return Call(_of_scope(_VERSION, scope, shared=shared), _scope_params(scope, names))
 
 
-async def explain_version(tx: TenantTx, *, shared: bool = False) -> tuple[str, ...]:
-    """Return PostgreSQL's plan of `version`."""
-    return await tx.explain(_of_scope(_VERSION, tx.scope, shared=shared), **_scope_params(tx.scope, tx.names))
-
-
 async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) -> Rows:
     """Return the rows that the scope may see, or those that came `after` a place.
 
@@ -152,20 +149,30 @@ async def rows(tx: TenantTx, *, shared: bool = False, after: int | None = None) 
 
 async def passing(tx: TenantTx, filters: Filters) -> Integers:
     """Return the places of the rows that the filters leave."""
-    found = await tx.one(_of_scope(_PASSING, tx.scope, shared=filters.include_shared), **_passing_params(tx, filters))
+    call = passing_call(tx.scope, tx.names, filters)
+    found = await tx.one(call.statement, **call.params)
     return columns.places(found.seqs or b"" if found else b"")
+
+
+def passing_call(scope: Scope, names: Names, filters: Filters) -> Call[Passing]:
+    """Return the statement of `passing` with its parameters."""
+    params = {
+        **_scope_params(scope, names),
+        "session_id": filters.session_id,
+        "sectors": filters.sectors,
+        "since": filters.since,
+        "until": filters.until,
+        "by_memory": filters.need_memories,
+        "tags": list(filters.tags),
+        "tags_any": list(filters.tags_any) or None,
+        "metadata": Jsonb(filters.metadata) if filters.metadata else None,
+    }
+    return Call(_of_scope(_PASSING, scope, shared=filters.include_shared), params)
 
 
 async def explain_rows(tx: TenantTx, *, shared: bool = False) -> tuple[str, ...]:
     """Return PostgreSQL's plan of `rows`."""
     return await tx.explain(_of_scope(_COLUMNS, tx.scope, shared=shared), **_columns_params(tx, None))
-
-
-async def explain_passing(tx: TenantTx, filters: Filters) -> tuple[str, ...]:
-    """Return PostgreSQL's plan of `passing`."""
-    return await tx.explain(
-        _of_scope(_PASSING, tx.scope, shared=filters.include_shared), **_passing_params(tx, filters)
-    )
 
 
 async def term_sample(tx: TenantTx, most: int, *, of_nobody: bool = False) -> list[npt.NDArray[np.int32]]:
@@ -203,18 +210,4 @@ def _columns_params(tx: TenantTx, after: int | None) -> dict[str, object]:
         "after": after,
         "first_writings": columns.PLACES,
         "rows_at_most": _ROWS_IN_A_STRING,
-    }
-
-
-def _passing_params(tx: TenantTx, filters: Filters) -> dict[str, object]:
-    return {
-        **_scope_params(tx.scope, tx.names),
-        "session_id": filters.session_id,
-        "sectors": filters.sectors,
-        "since": filters.since,
-        "until": filters.until,
-        "by_memory": filters.need_memories,
-        "tags": list(filters.tags),
-        "tags_any": list(filters.tags_any) or None,
-        "metadata": Jsonb(filters.metadata) if filters.metadata else None,
     }
