@@ -1,5 +1,7 @@
 """Texts that an OpenAI-compatible server does not take: too long for the model, too many, or unwelcome."""
 
+import gzip
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -113,3 +115,24 @@ async def test_to_find_the_refused_texts_takes_no_longer_than_there_is_patience(
             await embedder.embed([UNWELCOME] * 64)
 
         assert len(provider.bodies) < 10
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+async def test_of_an_answer_no_more_is_read_than_vectors_take(is_compressed: bool) -> None:
+    blanks = b" " * (8 << 20)
+    headers = ((b"content-encoding", b"gzip"),) if is_compressed else ()
+    flood = Answer(gzip.compress(blanks) if is_compressed else blanks, headers=headers)
+    async with embedding(lambda _: flood) as (embedder, provider, _):
+        with pytest.raises(EmbedderUnavailable, match=r"answers more than 1,048,\d{3} bytes: check OM_OPENAI_BASE_URL"):
+            await embedder.embed(["x"])
+
+        assert len(provider.bodies) == 1
+
+
+async def test_an_answer_may_spread_its_numbers() -> None:
+    def spread(texts: list[str]) -> Answer:
+        body = json.loads(well(texts).body)
+        return Answer(json.dumps(body, indent=8).encode())
+
+    async with embedding(spread) as (embedder, _, _):
+        assert (await embedder.embed(["ab"] * 256)).shape == (256, 3)

@@ -74,21 +74,22 @@ class Endpoint:
         """Close the connections."""
         await self._client.aclose()
 
-    async def post(self, body: bytes) -> bytes:
+    async def post(self, body: bytes, most_bytes: int) -> bytes:
         """Return the body of the first answer with status 200; raises Refused, EmbedderUnavailable.
 
-        It gives up at once where the server asks to wait for longer than there is patience.
+        It gives up at once where the server asks to wait for longer than there is patience, and where an answer is of
+        more than `most_bytes`, of which no more are read.
         """
         clock = asyncio.get_running_loop().time
         deadline_s, attempt = clock() + self._patience_s, 1
         while True:
             try:
-                response = await self._attempt(body, deadline_s - clock())
+                response, answer = await self._attempt(body, deadline_s - clock(), most_bytes)
             except (TimeoutError, httpx2.RequestError) as error:
                 wait, problem = 0.0, self._unreached(error)
             else:
                 if response.status_code == httpx2.codes.OK:
-                    return response.content
+                    return answer
                 wait = _retry_after(response)
                 problem = self._refused(response.status_code, wait)
                 if response.status_code in _OF_THE_BODY:
@@ -102,10 +103,21 @@ class Endpoint:
             await self._sleep(pause)
             attempt += 1
 
-    async def _attempt(self, body: bytes, left_s: float) -> httpx2.Response:
+    async def _attempt(self, body: bytes, left_s: float, most_bytes: int) -> tuple[httpx2.Response, bytes]:
         # The client's own timeout begins anew with each byte that arrives.
-        async with asyncio.timeout(min(self._timeout_s, left_s)):
-            return await self._client.post(self._url, content=body)
+        async with (
+            asyncio.timeout(min(self._timeout_s, left_s)),
+            self._client.stream("POST", self._url, content=body) as response,
+        ):
+            return response, await self._read(response, most_bytes)
+
+    async def _read(self, response: httpx2.Response, most_bytes: int) -> bytes:
+        read = bytearray()
+        async for part in response.aiter_bytes():
+            read += part
+            if len(read) > most_bytes:
+                raise self.unavailable(f"answers more than {most_bytes:,} bytes", BASE_URL_REMEDY)
+        return bytes(read)
 
     def _unreached(self, error: TimeoutError | httpx2.RequestError) -> EmbedderUnavailable:
         late = isinstance(error, TimeoutError | httpx2.TimeoutException)

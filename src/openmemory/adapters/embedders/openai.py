@@ -12,6 +12,9 @@ from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, PATIENCE_S, 
 from openmemory.adapters.embedders.lengths import batches, beginning, shorter
 from openmemory.adapters.embedders.protocol import TextsRefused, Vectors, unit_rows, unlike_anything
 
+# Of an answer: a number as JSON with what stands around it, and all else, or the vector of a model of any dimension.
+_NUMBER_BYTES, _ANSWER_BYTES = 64, 1 << 20
+
 
 class OpenAIEmbedder:
     """Asks the server in batches.
@@ -57,7 +60,7 @@ class OpenAIEmbedder:
             try:
                 vectors[places] = await self._request([sent[place] for place in places])
             except Refused:
-                await _of_plain_text(self._endpoint, self._model)
+                await _of_plain_text(self._endpoint, self._model, self.dimension)
                 refused += await self._sorted_out(sent, places, vectors)
         if refused:
             raise TextsRefused(f"is refused by the embedding server {self._endpoint.shown}", refused, vectors)
@@ -95,7 +98,7 @@ class OpenAIEmbedder:
         return places
 
     async def _request(self, texts: list[str]) -> Vectors:
-        vectors = await _asked(self._endpoint, self._model, texts)
+        vectors = await _asked(self._endpoint, self._model, texts, self.dimension)
         if vectors.shape[1] != self.dimension:
             raise self._endpoint.unavailable(
                 f"answered vectors of {vectors.shape[1]} dimensions where {self.dimension} are expected",
@@ -108,23 +111,26 @@ async def asked_dimension(base_url: str, api_key: str | None, model: str) -> int
     """Return the dimension of a model's vectors, which its server is asked; raises EmbedderUnavailable."""
     endpoint = Endpoint(base_url, api_key, model)
     try:
-        return int((await _of_plain_text(endpoint, model)).shape[1])
+        return int((await _of_plain_text(endpoint, model, 0)).shape[1])
     finally:
         await endpoint.aclose()
 
 
-async def _of_plain_text(endpoint: Endpoint, model: str) -> Vectors:
+async def _of_plain_text(endpoint: Endpoint, model: str, dimension: int) -> Vectors:
     """Return the vector of a text that every model takes; a server that refuses it has another trouble."""
     try:
-        return await _asked(endpoint, model, ["probe"])
+        return await _asked(endpoint, model, ["probe"], dimension)
     except Refused as error:
         raise error.problem from None
 
 
-async def _asked(endpoint: Endpoint, model: str, texts: list[str]) -> Vectors:
-    """Return the vectors that the server makes of `texts`, one each, in order; raises Refused, EmbedderUnavailable."""
+async def _asked(endpoint: Endpoint, model: str, texts: list[str], dimension: int) -> Vectors:
+    """Return the vectors that the server makes of `texts`, one each, in order; raises Refused, EmbedderUnavailable.
+
+    They are read where they are of about `dimension` numbers.
+    """
     body = orjson.dumps({"model": model, "input": texts, "encoding_format": "float"})
-    answer = await endpoint.post(body)
+    answer = await endpoint.post(body, _ANSWER_BYTES + len(texts) * dimension * _NUMBER_BYTES)
     try:
         rows = sorted(orjson.loads(answer)["data"], key=lambda row: row["index"])
         order = [row["index"] for row in rows]
