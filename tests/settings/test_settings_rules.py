@@ -7,9 +7,12 @@ from importlib.resources import files
 import pytest
 from pydantic import ValidationError
 
+from openmemory.postgres.limits import DIMENSION_MAX
 from openmemory.postgres.statements import INDEX_NAMES, Names
+from openmemory.postgres.upgrade.layout import OWN_TABLES
 from openmemory.settings import ServerSettings, Settings, load
 from openmemory.settings.rules import OUR_TABLES, TELLING_BYTES
+from openmemory.wire.fields import EMBEDDING_MOST
 
 MADE = re.compile(r"CREATE (?:TABLE|TYPE) (\{\w+\})")
 Wrong = Callable[..., str]
@@ -164,7 +167,13 @@ def test_the_names_that_tables_may_not_take_are_those_of_our_other_tables() -> N
 
     tables = {Names().render(name) for name in made} - {Names().table(Names().memories), Names().table(Names().vectors)}
 
-    assert tables | {Names().table("openmemory_migrations")} == {Names().table(table) for table in OUR_TABLES}
+    own = {*OWN_TABLES, "openmemory_migrations"}
+    assert tables | {Names().table(table) for table in own} == {Names().table(table) for table in OUR_TABLES}
+
+
+def test_the_dimensions_of_a_setting_a_request_and_an_upgrade_end_at_the_same_number(wrong: Wrong) -> None:
+    assert f"1 to {DIMENSION_MAX}" in wrong(OM_VEC_DIM=str(DIMENSION_MAX + 1))
+    assert DIMENSION_MAX == EMBEDDING_MOST
 
 
 def test_tables_that_differ_in_the_telling_bytes_have_indexes_that_differ() -> None:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from psycopg import Connection, errors, sql
 
+from openmemory.core.sectors import Sector
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import extension_schema, patient
 from openmemory.postgres.failures import first_line
+from openmemory.postgres.limits import INDEXABLE_DIMENSIONS
 from openmemory.postgres.statements import Names
 
-SECTORS = ("episodic", "semantic", "procedural", "emotional", "reflective")
-
-_DIMENSIONS_AT_MOST = {"vector": 2000, "halfvec": 4000}
 _LEAST_KB, _MOST_KB = 256 * 1024, 1024 * 1024
 _SAMPLES_A_LIST, _FEWEST_SAMPLES = 50, 10_000
 # A page of 8 KiB without its header and what pgvector keeps at its end, and how PostgreSQL aligns a tuple on it.
@@ -51,13 +50,13 @@ def statements(names: Names, choice: IndexChoice) -> dict[str, str]:
             f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {{vectors}} USING {choice.type}"
             f" (embedding {operators}) WITH ({options}) WHERE sector = '{sector}'"
         )
-        for sector, name in ((sector, f"idx_vectors_{sector}_{choice.type}") for sector in SECTORS)
+        for sector, name in ((sector, f"idx_vectors_{sector}_{choice.type}") for sector in Sector)
     }
 
 
 def check(names: Names, choice: IndexChoice) -> None:
     """Raise ConfigurationError if pgvector cannot index vectors of this dimension so."""
-    most = _DIMENSIONS_AT_MOST[names.vector_type]
+    most = INDEXABLE_DIMENSIONS[names.vector_type]
     if choice.type in {"hnsw", "ivfflat"} and names.dimension > most:
         narrower = "OM_VEC_TYPE=halfvec takes up to 4000; or set " if names.vector_type == "vector" else "Set "
         raise ConfigurationError(
@@ -75,7 +74,7 @@ def size_of(choice: IndexChoice, vector_type: str, dimension: int, rows: int) ->
     vector = _VECTOR + _NUMBER_BYTES[vector_type] * dimension
     if choice.type == "ivfflat":
         a_page = _ROOM_OF_PAGE // (_aligned(_TUPLE + vector) + _POINTER)
-        return (-(-rows // max(1, a_page)) + len(SECTORS) * choice.lists) * _PAGE
+        return (-(-rows // max(1, a_page)) + len(Sector) * choice.lists) * _PAGE
     if choice.type != "hnsw":
         return 0
     neighbours = _aligned(_NEIGHBOURS + _NEIGHBOUR * 2 * choice.m)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from openmemory.postgres.limits import INDEXABLE_DIMENSIONS
 from openmemory.settings.database import DatabaseSettings
 from openmemory.settings.server import AccessSettings, ServerSettings
 from openmemory.settings.vectors import EmbeddingSettings, VectorSettings
@@ -13,16 +14,18 @@ OUR_TABLES: Final = frozenset(
         "openmemory_idempotency",
         "openmemory_meta",
         "openmemory_migrations",
+        "openmemory_row_quarantine",
         "openmemory_tenants",
         "openmemory_textrange",
+        "openmemory_upgrade",
         "openmemory_users",
+        "openmemory_vector_quarantine",
         "openmemory_waypoints",
         "temporal_facts",
     }
 )
 # An index is named after its table, whose name is cut so that both fit PostgreSQL's 63 bytes.
 TELLING_BYTES: Final = 50
-INDEXABLE_DIMENSIONS: Final = {"vector": 2_000, "halfvec": 4_000}
 
 _NOT_YET: Final = ("OM_ADMIN_KEY", "OM_MAX_UPLOAD_BYTES", "OM_HNSW_EF_SEARCH", "OM_IVFFLAT_PROBES")
 

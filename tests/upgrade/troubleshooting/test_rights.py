@@ -34,10 +34,10 @@ def test_a_dry_run_tells_the_rights_that_lack_for_certain(poor: Old, old: Old, t
     settings = {"OM_PG_DSN": poor.owner.logins.owner["conninfo"], "OM_PG_APP_ROLE": poor.owner.names.app_role}
     poor.run(f"REVOKE CREATE ON DATABASE {poor.database} FROM {login}")
 
-    ran = Home(tmp_path, settings).run("migrate", "--dry-run")
+    ran, printed = (Home(tmp_path, settings).run("migrate", *rest) for rest in (("--dry-run",), ("sql", "1")))
 
     said = " ".join(ran.err.split())
-    assert ran.status == 1
+    assert (ran.status, printed.status, printed.out, printed.err) == (1, 1, "", ran.err)
     assert f'for: GRANT CREATE ON DATABASE "{poor.database}" TO "{login}"; CREATE EXTENSION vector. Not' in said
     assert said.endswith("Nothing was changed")
     old.run(f"GRANT CREATE ON DATABASE {poor.database} TO {login}", "CREATE EXTENSION vector")

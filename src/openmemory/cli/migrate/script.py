@@ -6,7 +6,8 @@ import typer
 
 from openmemory.cli.naming import index_choice, names_of
 from openmemory.cli.options import ConfigOption, read_settings, tenant_of
-from openmemory.cli.upgrade.options import DIMENSION_MAX, step_of, tenant_from_of
+from openmemory.cli.upgrade.options import step_of, tenant_from_of
+from openmemory.postgres.limits import DIMENSION_MAX
 
 _ROWS_A_BATCH = 10_000
 
@@ -32,7 +33,7 @@ def sql(
     from dataclasses import replace
 
     from openmemory import app
-    from openmemory.postgres.upgrade.look import look
+    from openmemory.postgres.upgrade.look import own_dimension
     from openmemory.postgres.upgrade.plan import Plan
     from openmemory.postgres.upgrade.script import script
 
@@ -41,7 +42,7 @@ def sql(
     names = names_of(settings)
     with app.reached(settings) as logins:
         plan = Plan(
-            dimension=dim or look(logins.owner, names).dimension,
+            dimension=dim or own_dimension(logins.owner, names),
             tenant=tenant,
             tenant_from_user=tenant_from is not None,
             batch_size=batch_size,

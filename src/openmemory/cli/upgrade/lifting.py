@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from openmemory.cli.naming import index_choice
 from openmemory.cli.printing import agree, console, count_of, print_json, progress, safe, size, warn, when_stopped
-from openmemory.cli.upgrade import backups, models, obstacles, sessions
+from openmemory.cli.upgrade import backups, models, sessions
 from openmemory.cli.upgrade.wanted import Old, Wanted
 from openmemory.errors import ConfigurationError
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 def run(old: Old, wanted: Wanted) -> None:
     """Look at an old database, print that, ask, and lift it."""
     from openmemory.cli.upgrade.report import print_found
-    from openmemory.postgres import shared_indexes
     from openmemory.postgres.upgrade.look import look, writers
-    from openmemory.postgres.upgrade.refusals import refuse_unfit_tenants
+    from openmemory.postgres.upgrade.obstacles import refuse_obstacles
     from openmemory.postgres.upgrade.standing import refuse_beside
 
     refuse_beside(old.logins.owner, old.names)
@@ -35,12 +34,8 @@ def run(old: Old, wanted: Wanted) -> None:
     estimate = _estimate(old, found, plan)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, estimate, index_choice(old.settings), _free_bytes(old.settings))
-    shared_indexes.check(replace(old.names, dimension=plan.dimension), index_choice(old.settings))
-    obstacles.refuse_other_names(old, found)
-    obstacles.refuse_doubles(found)
-    obstacles.refuse_taken(found)
-    refuse_unfit_tenants(found.unfit_tenants)
-    obstacles.refuse_without_rights(old, found)
+    names = replace(old.names, dimension=plan.dimension)
+    refuse_obstacles(old.logins.owner, names, found, index_choice(old.settings))
     if wanted.dry_run:
         if wanted.as_json:
             print_json({"found": _document(found, plan, estimate), "report": None})
@@ -162,9 +157,6 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
             f"OM_VEC_TYPE={old.names.vector_type}: the upgrade was begun with {begun_with}; set it back, or begin anew"
             " after `openmemory migrate --down`"
         )
-    if wanted.dim and found.dimensions and wanted.dim not in found.dimensions:
-        listed = ", ".join(map(str, found.dimensions))
-        raise ConfigurationError(f"--dim {wanted.dim}: no vector in the database has that many; there are {listed}")
     plan = _decided(old, wanted)
     plan = replace(plan, dimension=wanted.dim or found.dimension, batch_size=wanted.batch_size or plan.batch_size)
     if not found.dimensions and not old.recorded:

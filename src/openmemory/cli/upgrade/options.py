@@ -7,9 +7,7 @@ import typer
 
 from openmemory.cli.options import tenant_of
 from openmemory.cli.upgrade.models import model_of
-
-DIMENSION_MAX = 16_000
-"""What pgvector's vectors hold."""
+from openmemory.postgres.limits import DIMENSION_MAX
 
 
 def tenant_from_of(value: str | None) -> str | None:

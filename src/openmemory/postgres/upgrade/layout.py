@@ -10,6 +10,8 @@ from openmemory.postgres.statements import Names, blocks, schemas_of_upgrade
 from openmemory.postgres.upgrade.plan import Plan
 
 LOCK_TIMEOUT = "10s"
+OWN_TABLES = ("openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine")
+"""What an upgrade makes in the settings' schema beside the new tables, and leaves there."""
 MIGRATE_LOCK = 7_234_190_855_120_551_003
 
 
@@ -88,12 +90,8 @@ class Layout:
             **{f"kept_{what}": sql.Identifier(self.kept, table).as_string() for what, table in self.old_tables.items()},
             **self._lifted,
             "textrange_text": _literal(self.staging.render("{textrange}")),
-            "upgrade": self.names.table("openmemory_upgrade"),
-            "upgrade_text": _literal(self.names.table("openmemory_upgrade")),
-            "vector_quarantine": self.names.table("openmemory_vector_quarantine"),
-            "vector_quarantine_text": _literal(self.names.table("openmemory_vector_quarantine")),
-            "row_quarantine": self.names.table("openmemory_row_quarantine"),
-            "row_quarantine_text": _literal(self.names.table("openmemory_row_quarantine")),
+            **{table.removeprefix("openmemory_"): self.names.table(table) for table in OWN_TABLES},
+            **{f"{table.removeprefix('openmemory_')}_text": _literal(self.names.table(table)) for table in OWN_TABLES},
             "tenant": _literal(self.plan.tenant),
             "tenant_from_user": str(self.plan.tenant_from_user).lower(),
             "embedding_model": _literal(self.plan.embedding_model),

@@ -1,12 +1,14 @@
 """Look at an old database before anything is done to it: its shape from the catalogue, its rows, who writes to it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
-from openmemory.postgres.direct import OURS, patient, permitted
+from openmemory.postgres.direct import patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade.clients import Clients, clients_of, hidden, others
 from openmemory.postgres.upgrade.dependants import dependants
 from openmemory.postgres.upgrade.foretold import (
     facts_twice,
@@ -15,10 +17,10 @@ from openmemory.postgres.upgrade.foretold import (
     taken_names,
     unfit_tenants,
 )
-from openmemory.postgres.upgrade.found import Found, Session
-from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.found import Dependant, Found, Session
+from openmemory.postgres.upgrade.layout import OWN_TABLES, Layout
 from openmemory.postgres.upgrade.plan import Plan
-from openmemory.postgres.upgrade.questions import Questions, as_int, session
+from openmemory.postgres.upgrade.questions import Questions, as_int
 from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.shapes import shape_of
@@ -28,10 +30,7 @@ from openmemory.postgres.upgrade.unmapped import unmapped
 __all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
 
 _READ_AT_MOST_BYTES = 256 << 20
-# Tables that stay as they are, and that nobody but upstream's server writes to.
-_UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
 _NO_FLOATS = "vectors: length is not a multiple of 4 bytes"
-_OWN = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine"}
 
 
 def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) -> Found:
@@ -44,6 +43,12 @@ def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) ->
         if "exchanged_at" not in record.read(connection, names):
             check_readable(connection, Layout(names, Plan(names.dimension)))
         return _Look(connection, names, plan).found()
+
+
+def own_dimension(conninfo: Mapping[str, str], names: Names) -> int:
+    """Return the dimension of the vectors: what an upgrade began with, else the most frequent, else the settings'."""
+    with patient(conninfo) as connection, permitted(), not_kept_waiting(connection, conninfo, names):
+        return _Look(connection, names).vectors().dimension
 
 
 def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
@@ -61,7 +66,7 @@ def old_rows(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
 def writers(conninfo: Mapping[str, str], names: Names) -> tuple[Session, ...]:
     """Return the sessions that write to the old tables now, or likely do."""
     with patient(conninfo) as connection, permitted():
-        return _Look(connection, names).sessions()[0]
+        return _Look(connection, names).clients().writers
 
 
 def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
@@ -77,8 +82,25 @@ def written(conninfo: Mapping[str, str], names: Names) -> int:
         return as_int(_Look(connection, names).rows("written")[0][0])
 
 
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """The old vectors by their lengths."""
+
+    dimensions: dict[int, int]
+    """How many have so many dimensions, the most frequent first."""
+    dimension: int
+    empty: int
+    odd: dict[str, int]
+    """Those that are none, and those of no memory, by the reason."""
+
+
 class _Look(Questions):
     """What is asked of an old database."""
+
+    @cached_property
+    def upgrade(self) -> dict[str, str]:
+        """The record of an upgrade that was begun."""
+        return record.read(self.connection, self.layout.names)
 
     @cached_property
     def columns(self) -> dict[str, Columns]:
@@ -87,18 +109,14 @@ class _Look(Questions):
 
     def found(self) -> Found:
         """Return all that is to be said."""
-        upgrade = record.read(self.connection, self.layout.names)
         counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
-        values, odd = self._values()
-        empty = values.pop(0, 0)
-        dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
-        dimension = int(upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
-        not_finite, checked = self._not_finite(dimension, values.get(dimension, 0))
+        vectors = self.vectors()
+        not_finite, checked = self._not_finite(vectors.dimension, vectors.dimensions.get(vectors.dimension, 0))
         of_rows = rows_set_aside(self.connection, self.layout, self.columns)
-        counts = {what: count for what, (count, _) in of_rows.items()}
+        set_aside = {**vectors.odd, **not_finite, **{what: count for what, (count, _) in of_rows.items()}}
         ((server, installed, available),) = self.rows("server")
         room = {bool(may): str(name) for name, may in self.rows("tablespace")}
-        writers, doubtful = self.sessions()
+        sessions = self.clients()
         return Found(
             shape=shape_of(self.columns),
             schema=self.layout.names.schema,
@@ -108,27 +126,25 @@ class _Look(Questions):
             rows={_TITLES.get(what, what): count for what, (count, _) in counted.items()},
             bytes=sum(size for _, size in counted.values()),
             text_bytes=self._text_bytes(),
-            dimensions=dimensions,
-            dimension=dimension,
-            set_aside={what: count for what, count in {**odd, **not_finite, **counts}.items() if count},
+            dimensions=vectors.dimensions,
+            dimension=vectors.dimension,
+            set_aside={what: count for what, count in set_aside.items() if count},
             examples={what: example for what, (_, example) in of_rows.items() if example},
-            empty=empty,
+            empty=vectors.empty,
             checked_finite=checked,
             left_alone=self._left_alone(),
-            upgrade=upgrade,
-            writers=writers,
-            doubtful=doubtful,
-            hidden_sessions=as_int(self.rows("hidden")[0][0]),
-            others=tuple(map(session, self.rows("others"))),
+            upgrade=self.upgrade,
+            writers=sessions.writers,
+            doubtful=sessions.doubtful,
+            hidden_sessions=hidden(self),
+            others=others(self),
             written=as_int(self.rows("written")[0][0]),
             twice=self._twice(),
-            taken=() if upgrade else taken_names(self.connection, self.layout, is_staged=False),
+            taken=() if self.upgrade else taken_names(self.connection, self.layout, is_staged=False),
             lookalikes=self._lookalikes(),
-            dependants=()
-            if "exchanged_at" in upgrade
-            else dependants(self.connection, self.layout, self.layout.names.schema),
+            dependants=self._dependants(),
             has_tenants=any("tenant_id" in self.columns[what] for what in ("memories", "users", "facts")),
-            unfit_tenants=() if upgrade else unfit_tenants(self.connection, self.layout, self.columns),
+            unfit_tenants=() if self.upgrade else unfit_tenants(self.connection, self.layout, self.columns),
             has_namesake=has_namesake(self.connection, self.layout, self.columns),
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
@@ -140,6 +156,14 @@ class _Look(Questions):
         table = self.layout.names.table(self.layout.old_tables[what])
         ((count, size),) = self.rows("rows", table=table, table_text=Layout.literal(table))
         return as_int(count), as_int(size)
+
+    def vectors(self) -> _Vectors:
+        """Return the old vectors by their lengths, of which none is read."""
+        values, odd = self._values()
+        empty = values.pop(0, 0)
+        dimensions = {size: values[size] for size in sorted(values, key=lambda size: (-values[size], size))}
+        dimension = int(self.upgrade.get("dimension", next(iter(dimensions), self.layout.names.dimension)))
+        return _Vectors(dimensions, dimension, empty, odd)
 
     def _values(self) -> tuple[dict[int, int], dict[str, int]]:
         """Return the vectors of each dimension, and those without one by the reason; orphans count as such only."""
@@ -233,41 +257,18 @@ class _Look(Questions):
         }
         return {what: alike[what] for what in missing}
 
+    def _dependants(self) -> tuple[Dependant, ...]:
+        if "exchanged_at" in self.upgrade:
+            return ()
+        return dependants(self.connection, self.layout, self.layout.names.schema)
+
     def _left_alone(self) -> tuple[str, ...]:
-        ours = _OWN | set(self.layout.old_tables.values())
+        ours = {*OWN_TABLES, *self.layout.old_tables.values()}
         return tuple(str(name) for (name,) in self.rows("tables") if name not in ours)
 
-    def sessions(self) -> tuple[tuple[Session, ...], tuple[Session, ...]]:
-        """Return whose sessions are likely an old server's that uses tables that are there, and whose may be."""
-        there = [table for what, table in self.layout.old_tables.items() if self.columns[what]]
-        if not there:
-            return (), ()
-        found = self.rows(
-            "sessions",
-            writes=Layout.literal(self._writes((*there, *_UPSTREAMS_OWN))),
-            names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
-            also_names=Layout.literal(self._uses(_UPSTREAMS_OWN)),
-            ours=Layout.literal(OURS),
-        )
-        likely, doubtful = ([session(row[:-1]) for row in found if row[-1] is is_likely] for is_likely in (True, False))
-        return tuple(likely), tuple(doubtful)
-
-    def _writes(self, tables: Iterable[str]) -> str:
-        """Return the pattern of statements that write to one of these tables."""
-        named = self._named(tables)
-        verbs = (
-            r"insert\s+into|update(\s+only)?|delete\s+from(\s+only)?|merge\s+into|truncate(\s+table)?"
-            r"|alter\s+table(\s+if\s+exists)?(\s+only)?"
-        )
-        return rf'\m({verbs})\s+{named}|\mcopy\s+{named}"?\s*(\([^)]*\))?\s*from\M'
-
-    def _uses(self, tables: Iterable[str]) -> str:
-        """Return the pattern of statements in which these names, which others may bear, are those of tables."""
-        named = self._named(tables)
-        return rf'\m(from|join|only|table|exists)\s+{named}|\mon\s+(only\s+)?{named}"?\s*(\(|using\M)'
-
-    def _named(self, tables: Iterable[str]) -> str:
-        return rf'("?{re.escape(self.layout.names.schema)}"?\.)?"?({"|".join(map(re.escape, tables))})\M'
+    def clients(self) -> Clients:
+        """Return the sessions that use the old tables which are there, or may."""
+        return clients_of(self, [table for what, table in self.layout.old_tables.items() if self.columns[what]])
 
 
 _TITLES = {"facts": "temporal_facts"}

@@ -7,11 +7,10 @@ from openmemory.postgres.direct import patient
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import Names, blocks
 from openmemory.postgres.upgrade import record, sources
-from openmemory.postgres.upgrade.foretold import unfit_tenants
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.look import look
+from openmemory.postgres.upgrade.obstacles import refuse_obstacles
 from openmemory.postgres.upgrade.plan import STEPS, Plan
-from openmemory.postgres.upgrade.readable import refuse_other_types
-from openmemory.postgres.upgrade.refusals import refuse_unfit_tenants
 
 _LOOPS = (STEPS[1], STEPS[2])
 _GUARD_TABLES = ("memories", "vectors", "waypoints", "users", "facts")
@@ -21,16 +20,16 @@ def script(conninfo: Mapping[str, str], names: Names, plan: Plan, step: str, ind
     """Return one step as a file for psql, with this database's names; reads, and changes nothing.
 
     005 wants the terms of the texts, which no SQL can make: `openmemory migrate` fills them and goes on from there.
-    Raises ConfigurationError where `openmemory migrate` would not begin with the rows either.
+    Raises ConfigurationError where `openmemory migrate` would not begin, or go on, either.
     """
+    index = index or IndexChoice()
     with patient(conninfo) as connection:
         recorded = record.read(connection, names)
         layout = Layout(names, record.begun_with(recorded, plan))
-        if not recorded:
-            refuse_other_types(connection, layout)
-            refuse_unfit_tenants(unfit_tenants(connection, layout, sources.all_columns(connection, layout)))
+        if "exchanged_at" not in recorded:
+            refuse_obstacles(conninfo, layout.lifted, look(conninfo, names, layout.plan), index)
         views = sources.view_statements(connection, layout)
-    work = _enable(layout, views) if step == STEPS[0] else _blocks(layout, step, index or IndexChoice())
+    work = _enable(layout, views) if step == STEPS[0] else _blocks(layout, step, index)
     return "\n\n".join((*_before(layout, step), *work, *_after(layout, step))) + "\n"
 
 

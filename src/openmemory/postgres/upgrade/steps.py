@@ -12,7 +12,7 @@ from openmemory.postgres.shared_indexes import IndexChoice
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import build
-from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.layout import OWN_TABLES, Layout
 from openmemory.postgres.upgrade.locks import EVERY_ROW, find_types, the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
 from openmemory.postgres.upgrade.readable import check_readable
@@ -181,7 +181,6 @@ def _set_aside(connection: Connection, layout: Layout) -> dict[str, tuple[int, s
 
 def _left_alone(connection: Connection, layout: Layout) -> tuple[str, ...]:
     """Return the tables of the schema that upstream made and we neither use nor touch, and others' tables."""
-    own = {"openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine", "openmemory_meta"}
-    ours = own | set(layout.names.tenant_tables) | {"openmemory_tenants", "openmemory_migrations"}
+    ours = {*OWN_TABLES, *layout.names.tenant_tables, "openmemory_meta", "openmemory_tenants", "openmemory_migrations"}
     query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
     return tuple(str(name) for (name,) in connection.execute(query, [layout.names.schema]) if name not in ours)
