@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from openmemory.postgres.upgrade.locks import the_only_one
+from openmemory.postgres.locks import Lock, the_only_one
 from tests.cli.homes import Home
 from tests.cli.old_owners import words
 from tests.postgres.databases import Place
@@ -276,7 +276,7 @@ def test_what_the_tenant_has_otherwise_is_counted_and_named_by_table(bare: Home,
 
 
 def test_of_two_imports_at_once_the_second_is_refused(bare: Home, place: Place, file: Path) -> None:
-    with place.owner() as other, the_only_one(other, "import"):
+    with place.owner() as other, the_only_one(other, Lock.IMPORT):
         ran = bare.run("import", "sqlite", str(file), "--tenant", "acme", "--yes")
 
     assert ran.status == 1

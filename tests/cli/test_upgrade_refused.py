@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.locks import the_only_one
 from openmemory.postgres.upgrade import refusals
-from openmemory.postgres.upgrade.locks import the_only_one
 from openmemory.postgres.upgrade.look import look
 from tests.cli.homes import Home
 from tests.cli.old_owners import words

@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from openmemory.postgres.upgrade.locks import the_only_one
+from openmemory.postgres.locks import the_only_one
 from tests.cli.homes import Home
 from tests.cli.old_owners import MIXED, NAME, words
 from tests.conftest import Server

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.locks import the_only_one
 from openmemory.postgres.upgrade import layout
-from openmemory.postgres.upgrade.locks import the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.steps import state, upgrade
 from tests.postgres.databases import Place

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import extension_schema, patient
+from openmemory.postgres.direct import find_types, patient
 from openmemory.postgres.failures import first_line, is_cut
+from openmemory.postgres.locks import Lock, the_only_one
 from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import blocks
-from openmemory.postgres.upgrade.locks import the_only_one
 
 OURS = "openmemory-reembed"
 """How the sessions of a re-embedding name themselves."""
@@ -45,11 +45,9 @@ def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVect
     with (
         patient({**conninfo, "application_name": OURS}) as connection,
         _explained(),
-        the_only_one(connection, "reembed"),
+        the_only_one(connection, Lock.REEMBED),
     ):
-        schemas = [names.schema, *filter(None, [extension_schema(connection)])]
-        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-        connection.execute(sql.SQL("SET search_path TO {}").format(path))
+        find_types(connection, names.schema)
         yield NewVectors(connection, names)
 
 

@@ -5,10 +5,11 @@ from contextlib import contextmanager, suppress
 from typing import LiteralString
 
 import psycopg
-from psycopg import Connection, errors
+from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
+from openmemory.postgres.locks import Lock
 from openmemory.postgres.reaching import refuse_unreadable, unreachable, unreadable
 
 EXTENSION_SCHEMA: LiteralString = (
@@ -39,8 +40,6 @@ _PLAIN: LiteralString = (
     " AS plain (name, setting)"
 )
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
-_LOCK = 7_234_190_855_120_551_001
-_TURN = 7_234_190_855_120_551_002
 
 
 @contextmanager
@@ -95,7 +94,7 @@ def _refuse_without_encoding(connection: Connection) -> None:
 def in_turn(conninfo: Mapping[str, str]) -> Iterator[None]:
     """Wait for whoever brings this database up, and have the others wait: what is half made is never read."""
     with connected(conninfo) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [_TURN])
+        connection.execute("SELECT pg_advisory_lock(%s)", [Lock.START])
         yield
 
 
@@ -117,12 +116,18 @@ def extension_schema(connection: Connection) -> str | None:
     return None if found is None else str(found[0])
 
 
+def find_types(connection: Connection, schema: str) -> None:
+    """Have the session see the tables of `schema`, and pgvector's types and operators, in whichever schema they are."""
+    schemas = [schema, *filter(None, [extension_schema(connection)])]
+    connection.execute(sql.SQL("SET search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas))))
+
+
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
     """Hold the session's advisory lock, so that two servers starting at once do not change the database together."""
-    connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+    connection.execute("SELECT pg_advisory_lock(%s)", [Lock.SCHEMA])
     try:
         yield
     finally:
         if not connection.broken:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+            connection.execute("SELECT pg_advisory_unlock(%s)", [Lock.SCHEMA])

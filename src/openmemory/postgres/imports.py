@@ -10,10 +10,10 @@ import numpy.typing as npt
 from psycopg import Connection, Cursor, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import extension_schema, patient
+from openmemory.postgres.direct import find_types, patient
+from openmemory.postgres.locks import Lock, the_only_one
 from openmemory.postgres.statements import Names, blocks, schema_beside
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import the_only_one
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import KEPT, explained
 from openmemory.postgres.upgrade.steps import upgrade
@@ -83,7 +83,7 @@ def import_rows(
     with (
         _told_as_import(),
         patient(conninfo) as connection,
-        the_only_one(connection, "import"),
+        the_only_one(connection, Lock.IMPORT),
         explained(_STEP, conninfo, names),
     ):
         work = _Import(connection, names, Layout(beside, plan), tenant)
@@ -171,7 +171,7 @@ class _Import:
     def embed_missing(self, ids: Sequence[UUID], embed: Embed, on_progress: OnProgress) -> int:
         """Embed those of the memories that have no vector; return how many those were."""
         done = 0
-        self._find_types()
+        find_types(self.connection, self.names.schema)
         for start in range(0, len(ids), _AT_ONCE):
             given = {"tenant": self.tenant, "ids": list(ids[start : start + _AT_ONCE])}
             with self.connection.transaction(), self._inside():
@@ -198,11 +198,6 @@ class _Import:
         self.connection.execute("SELECT set_config('app.current_tenant', %s, true)", [self.tenant])
         yield
         self.connection.execute("RESET ROLE")
-
-    def _find_types(self) -> None:
-        schemas = [self.names.schema, *filter(None, [extension_schema(self.connection)])]
-        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-        self.connection.execute(sql.SQL("SET search_path TO {}").format(path))
 
     def _run(self, block: str, given: Mapping[str, object]) -> Cursor[tuple[object, ...]]:
         return self.connection.execute(self._render(blocks("imports")[block]), given)

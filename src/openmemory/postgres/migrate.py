@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import alone, connected, extension_schema, permitted
+from openmemory.postgres.direct import alone, connected, find_types, permitted
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
 
@@ -117,7 +117,7 @@ def migrate(
             _create_history(connection, names)
         for migration in current.pending:
             on_step(migration)
-            _find_extension(connection, names)
+            find_types(connection, names.schema)
             _apply(connection, names, migration)
         return list(current.pending)
 
@@ -161,13 +161,6 @@ def _create_history(connection: Connection, names: Names) -> None:
         if not _rows(connection, names, "schema"):  # IF NOT EXISTS would ask for the right to create one all the same
             connection.execute(names.render(_CREATE_SCHEMA.template).encode())
         connection.execute(names.render(_CREATE.template).encode())
-
-
-def _find_extension(connection: Connection, names: Names) -> None:
-    """Have the migrations see pgvector's types, in whichever schema they are."""
-    schemas = [name for name in (names.schema, extension_schema(connection)) if name]
-    path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-    connection.execute(sql.SQL("SET search_path TO {}").format(path))
 
 
 def _apply(connection: Connection, names: Names, migration: Migration) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 
 from openmemory.core.sectors import Sector
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import extension_schema, patient
+from openmemory.postgres.direct import find_types, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.limits import INDEXABLE_DIMENSIONS
 from openmemory.postgres.statements import Names
@@ -127,9 +127,7 @@ def ensure(
     check(names, choice)
     with patient(conninfo) as connection, _explained():
         give_memory(connection, names, choice)
-        schemas = [names.schema, *filter(None, [extension_schema(connection)])]
-        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
-        connection.execute(sql.SQL("SET search_path TO {}").format(path))
+        find_types(connection, names.schema)
         for name, text in wanted.items():
             there = connection.execute(
                 "SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(%s)", [names.table(name)]

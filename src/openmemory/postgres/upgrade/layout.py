@@ -6,13 +6,13 @@ from functools import cached_property
 
 from psycopg import sql
 
+from openmemory.postgres.locks import Lock
 from openmemory.postgres.statements import Names, blocks, schemas_of_upgrade
 from openmemory.postgres.upgrade.plan import Plan
 
 LOCK_TIMEOUT = "10s"
 OWN_TABLES = ("openmemory_upgrade", "openmemory_vector_quarantine", "openmemory_row_quarantine")
 """What an upgrade makes in the settings' schema beside the new tables, and leaves there."""
-MIGRATE_LOCK = 7_234_190_855_120_551_003
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Layout:
             "vectors_text": _literal(self.names.vectors),
             "app_role_text": _literal(self.names.render("{app_role}")),
             "lock_timeout": _literal(LOCK_TIMEOUT),
-            "lock": str(MIGRATE_LOCK),
+            "lock": str(int(Lock.MIGRATE)),
             "batch_size": str(self.plan.batch_size),
         }
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from psycopg import errors
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres import locks
 from openmemory.postgres.direct import connected, patient, permitted
 from openmemory.postgres.statements import Names
-from openmemory.postgres.upgrade import locks, record
+from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.questions import Questions, as_int, session

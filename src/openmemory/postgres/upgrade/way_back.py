@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.direct import connected, patient
+from openmemory.postgres.direct import connected, find_types, patient
+from openmemory.postgres.locks import the_only_one
 from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
@@ -13,7 +14,6 @@ from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, list
 from openmemory.postgres.upgrade.foretold import new_names
 from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.locks import find_types, the_only_one
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.recalls import write_back
 from openmemory.postgres.upgrade.refusals import explained
@@ -142,7 +142,7 @@ def _refuse_to_drop_own(connection: Connection, layout: Layout) -> None:
 
 def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str, str]) -> None:
     _run(connection, layout, "exchange_back", recorded)
-    find_types(connection, layout)
+    find_types(connection, layout.filled)
     connection.execute(body(layout.block(_CONVERSIONS, "conversions")).encode())
     sources.create_views(connection, layout)
     connection.execute(layout.block(_CONVERSIONS, "facts").encode())
