@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import Connection, errors
@@ -16,6 +15,8 @@ from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import blocks
+from openmemory.postgres.upgrade.found import Session
+from openmemory.postgres.upgrade.questions import session
 
 OURS = "openmemory-reembed"
 """How the sessions of a re-embedding name themselves."""
@@ -26,17 +27,6 @@ Facts = Mapping[str, str]
 OnStep = Callable[[str], None]
 
 _LOCK_TIMEOUT = "5s"
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session that looks like a server's."""
-
-    pid: int
-    application: str
-    address: str
-    user: str
-    state: str
 
 
 @contextmanager
@@ -144,10 +134,7 @@ class NewVectors:
 
     def sessions(self, login: str | None) -> list[Session]:
         """Return other sessions of the server's login; None: the owner's, where the owner serves."""
-        rows = self._all("sessions", login=login, ours=OURS)
-        return [
-            Session(int(str(pid)), str(app), str(host), str(user), str(state)) for pid, app, host, user, state in rows
-        ]
+        return [session(row) for row in self._all("sessions", login=login, ours=OURS)]
 
     def has_quarantine(self) -> bool:
         """Return whether an upgrade has a table for the vectors that it set aside."""

@@ -60,9 +60,21 @@ def migrate(
         context.meta[ASKED] = Asked(as_json)
         return
     wanted = Wanted(
-        yes, as_json, dry_run, tenant, tenant_from, dim, embedding_model, batch_size, backup, backup_tables, step,
-        drop_bytea, down, ignore_sessions,
-    )  # fmt: skip
+        yes=yes,
+        as_json=as_json,
+        dry_run=dry_run,
+        tenant=tenant,
+        tenant_from=tenant_from,
+        dim=dim,
+        embedding_model=embedding_model,
+        batch_size=batch_size,
+        backup=backup,
+        backup_tables=backup_tables,
+        step=step,
+        drop_bytea=drop_bytea,
+        down=down,
+        ignore_sessions=ignore_sessions,
+    )
     wanted.check()
     standing = "what is done is recorded, and the same command goes on from there"
     with when_stopped(standing), reached(read_settings(context, config)) as found:

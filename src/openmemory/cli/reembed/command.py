@@ -48,7 +48,16 @@ def reembed(
 
     A server may serve meanwhile, and is stopped for the exchange at the end. Asks first.
     """
-    wanted = Wanted(quarantined, dry_run, keep_old, abandon, ignore_sessions, batch_size, yes, as_json)
+    wanted = Wanted(
+        quarantined=quarantined,
+        dry_run=dry_run,
+        keep_old=keep_old,
+        abandon=abandon,
+        ignore_sessions=ignore_sessions,
+        batch_size=batch_size,
+        yes=yes,
+        as_json=as_json,
+    )
     wanted.check()
     settings = read_settings(context, config)
     from openmemory import app

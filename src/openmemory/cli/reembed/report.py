@@ -10,7 +10,7 @@ from openmemory.cli.printing import console, print_facts, print_json, safe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openmemory.postgres.beside import Session
+    from openmemory.postgres.upgrade.found import Session
     from openmemory.service.reembedding import Counted
 
 _LINE_EVERY_S = 10.0

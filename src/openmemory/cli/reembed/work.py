@@ -26,7 +26,7 @@ _POOL = 4
 _STATEMENT_TIMEOUT_MS = 600_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the command line asks for."""
 

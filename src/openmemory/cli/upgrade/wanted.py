@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from openmemory.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the command line asks of an upgrade; what is None was not said."""
 

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import LiteralString
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import Connection, errors, sql
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import versions
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, Row, Statement, statement
 from openmemory.postgres.upgrade.foretold import taken_names
 from openmemory.postgres.upgrade.layout import LOCK_TIMEOUT, Layout
 
@@ -35,39 +34,46 @@ _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.DependentObjectsStillExist: "Something else stands on it: drop that first, or make it anew on other tables",
 }
 _VERSIONS = statement("roles.versions", versions.Versions)
-_TABLES: LiteralString = (
-    "SELECT array_agg(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE n.nspname = %(schema)s AND c.relkind IN ('r', 'p') AND c.relname = ANY (%(tables)s)"
-)
-_LACKS: LiteralString = (
-    "SELECT current_database(), current_user,"
-    " has_database_privilege(current_database(), 'CREATE'), has_schema_privilege(%(schema)s, 'CREATE'),"
-    " EXISTS (SELECT FROM pg_extension WHERE extname = 'vector'),"
-    " EXISTS (SELECT FROM pg_available_extensions e JOIN pg_available_extension_versions v"
-    " ON (v.name, v.version) = (e.name, e.default_version) JOIN pg_roles r ON r.rolname = current_user"
-    " WHERE e.name = 'vector' AND v.superuser AND NOT v.trusted AND NOT r.rolsuper),"
-    " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s),"
-    " (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user),"
-    " EXISTS (SELECT FROM pg_roles WHERE rolname = %(role)s AND pg_has_role(oid,"
-    " CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)),"
-    " ARRAY(SELECT DISTINCT rolname::text FROM pg_class JOIN pg_roles r ON r.oid = relowner"
-    " WHERE pg_class.oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE') AND NOT rolsuper),"
-    # Who becomes a member of a superuser is one.
-    " ARRAY(SELECT relname::text FROM pg_class JOIN pg_roles r ON r.oid = relowner"
-    " WHERE pg_class.oid = ANY (%(oids)s) AND NOT pg_has_role(relowner, 'USAGE') AND rolsuper)"
-)
-_HOLDERS: LiteralString = (
-    "SELECT DISTINCT a.pid, coalesce(a.application_name, ''), coalesce(a.state, '') FROM pg_locks l"
-    " JOIN pg_stat_activity a ON a.pid = l.pid"
-    " WHERE l.granted AND l.relation = ANY (%s) AND a.pid <> pg_backend_pid()"
-)
+
+
+@dataclass(frozen=True, slots=True)
+class _Oid:
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    """What the login may, of what an upgrade needs, and what of the old tables is another's."""
+
+    database: str
+    login: str
+    may_create_in_database: bool
+    may_create_in_schema: bool
+    has_extension: bool
+    extension_is_untrusted: bool
+    has_app_role: bool
+    may_make_roles: bool
+    may_act_as_app_role: bool
+    other_owners: list[str]
+    tables_of_superusers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    pid: int
+    application: str
+    state: str
+
+
+_OLD_TABLES = statement("upgrade/refusals.old_tables", _Oid)
+_RIGHTS = statement("upgrade/refusals.rights", _Rights)
+_HOLDERS = statement("upgrade/refusals.holders", _Holder)
 
 
 def check_versions(connection: Connection) -> None:
     """Refuse a PostgreSQL before 15, and a pgvector before 0.8.0 where one is installed, with the remedy."""
-    with connection.cursor(row_factory=class_row(versions.Versions)) as cursor:
-        found = cursor.execute(_VERSIONS.template.encode()).fetchone()
-    if found and (found.pgvector or found.server < versions.OLDEST_SERVER):
+    (found,) = _asked(connection, _VERSIONS)
+    if found.pgvector or found.server < versions.OLDEST_SERVER:
         versions.check_versions(found)
 
 
@@ -173,38 +179,40 @@ def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) 
     Who may create in the database may install an extension that is trusted, as pgvector mostly is; whether a role is
     wanted shows when it is.
     """
-    params = {"schema": names.schema, "role": names.app_role, "oids": _old_tables(connection, names)}
-    row = connection.execute(_LACKS, params).fetchone()
-    if row is None:
-        return []
-    database, login, in_database, in_schema, extension, untrusted, role, may_make_roles, member, owners, tables = row
-    to = sql.Identifier(login)
-    may_become = member or (may_make_roles and not role)
-    app_role, schema = sql.Identifier(names.app_role), sql.Identifier(names.schema)
-    asked = [
-        *(sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in owners),
-        *(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, name), to) for name in tables),
-        *([] if in_database else [sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(database), to)]),
-        *([] if in_schema else [sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to)]),
-        *([] if extension or (beforehand and in_database and not untrusted) else [sql.SQL("CREATE EXTENSION vector")]),
-    ]
-    roles_asked = [
-        *([] if role or may_make_roles else [sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role)]),
-        *([] if may_become else [sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to)]),
-    ]
-    return [statement.as_string() for statement in (asked if beforehand else [*asked, *roles_asked])]
+    oids = _old_tables(connection, names)
+    (has,) = _asked(connection, _RIGHTS, schema=names.schema, app_role=names.app_role, oids=oids)
+    to, app_role, schema = (sql.Identifier(name) for name in (has.login, names.app_role, names.schema))
+    extension = has.has_extension or (beforehand and has.may_create_in_database and not has.extension_is_untrusted)
+    may_become = has.may_act_as_app_role or (has.may_make_roles and not has.has_app_role)
+    asked = [sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in has.other_owners]
+    for table in has.tables_of_superusers:
+        asked.append(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, table), to))
+    if not has.may_create_in_database:
+        asked.append(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(has.database), to))
+    if not has.may_create_in_schema:
+        asked.append(sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to))
+    if not extension:
+        asked.append(sql.SQL("CREATE EXTENSION vector").format())
+    if not (beforehand or has.has_app_role or has.may_make_roles):
+        asked.append(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role))
+    if not (beforehand or may_become):
+        asked.append(sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to))
+    return [one.as_string() for one in asked]
 
 
 def _old_tables(connection: Connection, names: Names) -> list[int]:
     tables = [names.memories, names.vectors, "openmemory_waypoints", "openmemory_users", "temporal_facts"]
-    row = connection.execute(_TABLES, {"schema": names.schema, "tables": tables}).fetchone()
-    return list(row[0] or []) if row else []
+    return [one.oid for one in _asked(connection, _OLD_TABLES, schema=names.schema, tables=tables)]
 
 
 def _holders(conninfo: Mapping[str, str], names: Names) -> str:
     with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
-        found = connection.execute(_HOLDERS, [_old_tables(connection, names)]).fetchall()
-        if found:
-            listed = ", ".join(f"pid {pid} {name!r} ({state})" for pid, name, state in found)
+        if found := _asked(connection, _HOLDERS, oids=_old_tables(connection, names)):
+            listed = ", ".join(f"pid {one.pid} {one.application!r} ({one.state})" for one in found)
             return f" on the old tables: {listed}"
     return ""
+
+
+def _asked(connection: Connection, query: Statement[Row], **params: object) -> list[Row]:
+    with connection.cursor(row_factory=query.rows) as cursor:
+        return cursor.execute(query.template.encode(), params).fetchall()
