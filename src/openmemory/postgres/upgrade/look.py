@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from openmemory.postgres.direct import patient, permitted
+from openmemory.postgres.direct import find_types, patient, permitted
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.clients import Clients, clients_of, hidden, others
@@ -42,6 +42,7 @@ def look(conninfo: Mapping[str, str], names: Names, plan: Plan | None = None) ->
     with patient(conninfo) as connection, permitted(), not_kept_waiting(connection, conninfo, names):
         if "exchanged_at" not in record.read(connection, names):
             check_readable(connection, Layout(names, Plan(names.dimension)))
+        find_types(connection, names.schema)
         return _Look(connection, names, plan).found()
 
 
