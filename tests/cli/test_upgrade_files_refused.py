@@ -77,6 +77,9 @@ def test_more_dimensions_than_a_server_takes_cannot_be_asked_for(
 def test_files_are_written_for_an_upgrade_under_way_and_for_one_that_is_over(owner: Home, old: Place) -> None:
     assert owner.run("migrate", "--yes", "--step", "1").status == 0
     assert owner.run("migrate", "sql", "2").status == 0
+    other = owner.run("migrate", "sql", "2", "--tenant", "acme")
+    assert (other.status, other.out) == (1, "")
+    assert "--tenant acme: the upgrade was begun with default" in words(other)
     assert owner.run("migrate", "--yes").status == 0
 
     assert owner.run("migrate", "sql", "5").status == 0

@@ -16,8 +16,11 @@ def sql(
     context: typer.Context,
     step: Annotated[str, typer.Argument(metavar="STEP", help="Its number, 1 to 5, or its name.")],
     tenant: Annotated[
-        str, typer.Option("--tenant", metavar="NAME", callback=tenant_of, help="Tenant of the old rows.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            "--tenant", metavar="NAME", callback=tenant_of, help="Tenant of the old rows; `default` if absent."
+        ),
+    ] = None,
     tenant_from: Annotated[
         str | None,
         typer.Option("--tenant-from", metavar="user_id", callback=tenant_from_of, help="Make each old user a tenant."),
@@ -33,17 +36,21 @@ def sql(
     from dataclasses import replace
 
     from openmemory import app
+    from openmemory.cli.upgrade import lifting
+    from openmemory.cli.upgrade.wanted import Wanted
     from openmemory.postgres.upgrade.look import own_dimension
-    from openmemory.postgres.upgrade.plan import Plan
+    from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
     from openmemory.postgres.upgrade.script import script
+    from openmemory.postgres.upgrade.steps import state
 
     chosen = step_of(step)
     settings = read_settings(context, config)
     names = names_of(settings)
     with app.reached(settings) as logins:
+        lifting.check_against(state(logins.owner, names), Wanted(tenant=tenant, tenant_from=tenant_from, dim=dim))
         plan = Plan(
             dimension=dim or own_dimension(logins.owner, names),
-            tenant=tenant,
+            tenant=tenant or DEFAULT_TENANT,
             tenant_from_user=tenant_from is not None,
             batch_size=batch_size,
         )
