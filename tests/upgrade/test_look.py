@@ -10,9 +10,10 @@ from psycopg import sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import patient
+from openmemory.postgres.registry import facts
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan
-from openmemory.postgres.upgrade.standing import aside, kept_bytes, name_model, recorded_model
+from openmemory.postgres.upgrade.standing import aside, kept_bytes, name_model
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place
@@ -256,11 +257,11 @@ def test_what_was_set_aside_and_kept_is_listed(postgres: Server, shared: Path) -
 
 def test_a_model_can_be_named_after_the_upgrade(old: Place) -> None:
     upgrade(old.logins.owner, old.names, Plan(1536))
-    assert recorded_model(old.logins.owner, old.names) == "unknown"
+    assert facts(old.logins.owner, old.names)["embedding_model"] == "unknown"
 
     name_model(old.logins.owner, old.names, "openai:it's %s")
 
-    assert recorded_model(old.logins.owner, old.names) == "openai:it's %s"
+    assert facts(old.logins.owner, old.names)["embedding_model"] == "openai:it's %s"
 
 
 def test_a_login_that_may_not_read_is_told_so(old: Place) -> None:

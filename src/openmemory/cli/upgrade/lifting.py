@@ -124,11 +124,11 @@ def name_model(old: Old, wanted: Wanted) -> None:
 
 def names_another_model(old: Old, wanted: Wanted) -> bool:
     """Return whether another model is named than the one that a lifted database has recorded."""
-    from openmemory.postgres.upgrade.standing import recorded_model
+    from openmemory.postgres.registry import facts
 
     if not wanted.embedding_model or not old.recorded:
         return False
-    return recorded_model(old.logins.owner, old.names) != wanted.embedding_model
+    return facts(old.logins.owner, old.names).get("embedding_model") != wanted.embedding_model
 
 
 def check_against(recorded: Mapping[str, str], wanted: Wanted) -> None:

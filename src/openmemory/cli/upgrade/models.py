@@ -61,10 +61,11 @@ def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Pla
 
 def rename(owner: Mapping[str, str], names: "Names", said: str, *, yes: bool) -> None:
     """Record which model made the vectors of a lifted database, after a question where another is recorded."""
+    from openmemory.postgres.registry import facts
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
-    from openmemory.postgres.upgrade.standing import name_model, recorded_model
+    from openmemory.postgres.upgrade.standing import name_model
 
-    recorded = recorded_model(owner, names)
+    recorded = facts(owner, names).get("embedding_model")
     if recorded not in {None, UNKNOWN_MODEL, said}:
         _agree_to_change(recorded or "", said, yes=yes)
     name_model(owner, names, said)

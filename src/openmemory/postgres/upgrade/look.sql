@@ -224,16 +224,6 @@ SELECT what, pg_relation_size(to_regclass(name)) / current_setting('block_size')
                ('vectors', {old_vectors_text})) AS old (what, name)
  WHERE to_regclass(name) IS NOT NULL;
 
--- name: model
-SELECT value
-  FROM {lifted_meta}
- WHERE name = 'embedding_model';
-
--- name: made_by
-SELECT name, value
-  FROM {lifted_meta}
- WHERE name IN ('embedding_model', 'embedding_dimension');
-
 -- name: name_model
 UPDATE {lifted_meta}
    SET value = {name_text}

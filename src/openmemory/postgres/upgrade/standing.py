@@ -9,6 +9,7 @@ from psycopg import errors
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import locks
 from openmemory.postgres.direct import connected, patient, permitted
+from openmemory.postgres.registry import facts
 from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
@@ -86,17 +87,9 @@ def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
             )
 
 
-def recorded_model(conninfo: Mapping[str, str], names: Names) -> str | None:
-    """Return which model is recorded as the one that made the vectors of a lifted database."""
-    with connected(conninfo) as connection, permitted():
-        found = Questions(connection, names).rows("model")
-    return str(found[0][0]) if found else None
-
-
 def made_by(conninfo: Mapping[str, str], names: Names) -> str:
     """Return the model and the dimension of the vectors in use."""
-    with connected(conninfo) as connection, permitted():
-        found = {str(name): str(value) for name, value in Questions(connection, names).rows("made_by")}
+    found = facts(conninfo, names)
     return f"{found.get('embedding_model', 'unknown')} ({found.get('embedding_dimension', 'unknown')} dimensions)"
 
 

@@ -7,6 +7,7 @@ from psycopg import Connection
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, find_types, patient
 from openmemory.postgres.locks import the_only_one
+from openmemory.postgres.registry import facts
 from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
@@ -70,10 +71,10 @@ def left_behind(conninfo: Mapping[str, str], names: Names) -> tuple[Unmapped, ..
 def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
     """Return the model of the vectors that `openmemory reembed` made since, which `down` drops, or None."""
     with connected(conninfo) as connection:
-        recorded, layout = _begun(connection, names)
-        if "exchanged_at" not in recorded:
-            return None
-        now = {str(name): str(value) for name, value in connection.execute(_text(layout, "model", recorded))}
+        recorded, _ = _begun(connection, names)
+    if "exchanged_at" not in recorded:
+        return None
+    now = facts(conninfo, names)
     was = (recorded["embedding_model"], recorded["dimension"])
     is_now = (now.get("embedding_model"), now.get("embedding_dimension"))
     return None if is_now == was else now.get("embedding_model")
