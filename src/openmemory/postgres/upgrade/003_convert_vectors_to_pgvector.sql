@@ -163,7 +163,7 @@ BEGIN
                         THEN 'its project is not that of its memory; kept with the memory'
                         WHEN nullif(v.user_id, '') <> coalesce(o.user_id, '')
                         THEN 'its user is not that of its memory; kept with the memory'
-                        WHEN v.dim <> v.value_dim
+                        WHEN v.dim <> v.value_dim AND v.value_dim = {dimension}
                         THEN 'its dim is not how many numbers it has; kept by its numbers'
                    END AS note
               FROM {old_vectors} v

@@ -244,12 +244,6 @@ SELECT count(*)
 coalesce({staging}.as_instant(came.last_seen_at), {staging}.as_instant(came.updated_at),
          {staging}.as_instant(came.created_at), 'epoch')
 
--- name: model
--- Which model made the vectors in use.
-SELECT name, value
-  FROM {lifted_meta}
- WHERE name IN ('embedding_model', 'embedding_dimension');
-
 -- name: references
 -- Constraints of tables that are left alone, such as upstream's temporal_edges, to tables that are about to go.
 SELECT c.conrelid::regclass::text AS referring, quote_ident(c.conname) AS name

@@ -28,15 +28,15 @@ _SHARED_KINDS = ("hnsw", "ivfflat")
 
 
 def rows_set_aside(
-    connection: Connection, layout: Layout, columns: Mapping[str, Columns]
+    connection: Connection, layout: Layout, columns: Mapping[str, Columns], dimension: int
 ) -> dict[str, tuple[int, str]]:
     """Return how many rows will be set aside or noted, by the reason, and the id of one; without the values of vectors.
 
-    `columns` are the old tables'.
+    `columns` are the old tables', and `dimension` is that of the vectors that will come across.
     """
     counted: dict[str, tuple[int, str]] = {}
     for what, block in _asked_of(columns):
-        for reason, count, example in connection.execute(_asked(layout, columns, block)):
+        for reason, count, example in connection.execute(_asked(layout, columns, block, dimension)):
             counted[f"{what}: {reason}"] = int(count), str(example or "")
     if layout.plan.tenant_from_user:
         counted[_NO_TENANTS] = _no_tenants(connection, layout, columns), ""
@@ -111,7 +111,7 @@ def _no_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Co
         return sum(tenant_problem(str(name)) is not None for (name,) in cursor)
 
 
-def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
+def _asked(layout: Layout, columns: Mapping[str, Columns], block: str, dimension: int = 0) -> bytes:
     own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
     tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
@@ -119,4 +119,4 @@ def _asked(layout: Layout, columns: Mapping[str, Columns], block: str) -> bytes:
         f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen)
         for row in ("s", "d", "u", "m", "o", "n", "f")
     }
-    return layout.render(own[block], {**rows, **tenants}).encode()
+    return layout.render(own[block], {**rows, **tenants, "to_be": str(dimension)}).encode()

@@ -91,7 +91,7 @@ SELECT note AS reason,
                     THEN 'its project is not that of its memory; kept with the memory'
                     WHEN nullif(v.user_id, '') <> coalesce(m.user_id, '')
                     THEN 'its user is not that of its memory; kept with the memory'
-                    WHEN v.dim <> v.value_dim
+                    WHEN v.dim <> v.value_dim AND v.value_dim = {to_be}
                     THEN 'its dim is not how many numbers it has; kept by its numbers'
                END AS note
           FROM ({vectors_rows}) AS v

@@ -113,7 +113,7 @@ class _Look(Questions):
         counted = {what: self.counted(what) for what, columns in self.columns.items() if columns}
         vectors = self.vectors()
         not_finite, checked = self._not_finite(vectors.dimension, vectors.dimensions.get(vectors.dimension, 0))
-        of_rows = rows_set_aside(self.connection, self.layout, self.columns)
+        of_rows = rows_set_aside(self.connection, self.layout, self.columns, vectors.dimension)
         set_aside = {**vectors.odd, **not_finite, **{what: count for what, (count, _) in of_rows.items()}}
         ((server, installed, available),) = self.rows("server")
         room = {bool(may): str(name) for name, may in self.rows("tablespace")}
