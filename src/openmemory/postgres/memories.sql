@@ -182,11 +182,25 @@ DELETE FROM {users} u
                       AND m.user_id = %(user)s);
 
 -- name: taken
--- What the tenant has already under one of the ids, or says the same.
-SELECT id, fingerprint
-  FROM {memories}
- WHERE tenant_id = %(tenant)s
-   AND (id = ANY (%(ids)s::uuid[]) OR fingerprint = ANY (%(fingerprints)s::uuid[]));
+-- What the tenant has already under one of the ids, or says the same. Each key is looked up by itself (LIMIT keeps it so),
+-- or the planner might read all memories of the tenant for what it takes for few.
+SELECT known.id, known.fingerprint
+  FROM unnest(%(ids)s::uuid[]) AS wanted (id)
+ CROSS JOIN LATERAL (
+        SELECT m.id, m.fingerprint
+          FROM {memories} m
+         WHERE m.tenant_id = %(tenant)s
+           AND m.id = wanted.id
+         LIMIT 1) AS known
+ UNION
+SELECT known.id, known.fingerprint
+  FROM unnest(%(fingerprints)s::uuid[]) AS said (fingerprint)
+ CROSS JOIN LATERAL (
+        SELECT m.id, m.fingerprint
+          FROM {memories} m
+         WHERE m.tenant_id = %(tenant)s
+           AND m.fingerprint = said.fingerprint
+         LIMIT 1) AS known;
 
 -- name: speakers
 -- Who spoke in the latest memories of the scope, or in those of its tenant that are of no user.
