@@ -177,8 +177,8 @@ async def test_a_memory_told_again_under_its_id_takes_it_from_nobody(me: httpx2.
     alpha, beta = ({"content": word, "id": str(uuid4())} for word in ("alpha", "beta"))
     for one in (alpha, beta):
         await me.post("/memory/add", json=one)
-    known_elsewhere = alpha | {"id": beta["id"]}
-    items = [alpha, known_elsewhere, {"content": "gamma", "id": beta["id"]}]
+    with_a_free_id = alpha | {"id": str(uuid4())}
+    items = [alpha, with_a_free_id, {"content": "gamma", "id": beta["id"]}]
 
     refused = await me.post("/memory/add/batch", json={"items": items})
 

@@ -75,7 +75,7 @@ class NewMemory(NamedTuple):
     A tuple, and no dataclass: a frozen one takes six times as long to make, and batches make thousands a second.
     `sectors` is a bit mask that includes the primary one; `decay_rate` is per day; `embedding` is None only where
     the server embeds nothing and the request brought nothing. Those of one batch are created a microsecond apart, in
-    the order told, whichever of them are kept together.
+    the order told, whichever of them are kept together. `has_own_id`: the request brought the id.
     """
 
     id: UUID
@@ -96,6 +96,7 @@ class NewMemory(NamedTuple):
     speaker: str | None
     tags: tuple[str, ...]
     metadata: JsonObject
+    has_own_id: bool
 
 
 @dataclass(frozen=True, slots=True)

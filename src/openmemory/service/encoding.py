@@ -175,6 +175,7 @@ class Encoder:
             speaker=told.speaker,
             tags=told.tags,
             metadata=told.metadata,
+            has_own_id=told.id is not None,
         )
 
 

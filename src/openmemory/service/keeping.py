@@ -95,8 +95,7 @@ async def _kept(
     database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
 ) -> list[Added]:
     """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
-    first = {memory.fingerprint: memory for memory in reversed(new)}
-    once = new if len(first) == len(new) else [memory for memory in new if first[memory.fingerprint] is memory]
+    once = await _once(database, scope, new)
     if seal is None:
         return _answers(new, once, await memories.insert(database, scope, once, now, salience.REINFORCEMENT))
     async with database.tenant(scope) as tx:
@@ -105,8 +104,22 @@ async def _kept(
     return added
 
 
+async def _once(database: Database, scope: Scope, new: Sequence[NewMemory]) -> Sequence[NewMemory]:
+    """Return the first memory of each fingerprint; raises MemoryExists for a taken id that PostgreSQL would not see."""
+    first = {memory.fingerprint.int: memory for memory in reversed(new)}
+    own_ids = [memory.id.int for memory in new if memory.has_own_id]
+    # A repetition is not sent, and an id that comes twice is not taken yet when its second text is found to be known.
+    if own_ids and (len(first) < len(new) or len(set(own_ids)) < len(own_ids)):
+        for error in (await _taken(database, scope, new)).values():
+            raise error
+    return new if len(first) == len(new) else [one for one in new if first[one.fingerprint.int] is one]
+
+
 def _answers(new: Sequence[NewMemory], once: Sequence[NewMemory], kept_before: Sequence[Duplicate]) -> list[Added]:
-    """Return what became of each of `new`, of which `once` were kept, but for what those `kept_before` said already."""
+    """Return what became of each of `new`.
+
+    `once` are the distinct ones that were sent to PostgreSQL, `kept_before` the memories that already said the same.
+    """
     if not kept_before and len(once) == len(new):
         return [Added(memory.id, memory.primary_sector, memory.sectors, deduplicated=False) for memory in new]
     known = {row.fingerprint: row for row in kept_before}
@@ -128,17 +141,15 @@ async def _taken(
     """
     async with database.tenant(scope, read_only=True) as tx:
         kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
-    ids, said = {one.id for one in kept}, {one.fingerprint for one in kept}
+    said_by = {one.id: one.fingerprint for one in kept}
+    said = {one.fingerprint for one in kept}
     refused: dict[int, OpenMemoryError] = {}
     for index, one in enumerate(new):
-        if one.fingerprint in said:
-            continue  # what is known is not kept again, whatever its id
-        if one.id in ids:
-            where = f"items[{index}].id" if in_batch else "id"
-            refused[index] = _id_taken(where, one)
-            continue
-        ids.add(one.id)
-        said.add(one.fingerprint)
+        if said_by.get(one.id, one.fingerprint) != one.fingerprint:
+            refused[index] = _id_taken(f"items[{index}].id" if in_batch else "id", one)
+        elif one.fingerprint not in said:  # what is known is not kept again, and leaves its id free
+            said_by[one.id] = one.fingerprint
+            said.add(one.fingerprint)
     return refused
 
 
