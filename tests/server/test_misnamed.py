@@ -97,7 +97,8 @@ async def test_a_change_and_a_reinforcement_with_a_misspelt_owner_are_refused(
 
 
 async def test_a_memory_can_be_sent_back_as_it_was_read(me: httpx2.AsyncClient) -> None:
-    memory = await told(me, "The ferry leaves at nine", user_id="ann", project_id="p", session_id="s")
+    own = {"user_id": "ann", "project_id": "p", "session_id": "s", "speaker": "Ann", "occurred_at": 1_700_000_000_001}
+    memory = await told(me, "The ferry leaves at nine", **own)
     read = (await me.get(f"/memory/{memory}")).json()
 
     patched = await me.patch(f"/memory/{memory}", json={**read, "tags": ["x"]})

@@ -1,11 +1,11 @@
 """Whether a memory is the caller's to read and to change."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from openmemory.core.memory import Memory
 from openmemory.core.scope import Scope
-from openmemory.errors import AnotherUsersMemory, MemoryNotFound, VersionChanged
+from openmemory.errors import AnotherUsersMemory, Malformed, MemoryNotFound, VersionChanged
 
 
 def of_scope(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
@@ -23,3 +23,10 @@ def ensure_version(memory: Memory, versions: Collection[int] | None) -> None:
     """Raise VersionChanged unless the memory is at one of `versions`; None stands for any."""
     if versions is not None and memory.version not in versions:
         raise VersionChanged(f"the memory is at version {memory.version} now, and not at what was asked for")
+
+
+def ensure_as_read(memory: Memory, as_read: Mapping[str, object]) -> None:
+    """Raise Malformed unless the memory has the values of `as_read`, which no change reaches."""
+    for name, value in as_read.items():
+        if getattr(memory, name) != value:
+            raise Malformed.at(name, "is another than the memory has, and cannot be changed")

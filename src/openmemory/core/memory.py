@@ -1,5 +1,6 @@
 """What a memory is: as it is told, as it is kept, and as it is found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -55,6 +56,8 @@ class Change:
     """Of the new content; only with one."""
     sector: Sector | None = None
     """Instead of the one it has, or that the rules find in a new content."""
+    as_read: Mapping[str, object] = field(default_factory=dict)
+    """What the memory was read with under names that no change reaches; another memory is not what was meant."""
 
 
 @dataclass(frozen=True, slots=True)

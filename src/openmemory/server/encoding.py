@@ -121,6 +121,7 @@ def change(request: wire.PatchRequest) -> Change:
         salience=request.salience,
         embedding=_embedding(request.embedding),
         sector=request.sector or named,
+        as_read={name: value for name in wire.AS_READ if (value := getattr(request, name)) is not None},
     )
 
 

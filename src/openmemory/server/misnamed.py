@@ -12,8 +12,8 @@ from openmemory.errors import Malformed
 from openmemory.server.ignored import looked_at, meant_by
 
 _OWNERS = ("user_id", "project_id", "session_id", *wire.TENANTS)
-# Who changes a memory often sends it back as it was read.
-_OF_ONE_MEMORY, _OF_ANSWERS = (wire.PatchRequest, wire.ReinforceRequest), {"project_id", "session_id"}
+# Who reinforces a memory may send it as it was read.
+_OF_ANSWERS = {"project_id", "session_id"}
 # In a text a quote has a backslash before it, so that what is found are names of fields, though at any depth.
 _FIELD = re.compile(rb'"([\w.\-\[\]]{1,40})"\s*:')
 _UNCLEAR = 100  # names of which one may be another: likeness takes time
@@ -53,7 +53,7 @@ def misnamed_items(raw: bytes) -> dict[int, Malformed]:
 
 def misnamed(bodies: Sequence[object], model: type[BaseModel]) -> dict[int, Malformed]:
     """Return the errors of those of `bodies` with such a field, by their places; one that is null says nothing."""
-    known = model.model_fields.keys() | (_OF_ANSWERS if model in _OF_ONE_MEMORY else set())
+    known = model.model_fields.keys() | (_OF_ANSWERS if model is wire.ReinforceRequest else set())
     others = [
         [name for name in body.keys() - known if body[name] is not None] if isinstance(body, Mapping) else []
         for body in bodies

@@ -93,8 +93,8 @@ class Memories:
         """Change a memory and return it as it is now; a new content is classified and embedded again.
 
         What changes nothing leaves the version as it is.
-        `versions`: only if it is one of them, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory, and
-        MemoryExists if the new content is what another memory says.
+        `versions`: only if it is one of them, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory,
+        MemoryExists if the new content is what another memory says, and Malformed if it has not what was read.
         """
         changed = None
         while changed is None:
@@ -117,6 +117,7 @@ class Memories:
         async with self._database.tenant(scope) as tx:
             current = belonging.of_scope(scope, memory_id, await memories.get_for_update(tx, memory_id))
             belonging.ensure_version(current, versions)
+            belonging.ensure_as_read(current, change.as_read)
             if encoded is None and change.content not in (None, current.content):
                 return None
             if encoded is None and changes.changes_nothing(current, change, now):

@@ -39,6 +39,7 @@ from openmemory.wire.fields import (
     Vector,
 )
 from openmemory.wire.requests import (
+    AS_READ,
     NARROWING,
     TENANTS,
     AddBatchRequest,
@@ -52,6 +53,7 @@ from openmemory.wire.requests import (
 )
 
 __all__ = [
+    "AS_READ",
     "BATCH_MOST",
     "EMBEDDING_MOST",
     "MATCHES_MOST",

@@ -177,8 +177,13 @@ class QueryRequest(QueryFilters):
         }
 
 
+# Who changes a memory often sends it back as it was read: these no change reaches.
+AS_READ = ("project_id", "session_id", "speaker", "occurred_at", "primary_sector")
+_AS_READ = "Cannot be changed: refused unless it is as the memory has it."
+
+
 class PatchRequest(_Request):
-    """What to change of a memory; what is absent stays."""
+    """What to change of a memory; what is absent or null stays."""
 
     content: Content | None = None
     tags: Tags | None = None
@@ -191,6 +196,11 @@ class PatchRequest(_Request):
     salience: Share | None = None
     embedding: Vector | None = Field(None, description="Of the new content; instead of the server's own.")
     user_id: Name | None = Field(None, description="Refuse unless the memory is this user's.")
+    project_id: Name | None = Field(None, description=_AS_READ)
+    session_id: Name | None = Field(None, description=_AS_READ)
+    speaker: Name | None = Field(None, description=_AS_READ)
+    occurred_at: Instant | None = Field(None, description=_AS_READ)
+    primary_sector: Sector | None = Field(None, description=f"{_AS_READ} `sector` changes it.")
 
 
 class ReinforceRequest(_Request):
