@@ -119,13 +119,13 @@ def test_fingerprints_are_the_same_for_ever() -> None:
     assert str(full) == "5ef60a04-4a7b-c65d-9481-3bc5b62c5c6f"
 
 
-@pytest.mark.parametrize("same", ["hello  WORLD", " Hello world. ", "Hello world!!", "Hello\nworld . !"])
+@pytest.mark.parametrize("same", ["hello  WORLD", " Hello world. ", "Hello world..\u3002", "Hello\nworld . ."])
 def test_case_space_and_final_stops_do_not_make_another_memory(same: str) -> None:
     assert fingerprint(same) == fingerprint("Hello world")
 
 
-@pytest.mark.parametrize("other", ["Hello world?", "Hello, world", "Hello worlds", "world Hello"])
-def test_a_question_mark_or_another_word_makes_another_memory(other: str) -> None:
+@pytest.mark.parametrize("other", ["Hello world?", "Hello world!", "Hello, world", "Hello worlds", "world Hello"])
+def test_another_mark_or_another_word_makes_another_memory(other: str) -> None:
     assert fingerprint(other) != fingerprint("Hello world")
 
 
@@ -135,6 +135,28 @@ def test_a_text_of_stops_alone_keeps_its_identity() -> None:
 
 def test_compatibility_forms_are_one_memory() -> None:
     assert fingerprint("\uff21\uff22\uff23 \ufb01sh") == fingerprint("abc fish")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("10\u00b2 = 100", "102 = 100"),
+        ("x\u2082 = 5", "x2 = 5"),
+        ("x\u00b2 = 5", "x\u2082 = 5"),
+        ("2\u207b\u00b3", "2\u22123"),
+        ("page 10\u2460", "page 101"),
+        ("2\u00bd cups", "21\u20442 cups"),
+        ("1\u00aa", "1a"),
+        ("5! = 120", "5 = 120"),
+        ("n = 5!", "n = 5"),
+    ],
+)
+def test_what_means_something_else_is_another_memory(one: str, other: str) -> None:
+    assert fingerprint(one) != fingerprint(other)
+
+
+def test_of_what_means_something_else_the_case_does_not_count() -> None:
+    assert fingerprint("\u24b6 CM\u00b2.") == fingerprint("\u24d0 cm\u00b2")
 
 
 def test_who_said_it_where_and_when_makes_another_memory() -> None:
@@ -234,7 +256,21 @@ def test_of_a_run_of_marks_the_first_30_count(mark: str) -> None:
     assert terms("ferry " + mark * 31) == terms("ferry " + mark * 30)
 
 
-PIECES = ["a", "a ", "'", "in 20", "1", '?"', "five ", "Jan ", "\u732b", "\u0301\u0323", "\uff9e\u0301"]
+PIECES = [
+    "a",
+    "a ",
+    "\u00b2",
+    "\u00b2\u0301",
+    "'",
+    "in 20",
+    "1",
+    '?"',
+    "five ",
+    "Jan ",
+    "\u732b",
+    "\u0301\u0323",
+    "\uff9e\u0301",
+]
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -22,7 +22,7 @@ async def _count(memories: Memories, scope: Scope) -> int:
 
 @pytest.mark.parametrize(
     "again",
-    ["The harbour is closed", "the HARBOUR is closed", "The harbour is closed...", "  The harbour\n is closed! "],
+    ["The harbour is closed", "the HARBOUR is closed", "The harbour is closed...", "  The harbour\n is closed. "],
 )
 async def test_the_same_said_again_is_the_same_memory(memories: Memories, scope: Scope, again: str) -> None:
     first = await memories.add(scope, TURN)

@@ -30,7 +30,9 @@ _WORD = re.compile(r"[^\W_]{1,64}(?:'[a-z]+)?")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
 _CLOSING = " \t\r\n\f\v\u00a0\u3000\"'`\u2019\u201d\u00bb\u203a)]}*_\u300d\u300f\uff09"
 _ASKING = ("?", "\uff1f", "\u061f")
-_FINAL = ".!\u3002 "
+_FINAL = ".\u3002 "
+# Compatibility forms that mean something else than what they are made of, and noncharacters that tell them apart.
+_MEANING = {"<super>": "\ufdd0", "<sub>": "\ufdd1", "<circle>": "\ufdd2", "<fraction>": "\ufdd3"}
 # Where a run of marks may be: what is neither Latin nor a mark of it is looked at more closely only in long runs.
 _FOREIGN_RUN = re.compile(r"[^\x00-\u02ff]{31,}")
 _MARKS_IN_A_RUN = 30
@@ -117,7 +119,8 @@ def fingerprint(
 ) -> UUID:
     """Return the identity of a memory's content: equal for what counts as the same memory said again.
 
-    Case, white space, Unicode compatibility forms and final full stops and exclamation marks do not count.
+    Case, white space and final full stops do not count, nor how a character looks (wide, bold, a ligature). What is
+    raised, lowered, in a circle or a fraction does: 10² is not 102.
     Raises ValueError if `occurred_at` has no time zone.
     """
     said, said_when = _measured(_normalised(text)), _measured(_microseconds(occurred_at))
@@ -264,8 +267,24 @@ def _measured(part: str | None) -> bytes:
 
 def _normalised(text: str) -> str:
     # Composing and folding do no more than that to ASCII.
-    collapsed = " ".join((text.lower() if text.isascii() else _folded(text)).split())
+    collapsed = " ".join((text.lower() if text.isascii() else _folded(_told_apart(text))).split())
     return collapsed.rstrip(_FINAL) or collapsed
+
+
+def _told_apart(text: str) -> str:
+    """Return `text` with a noncharacter in front of each character whose compatibility form means something else."""
+    return _meaningful().sub(lambda found: _MEANING[_form(found[0])] + found[0], text)
+
+
+@cache
+def _meaningful() -> re.Pattern[str]:
+    characters = map(chr, range(0x80, 0x10000))  # a few letters follow, which would make the expression slow
+    return re.compile(f"[{''.join(one for one in characters if _form(one) in _MEANING)}]")
+
+
+def _form(character: str) -> str:
+    """Return the kind of a character's compatibility form as Unicode names it, or what else it is made of."""
+    return unicodedata.decomposition(character).partition(" ")[0]
 
 
 def _microseconds(moment: datetime | None) -> str | None:
