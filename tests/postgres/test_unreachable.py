@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.database import Database
 from openmemory.postgres.direct import connected
+from openmemory.postgres.embedded.cluster import OWNER, dsn
 from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
 from tests.cli.homes import Home, a_port
@@ -230,3 +232,17 @@ def test_the_user_who_serves_is_looked_for_among_its_own_settings() -> None:
 
     assert "database notes, as bea" in detail
     assert detail.endswith("Check OM_PG_APP_USER and OM_PG_APP_PASSWORD")
+
+
+@pytest.mark.parametrize("is_embedded", [True, False])
+def test_a_server_of_ones_own_is_known_from_the_one_brought_along_though_its_owner_has_the_same_name(
+    is_embedded: bool, tmp_path: Path
+) -> None:
+    brought_along = dsn(tmp_path, OWNER, SECRET)
+    string = brought_along if is_embedded else str(brought_along)
+
+    with pytest.raises(DatabaseUnavailable) as refused, connected({"conninfo": string}):
+        pass
+
+    assert ("cannot connect to the PostgreSQL in" in refused.value.detail) == is_embedded
+    assert ("OM_PG_DSN" in refused.value.detail) != is_embedded

@@ -13,7 +13,6 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.embedded.cluster import OWNER, SERVER
 
 _SHOWN_CHARS = 200
 # libpq tells of each address and each kind of encryption that it tried, a line each.
@@ -27,6 +26,12 @@ _URI = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?(?P<address>[^?]*)(?P<options>
 _PORTS = re.compile(r"[\d,\s]*")  # one a host
 
 
+class OwnServer(str):
+    """A connection string of the server that OpenMemory brings along: no setting leads there."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Way:
     """Where a connection was to lead, and the settings that say so."""
@@ -36,16 +41,12 @@ class _Way:
     database: str
     user: str
     by_string: bool
+    is_embedded: bool
     is_named_apart: bool
     """The user is another than the connection string's: OM_PG_APP_USER."""
 
     def __str__(self) -> str:
         return f"{self.host} port {self.port}, database {self.database}, as {self.user}"
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether it is the server that OpenMemory brings along, which no setting leads to."""
-        return self.by_string and self.host.startswith("/") and self.user in (OWNER, SERVER)
 
     @property
     def server_settings(self) -> str:
@@ -206,6 +207,7 @@ def _way(conninfo: Mapping[str, str]) -> _Way:
         parts.get("dbname") or user,
         user,
         by_string=bool(conninfo.get("conninfo")),
+        is_embedded=isinstance(conninfo.get("conninfo"), OwnServer),
         is_named_apart=bool(conninfo.get("conninfo")) and "user" in conninfo,
     )
 

@@ -18,6 +18,7 @@ from openmemory.postgres.embedded.configuration import configuration
 from openmemory.postgres.embedded.engine import MAJOR, Engine
 from openmemory.postgres.embedded.folder import PORT, DataFolder
 from openmemory.postgres.embedded.locks import write_private
+from openmemory.postgres.reaching import OwnServer
 
 DATABASE = "openmemory"
 OWNER = "openmemory_owner"
@@ -121,7 +122,7 @@ def read_passwords(folder: DataFolder) -> Passwords:
 
 def dsn(socket_dir: Path, user: str, password: str, database: str = DATABASE) -> str:
     """Return the connection string of a role; it leaves no room for PG… variables of the environment."""
-    return make_conninfo("", host=str(socket_dir), port=PORT, user=user, password=password, dbname=database)
+    return OwnServer(make_conninfo("", host=str(socket_dir), port=PORT, user=user, password=password, dbname=database))
 
 
 def ensure_database(socket_dir: Path, passwords: Passwords) -> None:
