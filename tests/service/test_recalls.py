@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import exp
 from uuid import UUID, uuid4
@@ -16,25 +15,12 @@ from openmemory.errors import DatabaseConflict
 from openmemory.postgres import memories as rows
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.pool import PoolLimits
-from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.statements import Names
 from openmemory.service.recalls import RECALL_BOOST, Recalls
 from tests.factories import NOON, a_scope
 from tests.service.conftest import Rooms
 from tests.service.fading import ABOUT, a_memory
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    sessions: int
-
-
-_WAITING = Statement(
-    "recalls.waiting",
-    "SELECT count(*) AS sessions FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    _Waiting,
-    rows_of(_Waiting),
-)
+from tests.service.waiting import somebody_waits
 
 
 async def test_recalls_are_written_once_however_often_a_memory_came_up(rooms: Rooms, scope: Scope) -> None:
@@ -81,7 +67,7 @@ async def test_what_a_flush_that_is_cancelled_has_not_written_waits_for_the_next
     async with database.tenant(scope) as holding:
         assert await rows.get_for_update(holding, kept.id)
         flushing = asyncio.create_task(rooms.recalls.flush())
-        await _somebody_waits(database)
+        await somebody_waits(database)
         flushing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await flushing
@@ -118,15 +104,6 @@ async def test_a_tenant_whose_flush_lost_against_another_transaction_holds_up_no
 
     monkeypatch.undo()
     assert await rooms.recalls.flush() == 1
-
-
-async def _somebody_waits(database: Database) -> None:
-    async with asyncio.timeout(10):
-        waits = False
-        while not waits:
-            async with database.registry() as tx:
-                found = await tx.one(_WAITING)
-            waits = found is not None and found.sessions > 0
 
 
 async def test_a_recall_that_the_database_refuses_does_not_end_the_others(

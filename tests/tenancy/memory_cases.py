@@ -1,5 +1,6 @@
 """What tenant B tries with A's names on memories: what encodes, keeps, reads, changes, deletes and finds them."""
 
+from functools import partial
 from math import inf
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from openmemory.core.memory import Asked, Change, Filters, NewMemory, Told
 from openmemory.core.scope import Scope
+from openmemory.service.conflicts import tried_again
 from openmemory.service.corpora import Corpora
 from openmemory.service.keeping import keep_all, keep_each
 from tests.factories import NOON
@@ -155,7 +157,12 @@ async def _refusal(at: Attempt) -> Answers:
     return [at.stage.encoder.refusal(a_copy(at.theirs))]
 
 
+async def _tried_again(at: Attempt) -> Answers:
+    return [await tried_again(partial(at.stage.memories.totals, at.scope))]
+
+
 MEMORY_CASES: dict[str, Case] = {
+    "conflicts.tried_again": _tried_again,
     "corpora.Corpora.confirm": _corpus,
     "corpora.Corpora.known": _corpus,
     "corpora.Corpora.of": _corpus,

@@ -8,8 +8,6 @@ from openmemory.core.memory import OLD_VALUES, Change, JsonObject, Memory, NewMe
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
 
-_LAST_VERSION = 2**31 - 1
-
 
 def retold(memory: Memory, change: Change, content: str) -> Told:
     """Return a memory told again with another content; a sector that was chosen and not found by the rules stays."""
@@ -96,11 +94,6 @@ def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_
         sectors=encoded.sectors,
         decay_rate=encoded.decay_rate,
     )
-
-
-def next_version(version: int) -> int:
-    """Return the version after `version`: the column's largest integer is followed by one, as in the statement."""
-    return version % _LAST_VERSION + 1
 
 
 def within(scope: Scope, told: Told) -> Told:

@@ -87,6 +87,11 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Speaker:
     speaker: str
 
@@ -96,7 +101,7 @@ _NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
 _GET_FOR_UPDATE = statement("memories.get_for_update", Memory)
 _LISTING = statement("memories.listing", Memory)
-_UPDATE = statement("memories.update", type(None))
+_UPDATE = statement("memories.update", _Written)
 _REINFORCE = statement("memories.reinforce", type(None))
 _DELETE = statement("memories.delete", type(None))
 _DELETE_OF_USER = statement("memories.delete_of_user", type(None))
@@ -114,8 +119,8 @@ async def insert(
     """Keep `new` memories with their search rows, and return those that were known, in no particular order.
 
     Their fingerprints differ. One that was said before gains `boost` salience instead. Raises MemoryExists if an id is
-    taken. All is one statement and one transaction. Run again where the first run may have been done, it takes what
-    that kept for new, and reinforces nothing twice unless somebody else did meanwhile.
+    taken. All is one statement and one transaction. If an earlier run may have committed, what it inserted counts as
+    new, and what it reinforced is not reinforced again, unless another request reinforced it in between.
     """
     with _ids_untaken():
         return await database.write_at_once(scope, insert_call(new, now, boost))
@@ -188,12 +193,12 @@ async def listing(
 
 
 async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: datetime) -> int:
-    """Write content, sectors, tags, metadata and salience of `changed`; return 0 if it is gone.
+    """Write content, sectors, tags, metadata and salience of `changed`, which `tx` has locked; return its new version.
 
     Raises MemoryExists if another memory of the same scope says the same (`fingerprint` None: the text is the old).
     """
     try:
-        return await tx.run(
+        (written,) = await tx.all(
             _UPDATE,
             id=changed.id,
             content=changed.content,
@@ -208,6 +213,7 @@ async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: d
         )
     except errors.UniqueViolation as error:
         raise MemoryExists("content: another memory of the same user and session says the same already") from error
+    return written.version
 
 
 async def reinforce(tx: TenantTx, ids: Sequence[UUID], boost: float, now: datetime) -> int:

@@ -141,7 +141,8 @@ UPDATE {memories}
        updated_at = %(now)s,
        version = mod(version, 2147483647) + 1
  WHERE tenant_id = %(tenant)s
-   AND id = %(id)s;
+   AND id = %(id)s
+RETURNING version;
 
 -- name: reinforce
 -- Memories that were recalled or praised: more salient, and seen just now.

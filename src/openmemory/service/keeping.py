@@ -1,23 +1,20 @@
 """Keeping new memories: all or none of them, or each that can be kept."""
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from openmemory.core import salience
 from openmemory.core.memory import NewMemory
 from openmemory.core.scope import Scope
-from openmemory.errors import DatabaseConflict, MemoryExists, OpenMemoryError, Unprocessable
+from openmemory.errors import MemoryExists, OpenMemoryError, Unprocessable
 from openmemory.postgres import memories
 from openmemory.postgres.database import Database
 from openmemory.postgres.memories import Duplicate
+from openmemory.service.conflicts import tried_again
 from openmemory.service.idempotency import Seal
-
-# The one that goes on is mostly done by then; where it is not, both would meet again.
-_TRIES, _PAUSE_S = 5, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ async def keep_all(
     Raises MemoryExists if an id is taken, with its place if they are `in_batch`.
     """
     try:
-        return await _tried_again(database, scope, new, now, seal)
+        return await tried_again(partial(_kept, database, scope, new, now, seal))
     except MemoryExists as error:
         taken = await _taken(database, scope, new, in_batch=in_batch)
         raise next(iter(taken.values()), error) from error
@@ -62,7 +59,7 @@ async def keep_each(
         return []
     refused: dict[int, OpenMemoryError] = {}
     try:
-        return list(await _tried_again(database, scope, new, now, None))
+        return list(await tried_again(partial(_kept, database, scope, new, now)))
     except MemoryExists:
         refused |= await _taken(database, scope, new) or _if_alone(new, _id_taken("id", new[0]))
     except Unprocessable as error:
@@ -79,20 +76,8 @@ def _if_alone(new: Sequence[NewMemory], error: OpenMemoryError) -> dict[int, Ope
     return {0: error} if len(new) == 1 else {}
 
 
-async def _tried_again(
-    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
-) -> list[Added]:
-    for tried in range(1, _TRIES):
-        try:
-            return await _kept(database, scope, new, now, seal)
-        except DatabaseConflict:
-            # Two batches that repeat each other's memories in another order: the loser starts again.
-            await asyncio.sleep(random.uniform(0.5, 1.5) * _PAUSE_S * tried)  # noqa: S311 -- no secret
-    return await _kept(database, scope, new, now, seal)
-
-
 async def _kept(
-    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None
+    database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None = None
 ) -> list[Added]:
     """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
     once = await _once(database, scope, new)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from openmemory.core import belonging, changes, salience
@@ -13,6 +14,7 @@ from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.memories import SectorCount, Totals
 from openmemory.service.clock import Clock
+from openmemory.service.conflicts import tried_again
 from openmemory.service.encoding import Encoder
 from openmemory.service.idempotency import Result, Seal
 from openmemory.service.keeping import Added, keep_all, keep_each
@@ -126,12 +128,12 @@ class Memories:
             if encoded is not None:
                 encoded = changes.reclassified(encoded, current, change)
             changed = changes.changed(current, change, encoded, current.salience_now(now))
-            await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
+            version = await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
             if encoded is None and changes.sector_pair(changed) != changes.sector_pair(current):
                 await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
                 await vectors.replace(tx, encoded._replace(id=memory_id))
-            result = replace(changed, version=changes.next_version(current.version), updated_at=now, salience_at=now)
+            result = replace(changed, version=version, updated_at=now, salience_at=now)
             await _sealed(seal, tx, result)
         return result
 
@@ -154,7 +156,8 @@ class Memories:
         """Make a memory more salient; raises MemoryNotFound."""
         async with self._database.tenant(scope) as tx:
             belonging.of_scope(scope, memory_id, await memories.get(tx, memory_id))
-            await memories.reinforce(tx, [memory_id], boost, self._clock())
+            if not await memories.reinforce(tx, [memory_id], boost, self._clock()):
+                raise MemoryNotFound(f"memory {memory_id}")
             await _sealed(seal, tx, None)
 
     async def delete(
@@ -169,8 +172,7 @@ class Memories:
         async with self._database.tenant(scope) as tx:
             current = belonging.of_scope(scope, memory_id, await memories.get_for_update(tx, memory_id))
             belonging.ensure_version(current, versions)
-            if not await memories.delete(tx, memory_id):
-                raise MemoryNotFound(f"memory {memory_id}")
+            await memories.delete(tx, memory_id)
             await _sealed(seal, tx, None)
         self._vocabularies.note_write(scope)
 
@@ -183,14 +185,19 @@ class Memories:
             raise AnotherUsersMemory(f"user {user} is not the one that asks")
         deleted, goes_on = 0, True
         while goes_on:
-            async with self._database.tenant(scope) as tx:
-                piece = await memories.delete_of_user(tx, user, _FORGOTTEN_AT_ONCE)
-                deleted, goes_on = deleted + piece, piece == _FORGOTTEN_AT_ONCE
-                if not goes_on:
-                    await memories.forget_user(tx, user)
-                    await _sealed(seal, tx, deleted)
+            piece = await tried_again(partial(self._delete_piece, scope, user, deleted, seal))
+            deleted, goes_on = deleted + piece, piece == _FORGOTTEN_AT_ONCE
         self._vocabularies.note_write(scope)
         return deleted
+
+    async def _delete_piece(self, scope: Scope, user: str, before: int, seal: Seal[int] | None) -> int:
+        """Delete memories of a user, `before` of which are deleted, and with the last the user; return how many."""
+        async with self._database.tenant(scope) as tx:
+            piece = await memories.delete_of_user(tx, user, _FORGOTTEN_AT_ONCE)
+            if piece < _FORGOTTEN_AT_ONCE:
+                await memories.forget_user(tx, user)
+                await _sealed(seal, tx, before + piece)
+        return piece
 
     async def sector_counts(self, scope: Scope) -> list[SectorCount]:
         """Return how many memories each sector has, and their average salience now."""
