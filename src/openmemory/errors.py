@@ -8,24 +8,31 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 
-class OpenMemoryError(Exception):
-    """The family of everything this package raises on purpose."""
-
-    code: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Something went wrong"
-
-    @property
-    def detail(self) -> str:
-        """Return what was wrong with which value, and the way out."""
-        return str(self)
-
-
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One field of a request and what is wrong with it."""
 
     field: str
     message: str
+
+
+class OpenMemoryError(Exception):
+    """The family of everything this package raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    fields: tuple[FieldError, ...] = ()
+    """Which fields of a request it is about, if any."""
+
+    @property
+    def detail(self) -> str:
+        """Return what was wrong with which value, and the way out."""
+        return str(self)
+
+    def inside(self, prefix: str) -> Self:
+        """Return the same error of a part of a request, whose place is `prefix`; one of no field is the same there."""
+        return self
 
 
 class _OfFields(Exception):
@@ -74,7 +81,7 @@ class AnotherUsersMemory(OpenMemoryError):
     title = "The memory belongs to another user"
 
 
-class MemoryExists(OpenMemoryError):
+class MemoryExists(_OfFields, OpenMemoryError):
     """The id, or the text a change would lead to, is taken."""
 
     code = "memory-exists"

@@ -70,7 +70,7 @@ async def test_an_id_that_is_taken_is_a_conflict(me: httpx2.AsyncClient) -> None
 
     response = await me.post("/memory/add", json={"content": "Something else", "id": taken})
 
-    problem(response, 409, "memory-exists")
+    assert [one["field"] for one in problem(response, 409, "memory-exists")["errors"]] == ["id"]
 
 
 async def test_another_tenants_id_is_free(me: httpx2.AsyncClient, other: httpx2.AsyncClient) -> None:

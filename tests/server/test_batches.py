@@ -171,6 +171,7 @@ async def test_a_taken_id_is_named_by_its_place(me: httpx2.AsyncClient) -> None:
 
     assert refused.status_code == 409
     assert refused.json()["detail"].startswith(f"items[1].id: {taken} is taken")
+    assert [one["field"] for one in refused.json()["errors"]] == ["items[1].id"]
 
 
 async def test_a_memory_told_again_under_its_id_takes_it_from_nobody(me: httpx2.AsyncClient) -> None:

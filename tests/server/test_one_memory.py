@@ -143,7 +143,9 @@ async def test_a_content_that_another_memory_says_is_a_conflict(me: httpx2.Async
     await told(me, "Bees hum on the roof", occurred_at=0)
     memory = await told(me, "The ferry leaves at nine", occurred_at=0)
 
-    problem(await me.patch(f"/memory/{memory}", json={"content": "bees hum on the roof"}), 409, "memory-exists")
+    refused = await me.patch(f"/memory/{memory}", json={"content": "bees hum on the roof"})
+
+    assert [one["field"] for one in problem(refused, 409, "memory-exists")["errors"]] == ["content"]
 
 
 @pytest.mark.parametrize("if_match", ['"1"', "1", "*", ' "1" ', '"0", "1"', '"x,y" ,"1"', 'W/"1", "1"', "7,1"])

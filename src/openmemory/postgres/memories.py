@@ -212,7 +212,7 @@ async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: d
             now=now,
         )
     except errors.UniqueViolation as error:
-        raise MemoryExists("content: another memory of the same user and session says the same already") from error
+        raise MemoryExists.at("content", "another memory of the same user and session says the same already") from error
     return written.version
 
 

@@ -139,14 +139,13 @@ def added_or_refused(result: Added | OpenMemoryError) -> wire.AddAnswer | wire.I
     """Return the answer for one item of a partial batch."""
     if not isinstance(result, OpenMemoryError):
         return added(result)
-    fields = result.fields if isinstance(result, Malformed | Unprocessable) else ()
     return wire.ItemError(
         error=result.detail,
         title=result.title,
         type=f"/problems/{result.code}",
         status=STATUS[type(result)],
         code=result.code,
-        errors=[wire.FieldProblem(field=one.field, message=one.message) for one in fields] or None,
+        errors=[wire.FieldProblem(field=one.field, message=one.message) for one in result.fields] or None,
     )
 
 

@@ -12,7 +12,7 @@ from openmemory import wire
 from openmemory.core.memory import Filters, Memory, Told
 from openmemory.core.salience import REINFORCEMENT
 from openmemory.core.sectors import Sector
-from openmemory.errors import Malformed, MemoryExists, OpenMemoryError, Unprocessable
+from openmemory.errors import Malformed, OpenMemoryError
 from openmemory.server import encoding
 from openmemory.server.batches import read_batch
 from openmemory.server.calling import (
@@ -241,14 +241,7 @@ def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | Op
 
 def _added_or_refused(outcome: Added | OpenMemoryError, place: str) -> wire.AddAnswer | wire.ItemError:
     """Return what became of the memory at `place`, which the error names."""
-    if isinstance(outcome, Malformed | Unprocessable):
-        return encoding.added_or_refused(outcome.inside(place))
-    if isinstance(outcome, MemoryExists):
-        field, said = f"{place}.id", outcome.detail.removeprefix("id: ")  # nothing else of a new memory can be taken
-        answer = encoding.added_or_refused(MemoryExists(f"{field}: {said}"))
-        named = {"errors": [wire.FieldProblem(field=field, message=said)]}
-        return answer.model_copy(update=named) if isinstance(answer, wire.ItemError) else answer
-    return encoding.added_or_refused(outcome)
+    return encoding.added_or_refused(outcome.inside(place) if isinstance(outcome, OpenMemoryError) else outcome)
 
 
 def _either(name: str, value: int | None, other: str, other_value: int | None, otherwise: int) -> int:

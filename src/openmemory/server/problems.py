@@ -111,14 +111,13 @@ def answer(error: errors.OpenMemoryError, instance: str) -> Response:
         headers["www-authenticate"] = "Bearer"
     elif status == HTTPStatus.REQUEST_TIMEOUT:
         headers["connection"] = "close"  # where the next request would begin is not known
-    fields = error.fields if isinstance(error, errors.Malformed | errors.Unprocessable) else ()
     return _problem(
         status,
         error.code,
         error.title,
         error.detail,
         instance,
-        [FieldProblem(field=one.field, message=one.message) for one in fields],
+        [FieldProblem(field=one.field, message=one.message) for one in error.fields],
         headers,
     )
 

@@ -43,8 +43,9 @@ async def keep_all(
     try:
         return await tried_again(partial(_kept, database, scope, new, now, seal))
     except MemoryExists as error:
-        taken = await _taken(database, scope, new, in_batch=in_batch)
-        raise next(iter(taken.values()), error) from error
+        for place, taken in (await _taken(database, scope, new)).items():
+            raise (taken.inside(f"items[{place}]") if in_batch else taken) from error
+        raise
 
 
 async def keep_each(
@@ -61,7 +62,7 @@ async def keep_each(
     try:
         return list(await tried_again(partial(_kept, database, scope, new, now)))
     except MemoryExists:
-        refused |= await _taken(database, scope, new) or _if_alone(new, _id_taken("id", new[0]))
+        refused |= await _taken(database, scope, new) or _if_alone(new, _id_taken(new[0]))
     except Unprocessable as error:
         refused |= _if_alone(new, error)
     if refused:
@@ -117,9 +118,7 @@ def _answers(new: Sequence[NewMemory], once: Sequence[NewMemory], kept_before: S
     return answers
 
 
-async def _taken(
-    database: Database, scope: Scope, new: Sequence[NewMemory], *, in_batch: bool = False
-) -> dict[int, OpenMemoryError]:
+async def _taken(database: Database, scope: Scope, new: Sequence[NewMemory]) -> dict[int, MemoryExists]:
     """Return why memories cannot be kept under their ids, by their index, in order.
 
     PostgreSQL does not tell under row-level security. There may be none, where an id was taken for a moment only.
@@ -128,15 +127,15 @@ async def _taken(
         kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
     said_by = {one.id: one.fingerprint for one in kept}
     said = {one.fingerprint for one in kept}
-    refused: dict[int, OpenMemoryError] = {}
+    refused: dict[int, MemoryExists] = {}
     for index, one in enumerate(new):
         if said_by.get(one.id, one.fingerprint) != one.fingerprint:
-            refused[index] = _id_taken(f"items[{index}].id" if in_batch else "id", one)
+            refused[index] = _id_taken(one)
         elif one.fingerprint not in said:  # what is known is not kept again, and leaves its id free
             said_by[one.id] = one.fingerprint
             said.add(one.fingerprint)
     return refused
 
 
-def _id_taken(where: str, one: NewMemory) -> MemoryExists:
-    return MemoryExists(f"{where}: {one.id} is taken by another memory of this tenant")
+def _id_taken(one: NewMemory) -> MemoryExists:
+    return MemoryExists.at("id", f"{one.id} is taken by another memory of this tenant")
