@@ -8,22 +8,25 @@ Value = TypeVar("Value")
 
 
 class Latest(Generic[Key, Value]):
-    """Values by key, at most so many: the one that was not used for longest makes room."""
+    """Values by key, of at most so much size together: those not used for longest make room."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._most, self._size = most, 0
+        self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
 
     def get(self, key: Key) -> Value | None:
         """Return the value of `key`, which is used thereby, or None."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: Key, value: Value) -> None:
-        """Remember `value` under `key`."""
-        self._values[key] = value
+        found = self._values.get(key)
+        if found is None:
+            return None
         self._values.move_to_end(key)
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
+        return found[0]
+
+    def put(self, key: Key, value: Value, size: int = 1) -> None:
+        """Remember `value` under `key`; one that is larger than all the room is not remembered."""
+        if before := self._values.pop(key, None):
+            self._size -= before[1]
+        self._values[key] = value, size
+        self._size += size
+        while self._size > self._most:
+            self._size -= self._values.popitem(last=False)[1][1]

@@ -16,7 +16,7 @@ from openmemory.postgres.database import Database
 
 _FRESH_S = 30.0
 _FRESH_AFTER_WRITE_S = 2.0
-_KEPT = 10_000
+_KEPT_BYTES, _WRITES_KEPT = 1 << 26, 10_000
 _SAMPLE = 3_000
 _COMMON_SHARE = 0.2
 # Below this many memories a word in a fifth of them says nothing about the corpus.
@@ -34,7 +34,7 @@ class _Entry:
 
 
 class Vocabularies:
-    """A small snapshot for each scope: who speaks in it, and which words are common.
+    """A snapshot for each scope: who speaks in it, and which words are common; those used last are kept, in 64 MiB.
 
     At most 30 seconds old, or 2 once this process has written to the tenant and the scope is small: a large one costs a
     pass over it, and a few memories change little there. A stale one costs a little ranking quality and never a row.
@@ -42,8 +42,8 @@ class Vocabularies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._entries: Latest[_Key, _Entry] = Latest(_KEPT)
-        self._written_s: Latest[str, float] = Latest(_KEPT)
+        self._entries: Latest[_Key, _Entry] = Latest(_KEPT_BYTES)
+        self._written_s: Latest[str, float] = Latest(_WRITES_KEPT)
         self._readings: dict[_Key, asyncio.Task[Vocabulary]] = {}
 
     async def of(self, scope: Scope, *, shared: bool = False) -> Vocabulary:
@@ -83,8 +83,14 @@ class Vocabularies:
                 speakers |= await memories.speakers(tx, _SAMPLE, of_nobody=True)
                 sample += await vectors.term_sample(tx, _SAMPLE, of_nobody=True)
         entry = _Entry(Vocabulary(speakers, _common(sample)), begun_s, is_small=len(sample) < _SAMPLE // 2)
-        self._entries.put(key, entry)
+        self._entries.put(key, entry, _size_bytes(entry.vocabulary))
         return entry.vocabulary
+
+
+def _size_bytes(vocabulary: Vocabulary) -> int:
+    """Return about how much memory a vocabulary takes: a speaker some 750 bytes, and each part of a name its own."""
+    characters, parts = sum(map(len, vocabulary.speakers)), sum(map(len, vocabulary.named))
+    return 1_000 + 750 * len(vocabulary.speakers) + 2 * characters + 65 * parts + 100 * len(vocabulary.common)
 
 
 def _common(sample: Sequence[npt.NDArray[np.int32]]) -> frozenset[int]:
