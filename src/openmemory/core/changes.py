@@ -1,6 +1,7 @@
 """What becomes of a memory that a client changes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -96,10 +97,14 @@ def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_
     )
 
 
-def within(scope: Scope, told: Told) -> Told:
+def within(scope: Scope, told: Sequence[Told]) -> Sequence[Told]:
     """Return `told` as said inside `scope`, which may be narrowed to a user and a project."""
     if scope.user is None and scope.project is None:
         # The names were checked where they came in; nothing narrows them further.
         return told
+    return [_within(scope, one) for one in told]
+
+
+def _within(scope: Scope, told: Told) -> Told:
     inside = scope.narrowed(told.user_id, told.project_id)
     return replace(told, user_id=inside.user, project_id=inside.project)

@@ -61,8 +61,8 @@ class Memories:
         """
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
-        good = [changes.within(scope, one) for one, refusal in zip(told, refusals, strict=True) if refusal is None]
-        new = await self._encoder.encode_each(good, now)
+        good = [one for one, refusal in zip(told, refusals, strict=True) if refusal is None]
+        new = await self._encoder.encode_each(changes.within(scope, good), now)
         kept = iter(await keep_each(self._database, scope, [one for one in new if isinstance(one, NewMemory)], now))
         outcomes = iter([next(kept) if isinstance(one, NewMemory) else one for one in new])
         self._vocabularies.note_write(scope)
@@ -213,7 +213,7 @@ class Memories:
         self, scope: Scope, told: Sequence[Told], seal: Seal[list[Added]] | None, *, in_batch: bool = False
     ) -> list[Added]:
         now = self._clock()
-        new = await self._encoder.encode([changes.within(scope, one) for one in told], now, in_batch=in_batch)
+        new = await self._encoder.encode(changes.within(scope, told), now, in_batch=in_batch)
         added = await keep_all(self._database, scope, new, now, seal, in_batch=in_batch)
         self._vocabularies.note_write(scope)
         return added
