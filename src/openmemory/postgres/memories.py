@@ -264,7 +264,9 @@ async def totals(tx: TenantTx) -> Totals:
 def _ids_untaken() -> Iterator[None]:
     try:
         yield
-    except errors.UniqueViolation as error:
+    except (errors.UniqueViolation, errors.NotNullViolation) as error:
+        if isinstance(error, errors.NotNullViolation) and error.diag.column_name != "repetitions":
+            raise
         raise MemoryExists("an id is taken by another memory of this tenant") from error
 
 

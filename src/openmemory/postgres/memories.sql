@@ -3,8 +3,8 @@
 -- each with its own id: nothing needs to be said of what is new.
 -- Run again because the first run may have been done, it passes over what that kept, and reinforces nothing twice: its
 -- rows carry this request's own instants.
--- An id that another memory has already is refused also for what was said before: that one would be given the id, which
--- violates the primary key.
+-- An id that another memory has already is refused also for what was said before, by a count that may not be null. (To
+-- set the id itself would violate the primary key, but lock the row against everything that refers to it.)
 -- Its search row and a user seen for the first time are written in the same round trip.
 WITH given AS (
     SELECT *
@@ -35,12 +35,13 @@ WITH given AS (
       FROM given
      ORDER BY place
         ON CONFLICT (tenant_id, fingerprint) DO UPDATE
-       SET id = coalesce((SELECT other.id
-                            FROM {memories} other
-                           WHERE other.tenant_id = %(tenant)s
-                             AND other.id = EXCLUDED.id),
-                         m.id),
-           repetitions = m.repetitions + CASE WHEN %(again)s AND m.salience_at = %(now)s THEN 0 ELSE 1 END,
+       SET repetitions = CASE WHEN (SELECT other.id
+                                      FROM {memories} other
+                                     WHERE other.tenant_id = %(tenant)s
+                                       AND other.id = EXCLUDED.id) <> m.id
+                              THEN NULL
+                              ELSE m.repetitions + CASE WHEN %(again)s AND m.salience_at = %(now)s THEN 0 ELSE 1 END
+                         END,
            salience = least(1, {faded}(m.salience, m.decay_rate, m.salience_at, %(now)s)
                                + CASE WHEN %(again)s AND m.salience_at = %(now)s THEN 0 ELSE %(boost)s END),
            salience_at = %(now)s,
