@@ -85,7 +85,7 @@ async def test_what_is_said_again_is_reinforced(memories: Memories, scope: Scope
     kept = await a_memory(memories, scope)
     clock.advance(days=20)
 
-    await memories.add(scope, Told("The mill wheel turns!", sector=Sector.EPISODIC))
+    await memories.add(scope, Told("The mill wheel turns.", sector=Sector.EPISODIC))
 
     now = await memories.get(scope, kept.id)
     assert now.salience == pytest.approx(0.8 * exp(-0.015 * 20) + 0.1, abs=ABOUT)
