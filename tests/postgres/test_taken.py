@@ -12,11 +12,12 @@ from openmemory.core.memory import Told
 from openmemory.core.scope import Scope
 from openmemory.core.text import fingerprint
 from openmemory.postgres.database import Database
-from openmemory.postgres.memories import Taken
+from openmemory.postgres.memories import Taken, insert_call
 from openmemory.postgres.statements import statement
+from openmemory.service.encoding import Encoder
 from openmemory.settings import Settings
 from tests.conftest import Server
-from tests.factories import a_scope
+from tests.factories import NOON, a_scope
 from tests.postgres.databases import a_place
 
 MANY, AT_ONCE = 3_000, 300
@@ -57,3 +58,17 @@ async def test_what_is_taken_is_looked_up_by_its_keys_alone(many: tuple[Database
     assert [line for line in plan if "Seq Scan" in line or "Removed by Filter" in line] == []
     assert [f"(tenant_id = '{scope.tenant}'" in line for line in conditions] == [True, True], plan
     assert ["(id = " in conditions[0], "(fingerprint = " in conditions[1]] == [True, True], plan
+
+
+async def test_an_id_that_comes_with_a_known_text_is_looked_up_by_its_key(many: tuple[Database, Scope, UUID]) -> None:
+    database, scope, _ = many
+    new = await Encoder(HashEmbedder(64), 64).encode([Told("told 0", id=uuid4())], NOON)
+    call = insert_call(new, NOON, 0.0)
+
+    async with database.tenant(scope) as tx:
+        plan = await tx.explain(call.statement, **call.params)
+
+    (at,) = (place for place, line in enumerate(plan) if "Index Cond" in line and "(id = excluded.id)" in line)
+    assert f"(tenant_id = '{scope.tenant}'" in plan[at]
+    assert "_pkey" in plan[at - 1]
+    assert [line for line in plan if "Seq Scan" in line] == []
