@@ -155,7 +155,7 @@ def _refuse_unbound(role: _Role | None) -> None:
     if role.is_superuser or role.bypasses_rls:
         raise ConfigurationError(
             f"role {role.name} is a superuser or bypasses row-level security, so tenants would see each other. Name"
-            f" another in OM_PG_APP_ROLE, or run: ALTER ROLE {its} NOSUPERUSER NOBYPASSRLS"
+            f" another in OM_PG_APP_ROLE, or ask an administrator to run: ALTER ROLE {its} NOSUPERUSER NOBYPASSRLS"
         )
     if role.unbound:
         raise ConfigurationError(
