@@ -213,7 +213,7 @@ async def open_services(
     if isinstance(embedder, StaticEmbedder):
         embedder.load()  # or the first request would wait for it
     async with _database(settings, ready) as database:
-        encoder = Encoder(embedder, ready.names.dimension)
+        encoder = Encoder(embedder, ready.names.dimension, as_half=ready.names.vector_type == "halfvec")
         vocabularies = Vocabularies(database)
         recalls = Recalls(database, clock)
         limits = settings.limits

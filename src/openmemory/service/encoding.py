@@ -26,11 +26,15 @@ _MEASURABLE_LEAST = float(np.finfo(np.float32).tiny)
 
 
 class Encoder:
-    """Turns what is told into memories ready to keep; holds the embedder and the size of its vectors."""
+    """Turns what is told into memories ready to keep; holds the embedder and what the database keeps of its vectors.
 
-    def __init__(self, embedder: Embedder, dimension: int) -> None:
+    `as_half`: their numbers are rounded to 16 bits.
+    """
+
+    def __init__(self, embedder: Embedder, dimension: int, *, as_half: bool = False) -> None:
         self.embedder = embedder
         self.dimension = dimension
+        self._as_half = as_half
         self._term_cap = term_cap(dimension)
         self._questions: Latest[tuple[str, str], Embedding] = Latest(_QUESTIONS_KEPT)
 
@@ -84,11 +88,14 @@ class Encoder:
             raise Malformed.at(
                 "embedding", f"has {len(embedding)} numbers; the vectors of this server have {self.dimension}"
             )
-        if not np.isfinite(embedding).all():
-            raise Malformed.at("embedding", "has a number that a float4 cannot hold")
-        if not embedding.any():
-            raise Malformed.at("embedding", "is all zeros, which is near to nothing")
-        if not _are_measurable(embedding[np.newaxis]):
+        kept = self._as_kept(embedding)
+        if not np.isfinite(kept).all():
+            kind = "halfvec (OM_VEC_TYPE)" if self._as_half else "float4"
+            raise Malformed.at("embedding", f"has a number that a {kind} cannot hold")
+        if not kept.any():
+            rounded = ", rounded to a halfvec (OM_VEC_TYPE)," if embedding.any() else ","
+            raise Malformed.at("embedding", f"is all zeros{rounded} which is near to nothing")
+        if not _are_measurable(kept[np.newaxis]):
             raise Malformed.at(
                 "embedding", "is too long or too short to be measured in float4; scale it, say to length 1"
             )
@@ -115,8 +122,14 @@ class Encoder:
         """Return whether all can be kept, which takes less time for many together than for each."""
         if not embeddings or any(len(one) != self.dimension for one in embeddings):
             return not embeddings
-        together = np.stack(embeddings)
-        return _are_measurable(together)
+        return _are_measurable(self._as_kept(np.stack(embeddings)))
+
+    def _as_kept(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return embeddings as PostgreSQL has them; a number that is too large for that is infinite."""
+        if not self._as_half:
+            return embeddings
+        with np.errstate(over="ignore"):
+            return embeddings.astype(np.float16).astype(np.float32)
 
     def _check(self, told: Told) -> None:
         _check_content(told.content)
