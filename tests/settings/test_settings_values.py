@@ -130,6 +130,8 @@ def test_no_setting_changes_while_the_server_runs() -> None:
         ("OM_TENANT_HEADER", "x tenant", "is not the name of a header"),
         ("OM_TENANT_HEADER", "Authorization", "has another meaning already"),
         ("OM_CORS_ORIGINS", "https://a.example,b", "has a part that is no origin"),
+        ("OM_PG_TABLE", "a$body$b", "has a dollar quote of SQL's, such as $body$"),
+        ("OM_VECTOR_TABLE", "a$$b", "has a dollar quote of SQL's"),
         ("OM_PG_SCHEMA", "ä" * 32, "is 64 bytes long; must be an SQL name of 1 to 63 bytes"),
         ("OM_PG_TABLE", "a\0b", "has a NUL character"),
         ("OM_VECTOR_TABLE", "\udcff", "is not valid UTF-8"),

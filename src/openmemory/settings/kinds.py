@@ -110,6 +110,8 @@ IDENTIFIER_MAX_BYTES: Final = 63
 def _identifier(value: str) -> str:
     if (size_bytes := len(value.encode())) > IDENTIFIER_MAX_BYTES:
         raise ValueError(f"is {size_bytes} bytes long")
+    if _DOLLAR_QUOTE.search(value):
+        raise ValueError("has a dollar quote of SQL's, such as $body$, which would end the functions that name it")
     return value
 
 
@@ -168,6 +170,7 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+_DOLLAR_QUOTE: Final = re.compile(r"\$\w*\$")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _SPOKEN_FOR: Final = frozenset(
     {"authorization", "content-length", "content-type", "cookie", "forwarded", "host", "origin", "x-api-key"}
