@@ -172,7 +172,7 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
     stored vectors, or the roles would not keep tenants apart.
     """
     tables = names(settings, embedder)
-    with in_turn(logins.server):
+    with in_turn(logins.server, on_event):
         status = migrate.status(logins.server, tables)
         if status.is_empty and not status.is_foreign:
             _refuse_beside_old(logins, tables)

@@ -1,16 +1,20 @@
-"""A connection past any pooler."""
+"""A connection of its own, beside the pool."""
 
 from contextlib import suppress
+from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
-from openmemory.postgres.direct import connected, patient
+from openmemory.postgres.direct import connected, in_turn, patient
 from tests.cli.homes import PATIENCE_S
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_name
+from tests.postgres.pooling import pooled
 
 
 def test_a_connection_that_is_cut_is_told_as_what_it_is(place: Place) -> None:
@@ -56,6 +60,50 @@ def test_the_lock_of_a_patient_session_is_free_soon_after_its_client_is_gone_in_
 
         next_one.execute(f"SET lock_timeout = '{PATIENCE_S}s'".encode())
         next_one.execute("SELECT pg_advisory_lock(1)")
+
+
+def test_a_turn_leaves_no_lock_on_a_session_that_a_pooler_keeps(place: Place, tmp_path: Path) -> None:
+    with pooled(place.logins.owner, tmp_path) as conninfo, connected(place.logins.owner) as watching:
+        with in_turn(conninfo):
+            assert held_locks(watching) == 1
+
+        assert held_locks(watching) == 0
+
+
+def test_whoever_waits_for_a_turn_says_so_and_gets_it(place: Place) -> None:
+    said: Queue[str] = Queue()
+    done: Queue[bool] = Queue()
+
+    def take_a_turn() -> None:
+        with in_turn(place.logins.owner, said.put):
+            done.put(True)
+
+    with in_turn(place.logins.owner, said.put):
+        waiting = Thread(target=take_a_turn)
+        waiting.start()
+        assert said.get(timeout=PATIENCE_S).startswith("waiting for another start")
+        assert done.empty()
+
+    assert done.get(timeout=PATIENCE_S)
+    waiting.join()
+
+
+def test_a_turn_outlasts_what_a_role_has_set_against_idle_transactions(place: Place) -> None:
+    hasty = {**place.logins.owner, "options": "-c idle_in_transaction_session_timeout=1"}
+
+    with connected(place.logins.owner) as other, in_turn(hasty):
+        other.execute("SELECT pg_sleep(0.1)")
+
+        assert held_locks(other) == 1
+
+
+def held_locks(connection: psycopg.Connection) -> int:
+    """Return how many advisory locks are held in the database of a connection."""
+    found = connection.execute(
+        "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted"
+    )
+    return found.rowcount
 
 
 def be_cut_off(place: Place) -> None:

@@ -1,11 +1,15 @@
-"""A connection past any pooler, for work that belongs to a session: migrations, locks, checks at start."""
+"""A connection of its own, beside the pool: for migrations, locks and checks at start.
 
-from collections.abc import Iterator, Mapping
+Migrations and the locks of a session need a login that goes past any pooler. A check, and the turn of bringing a
+database up, also work behind one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import LiteralString
 
 import psycopg
-from psycopg import Connection, errors, sql
+from psycopg import Connection, IsolationLevel, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
@@ -22,11 +26,11 @@ OURS = "openmemory-direct"
 # What a hosted platform limits for every session of a role would end work of hours; and a session whose client is gone
 # would hold its locks for as long as its statement takes, or for the two hours after which TCP asks by itself.
 # Those that this version of PostgreSQL has: transaction_timeout is new in 17. And where a database or a role has fewer
-# digits written, JSON would be made of rounded numbers.
+# digits written, JSON would be made of rounded numbers. The parameter: whether it ends with the transaction.
 _PATIENT: LiteralString = (
     "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' WHEN 'tcp_keepalives_idle' THEN '60'"
     " WHEN 'tcp_keepalives_interval' THEN '10' WHEN 'tcp_keepalives_count' THEN '6'"
-    " WHEN 'extra_float_digits' THEN '1' ELSE '0' END, false)"
+    " WHEN 'extra_float_digits' THEN '1' ELSE '0' END, %s)"
     " FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',"
     " 'idle_session_timeout', 'transaction_timeout', 'jit', 'tcp_keepalives_idle', 'tcp_keepalives_interval',"
@@ -74,7 +78,7 @@ def patient(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     They end soon after their client does.
     """
     with connected(conninfo) as connection:
-        connection.execute(_PATIENT)
+        connection.execute(_PATIENT, [False])
         with suppress(errors.InvalidParameterValue):  # a server on Windows cannot look
             connection.execute(_NOTICE_GONE)
         yield connection
@@ -91,11 +95,19 @@ def _refuse_without_encoding(connection: Connection) -> None:
 
 
 @contextmanager
-def in_turn(conninfo: Mapping[str, str]) -> Iterator[None]:
-    """Wait for whoever brings this database up, and have the others wait: what is half made is never read."""
+def in_turn(conninfo: Mapping[str, str], on_event: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Wait for whoever brings this database up, and have the others wait: what is half made is never read.
+
+    The lock is a transaction's: behind a pooler the session outlives its client, and a lock of it would too.
+    """
     with connected(conninfo) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", [Lock.START])
-        yield
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # an idle one of these holds up no vacuum
+        with connection.transaction():
+            connection.execute(_PATIENT, [True])
+            if connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [Lock.START]).fetchone() != (True,):
+                on_event("waiting for another start, or `openmemory migrate`, that is bringing this database up")
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.START])
+            yield
 
 
 @contextmanager
