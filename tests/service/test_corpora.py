@@ -13,9 +13,10 @@ from openmemory.core.memory import Asked, Change, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import Sector
 from openmemory.postgres import memories, vectors
-from openmemory.postgres.database import Database
+from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.rows import rows_of
 from openmemory.postgres.statements import Names, Statement
+from openmemory.postgres.vectors import Version
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.search import Match, Search
@@ -153,6 +154,26 @@ async def test_after_an_add_only_what_is_new_is_read(
     first = await corpus_of(database, corpora, scope)
     added += [one.id for one in await rooms.memories.add_all(scope, [Told("a ferry"), Told("a harbour")])]
 
+    second = await corpus_of(database, corpora, scope)
+
+    assert ids_of(second) == set(added)
+    assert reads == [None, int(first.turns.places.max())]
+
+
+async def test_after_an_add_only_what_is_new_is_read_though_others_add_meanwhile(
+    database: Database, rooms: Rooms, scope: Scope, reads: list[int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpora, version = Corpora(1 << 30), vectors.version
+    added = [(await rooms.memories.add(scope, Told("a brass lamp"))).id]
+    first = await corpus_of(database, corpora, scope)
+    added.append((await rooms.memories.add(scope, Told("a ferry"))).id)
+
+    async def overtaken(tx: TenantTx, *, shared: bool) -> Version:
+        seen = await version(tx, shared=shared)
+        await rooms.memories.add(scope, Told("a harbour"))
+        return seen
+
+    monkeypatch.setattr(vectors, "version", overtaken)
     second = await corpus_of(database, corpora, scope)
 
     assert ids_of(second) == set(added)

@@ -12,6 +12,8 @@ from openmemory.postgres.statements import Names
 
 Connection = AsyncConnection[tuple[object, ...]]
 
+# All statements see the same rows: how many there are, and then the rows themselves.
+_BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # What is read depends on which parameters are null, and so do good plans. Not so for writes, where each foreign key's
 # check would be planned anew for every row.
 # Rows come in the order of the tenant index; on a small table a sort would seem cheaper.
@@ -64,8 +66,8 @@ async def openings(connection: Connection, names: Names, settings: dict[str, str
     local = {"search_path": schemas, **settings}
     return Openings(
         _string("BEGIN", names, local),
-        _string("BEGIN READ ONLY", names, {**local, **_READING}),
-        _string("BEGIN READ ONLY", names, {**local, **_READING_AS_PLANNED}),
+        _string(_BEGIN_READING, names, {**local, **_READING}),
+        _string(_BEGIN_READING, names, {**local, **_READING_AS_PLANNED}),
         _statement(connection, names, {"transaction_read_only": "on", **local, **_READING_AS_PLANNED}),
         _statement(connection, names, local),
     )
