@@ -1,17 +1,20 @@
 """The driver's errors in our words, without values; and rows that must fit their class."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
 import pytest
 from psycopg import errors
 
+from openmemory.app import Logins
 from openmemory.errors import ConfigurationError, DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Unprocessable
 from openmemory.postgres.database import Database
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import translated
 from openmemory.postgres.rows import rows_of
-from openmemory.postgres.statements import Statement
+from openmemory.postgres.statements import Names, Statement
 from tests.factories import a_scope
 from tests.postgres.databases import Place
 
@@ -92,6 +95,41 @@ async def test_a_statement_that_takes_too_long_is_given_up(database: Database) -
 
     with pytest.raises(DatabaseUnavailable, match="took too long"):
         await work()
+
+
+async def test_a_postgresql_that_does_not_answer_in_time_is_unavailable(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with database.tenant(a_scope()) as tx:
+            monkeypatch.setattr(tx, "_patience_s", 0.01)
+            await tx.run(_nothing("SELECT pg_sleep(9)"))
+
+    with pytest.raises(DatabaseUnavailable, match=r"^PostgreSQL does not answer$"):
+        await work()
+
+
+async def test_a_time_limit_of_the_callers_own_is_not_called_postgresqls(database: Database) -> None:
+    async def work() -> None:
+        async with database.tenant(a_scope()), asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await work()
+
+
+async def test_opening_that_is_cancelled_leaves_no_pool_at_work(logins: Logins, names: Names) -> None:
+    for steps in range(40):
+        database = Database(logins.server, names)
+        opening = asyncio.create_task(database.open())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        with suppress(asyncio.CancelledError):
+            await opening
+            await database.close()
+
+        assert database._pool.closed
 
 
 async def test_a_violated_constraint_comes_through_for_the_statement_that_knows_it(database: Database) -> None:

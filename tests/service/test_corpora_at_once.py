@@ -7,11 +7,13 @@ import numpy.typing as npt
 import pytest
 
 from openmemory.adapters.embedders import Embedder
+from openmemory.app import Logins
 from openmemory.core.memory import Asked, Told
 from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
 from openmemory.postgres import vectors
 from openmemory.postgres.database import Database, TenantTx
+from openmemory.postgres.pool import PoolLimits
 from openmemory.postgres.statements import Call, Names
 from openmemory.postgres.vectors import Rows, Version
 from openmemory.service.corpora import Corpora
@@ -55,6 +57,60 @@ async def test_of_many_who_ask_what_has_no_room_one_reads(
 
     assert [len(corpus) for corpus in found] == [1] * 4
     assert reads == [None]
+
+
+async def test_whoever_waits_for_anothers_reading_keeps_no_connection(
+    logins: Logins, embedder: Embedder, names: Names, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, may_read, rows, version = asyncio.Semaphore(0), asyncio.Event(), vectors.rows, vectors.version
+
+    async def noted(tx: TenantTx, *, shared: bool) -> Version:
+        found = await version(tx, shared=shared)
+        asked.release()
+        return found
+
+    async def held(tx: TenantTx, *, shared: bool) -> Rows:
+        await may_read.wait()
+        return await rows(tx, shared=shared)
+
+    async with Database(logins.server, names, PoolLimits(most=2, connect_timeout_s=10)) as database:
+        rooms = rooms_on(database, embedder, names, Corpora(0))
+        added = await rooms.memories.add(scope, Told("a brass lamp"))
+        await rooms.search.find(scope, Asked("lamp"))  # so that the vocabulary is known
+        monkeypatch.setattr(vectors, "version", noted)
+        monkeypatch.setattr(vectors, "rows", held)
+        async with asyncio.TaskGroup() as group:
+            questions = [group.create_task(rooms.search.find(scope, Asked("lamp"))) for _ in range(2)]
+            for _ in questions:
+                await asked.acquire()
+
+            assert (await rooms.memories.get(scope, added.id)).content == "a brass lamp"
+            may_read.set()
+
+    for found in questions:
+        assert [match.memory.id for match in found.result().matches] == [added.id]
+
+
+async def test_where_a_reading_fails_another_who_waits_for_it_reads(
+    database: Database, rooms: Rooms, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = await rooms.memories.add(scope, Told("a brass lamp"))
+    corpora, begun, rows = Corpora(1 << 30), asyncio.Event(), vectors.rows
+
+    async def left(tx: TenantTx, *, shared: bool) -> Rows:
+        monkeypatch.setattr(vectors, "rows", rows)
+        begun.set()
+        await asyncio.Event().wait()
+        return await rows(tx, shared=shared)
+
+    monkeypatch.setattr(vectors, "rows", left)
+    first = asyncio.create_task(corpus_of(database, corpora, scope))
+    await begun.wait()
+    second = asyncio.create_task(corpus_of(database, corpora, scope))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert ids_of(await second) == {added.id}
 
 
 async def test_of_many_who_ask_for_the_vocabulary_one_reads_it_and_its_leaving_harms_nobody(

@@ -1,5 +1,6 @@
 """What tenant B tries with A's names on memories: what encodes, keeps, reads, changes, deletes and finds them."""
 
+import asyncio
 from functools import partial
 from math import inf
 from uuid import UUID
@@ -9,7 +10,7 @@ import numpy as np
 from openmemory.core.memory import Asked, Change, Filters, NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.service.conflicts import tried_again
-from openmemory.service.corpora import Corpora
+from openmemory.service.corpora import BeingRead, Corpora
 from openmemory.service.keeping import keep_all, keep_each
 from tests.factories import NOON
 from tests.tenancy.attempts import Answers, Attempt, Case, a_copy, tried
@@ -135,6 +136,24 @@ async def _corpus(at: Attempt) -> Answers:
     return seen
 
 
+async def _waited_for(at: Attempt) -> Answers:
+    corpora = Corpora(0)
+
+    async def ids(scope: Scope) -> list[UUID]:
+        try:
+            async with at.database.tenant(scope, read_only=True) as tx:
+                corpus = await corpora.of(tx, shared=True)
+        except BeingRead as reading:
+            found = await reading.over()
+            assert found is not None
+            corpus = found.corpus
+        return [UUID(bytes=one.tobytes()) for one in corpus.turns.ids]
+
+    theirs = Scope(at.theirs.tenant)
+    _, *seen = await asyncio.gather(ids(theirs), *(ids(scope) for scope in (at.scope, at.as_their_user) * 2))
+    return [one for answer in seen for one in answer]
+
+
 async def _encode(at: Attempt) -> Answers:
     return [memory.content for memory in await at.stage.encoder.encode([a_copy(at.theirs)], NOON)]
 
@@ -166,6 +185,7 @@ MEMORY_CASES: dict[str, Case] = {
     "corpora.Corpora.confirm": _corpus,
     "corpora.Corpora.known": _corpus,
     "corpora.Corpora.of": _corpus,
+    "corpora.BeingRead.over": _waited_for,
     "encoding.Encoder.check_embedding": _check_embedding,
     "encoding.Encoder.embed_question": _embed_question,
     "encoding.Encoder.encode": _encode,

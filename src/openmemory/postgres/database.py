@@ -1,6 +1,5 @@
 """Connections, and the two doors to rows: one tenant's, and the operator's registry."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -8,12 +7,13 @@ from itertools import count
 from typing import Any, Self, TypeVar
 
 import psycopg
+from psycopg import AsyncCursor
 from psycopg_pool import PoolTimeout
 
 from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable, Overloaded
 from openmemory.postgres.adaptation import register_types
-from openmemory.postgres.failures import translated
+from openmemory.postgres.failures import answered, translated
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits, connect
 from openmemory.postgres.pulse import Pulse
@@ -37,12 +37,15 @@ _PING = statement("registry.ping", _One)
 
 
 class Transaction:
-    """Statements on one connection inside one transaction."""
+    """Statements on one connection inside one transaction; PostgreSQL has `patience_s` to answer each."""
 
-    def __init__(self, connection: Connection, rendered: "Rendered", bound: Mapping[str, object]) -> None:
+    def __init__(
+        self, connection: Connection, rendered: "Rendered", bound: Mapping[str, object], patience_s: float
+    ) -> None:
         self._connection = connection
         self._rendered = rendered
         self._bound = bound
+        self._patience_s = patience_s
 
     @property
     def names(self) -> Names:
@@ -51,26 +54,29 @@ class Transaction:
 
     async def all(self, statement: Statement[Row], **params: object) -> list[Row]:
         """Return every row of `statement`."""
-        cursor = self._connection.cursor(binary=True, row_factory=statement.rows)
-        await cursor.execute(self._rendered[statement], {**params, **self._bound})
-        return await cursor.fetchall()
+        return await (await self._ask(statement, params)).fetchall()
 
     async def one(self, statement: Statement[Row], **params: object) -> Row | None:
         """Return the first row of `statement`, or None."""
-        cursor = self._connection.cursor(binary=True, row_factory=statement.rows)
-        await cursor.execute(self._rendered[statement], {**params, **self._bound})
-        return await cursor.fetchone()
+        return await (await self._ask(statement, params)).fetchone()
 
     async def run(self, statement: Statement[None], **params: object) -> int:
         """Run a statement without rows and return how many rows it changed."""
-        cursor = await self._connection.execute(self._rendered[statement], {**params, **self._bound})
-        return cursor.rowcount
+        return (await self._execute(self._rendered[statement], params)).rowcount
 
     async def explain(self, statement: Statement[Row], **params: object) -> tuple[str, ...]:
         """Return PostgreSQL's plan of `statement`, as run, a line an entry."""
         query = b"EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF) " + self._rendered[statement]
-        cursor = await self._connection.execute(query, {**params, **self._bound})
+        cursor = await self._execute(query, params)
         return tuple(str(line) for (line,) in await cursor.fetchall())
+
+    async def _ask(self, statement: Statement[Row], params: Mapping[str, object]) -> AsyncCursor[Row]:
+        cursor = self._connection.cursor(binary=True, row_factory=statement.rows)
+        asking = cursor.execute(self._rendered[statement], {**params, **self._bound})
+        return await answered(asking, self._patience_s)
+
+    async def _execute(self, query: bytes, params: Mapping[str, object]) -> AsyncCursor[tuple[object, ...]]:
+        return await answered(self._connection.execute(query, {**params, **self._bound}), self._patience_s)
 
 
 class TenantTx(Transaction):
@@ -79,8 +85,8 @@ class TenantTx(Transaction):
     `tenant` is bound here, after the caller's parameters, so no caller can bind another.
     """
 
-    def __init__(self, connection: Connection, rendered: "Rendered", scope: Scope) -> None:
-        super().__init__(connection, rendered, {"tenant": scope.tenant})
+    def __init__(self, connection: Connection, rendered: "Rendered", scope: Scope, patience_s: float) -> None:
+        super().__init__(connection, rendered, {"tenant": scope.tenant}, patience_s)
         self.scope = scope
 
 
@@ -123,6 +129,7 @@ class Database:
         self._settings = session_settings(statement_timeout_ms)
         self._behind_pooler = behind_pooler
         self._openings = Openings.nothing()
+        # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         self._patience_s = statement_timeout_ms / 1000 + _GRACE_S
         # A transaction pooler hands each transaction another session, so nothing may be prepared there.
         self._round_trips = RoundTrips(prepare=not behind_pooler)
@@ -143,17 +150,19 @@ class Database:
         """
         refuse_unreadable(self._conninfo)  # the pool would try again and again, and log it with its password
         try:
+            await self._open(patience_s)
+        except PoolTimeout as error:
+            raise await self._why_so_few() from error
+        except psycopg.Error as error:
+            raise unreachable(self._conninfo, error) from error
+
+    async def _open(self, patience_s: float) -> None:
+        try:
             await self._pool.open(wait=True, timeout=patience_s)
             async with self._pool.connection() as connection:
                 local = self._settings if self._behind_pooler else {}
                 self._openings = await openings(connection, self.names, local)
-        except PoolTimeout as error:
-            await self._pool.close()
-            raise await self._why_so_few() from error
-        except psycopg.Error as error:
-            await self._pool.close()
-            raise unreachable(self._conninfo, error) from error
-        except ConfigurationError:
+        except BaseException:  # a cancellation too would leave the pool's workers running
             await self._pool.close()
             raise
 
@@ -192,13 +201,14 @@ class Database:
         """Open a transaction that can only see and change `scope.tenant`; commit at the end, roll back on error.
 
         The role, the tenant and the limits are set in one round trip and are gone with the transaction, so it is
-        safe behind a transaction pooler. `planned_once`, of one that only reads: no statement in it has a condition
-        that its parameters switch off, so that one plan does for all.
+        safe behind a transaction pooler. All statements of a `read_only` one see the same rows. `planned_once`
+        (read-only) uses generic plans: only for statements without `%(x)s IS NULL OR …`, whose best plan depends on the
+        values.
         """
         reading = self._openings.reading_as_planned if planned_once else self._openings.reading
         opening = reading if read_only else self._openings.writing
         async with self._transaction(opening, scope.tenant) as connection:
-            yield TenantTx(connection, self._rendered, scope)
+            yield TenantTx(connection, self._rendered, scope, self._patience_s)
 
     async def read(self, scope: Scope, call: Call[Row]) -> list[Row]:
         """Run one statement that reads as `scope.tenant`, planned once, in one round trip; return its rows."""
@@ -241,36 +251,34 @@ class Database:
 
     async def _at_once(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
         with translated():
-            async with asyncio.timeout(self._patience_s):
-                connection, result = await self._pool.begin(ask)
-                await self._pool.give_back(connection)
-                return result
+            connection, result = await self._pool.begin(ask)
+            await self._pool.give_back(connection)
+            return result
 
     async def _sent(self, connection: Connection, opening: bytes, scope: Scope, *calls: Call[Any]) -> list[Answer]:
         tenant = {"tenant": scope.tenant}
         statements = [Sent(self._rendered[call.statement], {**call.params, **tenant}) for call in calls]
-        _, *answers = await self._round_trips.run(connection, [Sent(opening, tenant), *statements])
+        running = self._round_trips.run(connection, [Sent(opening, tenant), *statements])
+        _, *answers = await answered(running, self._patience_s)
         return answers
 
     @asynccontextmanager
     async def registry(self) -> AsyncIterator[RegistryTx]:
         """Open a transaction on the operator's tables, as the login role."""
         async with self._transaction(b"BEGIN", None) as connection:
-            yield RegistryTx(connection, self._rendered, {})
+            yield RegistryTx(connection, self._rendered, {}, self._patience_s)
 
     @asynccontextmanager
     async def _transaction(self, opening: bytes, tenant: str | None) -> AsyncIterator[Connection]:
-        # Statements have a time limit in PostgreSQL; this one is for a PostgreSQL that does not answer at all.
         with translated():
-            async with asyncio.timeout(self._patience_s):
-                connection, _ = await self._pool.begin(
-                    lambda one: one.execute(_begin(one, opening, tenant), prepare=False)
-                )
-                try:
-                    yield connection
-                    await connection.execute("COMMIT", prepare=False)
-                finally:
-                    await self._pool.give_back(connection)
+            connection, _ = await self._pool.begin(
+                lambda one: answered(one.execute(_begin(one, opening, tenant), prepare=False), self._patience_s)
+            )
+            try:
+                yield connection
+                await answered(connection.execute("COMMIT", prepare=False), self._patience_s)
+            finally:
+                await self._pool.give_back(connection)
 
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)

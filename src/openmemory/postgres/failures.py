@@ -1,13 +1,17 @@
 """The driver's errors in the words of the domain; never PostgreSQL's DETAIL, which quotes values."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Overloaded, Unprocessable
+
+Answer = TypeVar("Answer")
 
 _CUT = ("08", "57P")
 
@@ -20,7 +24,8 @@ class AllBusy(PoolTimeout):
 def translated() -> Iterator[None]:
     """Turn what the driver raises inside the block into DatabaseUnavailable, Overloaded or Unprocessable.
 
-    A violated constraint passes through: the statement that can cause one knows what it means.
+    A violated constraint passes through: the statement that can cause one knows what it means. So does every other
+    ProgrammingError, as of a missing table or right: no caller's fault, and answered with 500.
     """
     try:
         yield
@@ -34,12 +39,19 @@ def translated() -> Iterator[None]:
         # Its message quotes the value; the name of the condition does not.
         condition = f"{type(error).__name__} (SQLSTATE {error.sqlstate or 'none'})"
         raise Unprocessable(f"PostgreSQL refuses a value: {condition}") from error
-    except TimeoutError as error:
-        raise DatabaseUnavailable("PostgreSQL does not answer") from error
     except AllBusy as error:
         raise Overloaded(str(error)) from error
     except (psycopg.Error, PoolTimeout) as error:
         raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(_first(error))}") from error
+
+
+async def answered(round_trip: Awaitable[Answer], patience_s: float) -> Answer:
+    """Return what PostgreSQL answers; raises DatabaseUnavailable where nothing has come after `patience_s`."""
+    try:
+        async with asyncio.timeout(patience_s):
+            return await round_trip
+    except TimeoutError as error:
+        raise DatabaseUnavailable("PostgreSQL does not answer") from error
 
 
 def is_cut(error: psycopg.Error) -> bool:

@@ -11,8 +11,9 @@ from psycopg import AsyncConnection, errors
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.direct import AS_UTF8
-from openmemory.postgres.failures import AllBusy
+from openmemory.postgres.failures import AllBusy, answered
 from openmemory.postgres.openings import Connection
 
 Result = TypeVar("Result")
@@ -21,6 +22,7 @@ _CONNECTIONS_AT_LEAST = 4
 # A pool that has tried for so long gives up, and the next request that wants a connection tries at once. Left alone it
 # would wait twice as long after each failure, and a server be away for minutes after its PostgreSQL is back.
 _RECONNECT_S = 2.0
+_ROLLBACK_S = 5.0
 
 
 class _OnceAnOutage(logging.Filter):
@@ -90,7 +92,7 @@ class Pool(AsyncConnectionPool[Connection]):
     def is_all_lent(self) -> bool:
         """Whether the next who wants a connection has to wait for one to come back.
 
-        Where none is lent, who waits does so in vain: the pool gets no connection.
+        False if none is lent: callers then wait because the pool cannot connect.
         """
         is_waited_for = self.get_stats().get("requests_waiting", 0) > 0
         return self._lent >= self.max_size or (self._lent > 0 and is_waited_for)
@@ -169,6 +171,6 @@ def _ends_session(error: psycopg.Error) -> bool:
 async def _abandon(connection: Connection) -> None:
     """Roll back, or close a connection that cannot: the pool replaces it."""
     try:
-        await connection.execute("ROLLBACK", prepare=False)
-    except psycopg.Error:
+        await answered(connection.execute("ROLLBACK", prepare=False), _ROLLBACK_S)
+    except (psycopg.Error, DatabaseUnavailable):
         await connection.close()

@@ -83,7 +83,7 @@ class RoundTrips:
         """
         session = self._sessions.get(connection)
         if session is None:
-            # Of the connection's adapters, not of the connection, which what it is known by would then keep for ever.
+            # A Transformer made of the connection would refer to it, and its own entry here would keep it alive.
             session = self._sessions[connection] = _Session(Transformer.from_context(connection.adapters))
         try:
             return await self._run(connection, session, statements)

@@ -6,13 +6,13 @@ them is read then, and what is found is read by its id behind the tenant's walls
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import inf
 from time import monotonic
 from typing import TypeVar
-from weakref import WeakValueDictionary
 
 from openmemory.core.corpus import Columns, Corpus
 from openmemory.core.scope import Scope
@@ -42,48 +42,52 @@ class Known:
     as_of_s: float = -inf
 
 
-@dataclass(slots=True, weakref_slot=True)
-class _Reading:
-    """Whose turn it is to read a scope; what is found is there for those who wait, also where it is not kept."""
+class BeingRead(Exception):
+    """Another question is reading the scope."""
 
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    found: Known | None = None
+    def __init__(self, reading: "asyncio.Future[Known | None]") -> None:
+        super().__init__()
+        self._reading = reading
+
+    async def over(self) -> Known | None:
+        """Return what that reading found, once it is over; None if it failed."""
+        return await asyncio.shield(self._reading)
 
 
 class Corpora:
-    """The corpora of scopes, those asked last, in no more memory than `most_bytes`.
+    """Keeps the corpora of the scopes asked last, at most `most_bytes` of them.
 
-    Key and value are of one tenant, and each use is checked against the rows that PostgreSQL shows.
+    A larger one is read again for every question. Key and value are of one tenant, and each use is checked against the
+    rows that PostgreSQL shows.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._known: OrderedDict[_Key, Known] = OrderedDict()
         self._bytes = 0
-        self._readings: WeakValueDictionary[_Key, _Reading] = WeakValueDictionary()
+        self._readings: dict[_Key, asyncio.Future[Known | None]] = {}
 
-    async def of(self, tx: TenantTx, *, shared: bool) -> Corpus:
-        """Return every row that the scope of `tx` may see now; `shared` adds to a user's rows those of no user."""
+    async def of(self, tx: TenantTx, *, shared: bool, found: Known | None = None) -> Corpus:
+        """Return every row that the scope of `tx` may see; `shared` adds to a user's rows those of no user.
+
+        `tx` reads only, and nothing before this. `found` is what a reading of the scope found that was waited for.
+        Raises BeingRead while another question reads the scope: whoever waits for that shall hold no connection.
+        """
         as_of_s = monotonic()
         version = await vectors.version(tx, shared=shared)
         if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
             return held
+        if found is not None and found.version == version:
+            return found.corpus
         key = _key(tx.scope, shared)
-        reading = self._readings.setdefault(key, _Reading())
-        waited = reading.turn.locked()
-        # Of many who ask a large tenant that is not known yet, one reads it.
-        async with reading.turn:
-            if waited:
-                # Where a database's default is REPEATABLE READ this sees what the first look saw, so `as_of_s` stays.
-                version = await vectors.version(tx, shared=shared)
-                if (held := self._held(tx.scope, version, shared, as_of_s)) is not None:
-                    return held
-                if reading.found is not None and reading.found.version == version:
-                    return reading.found.corpus
-            known = self._known.get(key)
+        if (reading := self._readings.get(key)) is not None:
+            raise BeingRead(reading)
+        with self._reading(key) as reading:
+            known = self._known.get(key) or found
             new = (known and await _caught_up(tx, known, version, shared)) or await _read(tx, version, shared)
-            self._keep(key, replace(new, as_of_s=as_of_s))
-            reading.found = new
+            new = replace(new, as_of_s=as_of_s)
+            self._keep(key, new)
+            reading.set_result(new)
             return new.corpus
 
     def known(self, scope: Scope, *, shared: bool) -> Known | None:
@@ -98,6 +102,17 @@ class Corpora:
         now = self._known.get(_key(scope, shared))
         if now is not None and now.corpus is known.corpus:
             self._known[_key(scope, shared)] = replace(now, as_of_s=max(as_of_s, now.as_of_s))
+
+    @contextmanager
+    def _reading(self, key: _Key) -> "Iterator[asyncio.Future[Known | None]]":
+        """Have other questions to the scope wait for the block; the future takes what it found."""
+        reading = self._readings[key] = asyncio.get_running_loop().create_future()
+        try:
+            yield reading
+        finally:
+            del self._readings[key]
+            if not reading.done():
+                reading.set_result(None)
 
     def _held(self, scope: Scope, version: Version, shared: bool, as_of_s: float) -> Corpus | None:
         known = self.known(scope, shared=shared)

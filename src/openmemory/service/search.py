@@ -19,7 +19,7 @@ from openmemory.postgres import memories, vectors
 from openmemory.postgres.database import Database
 from openmemory.postgres.memories import Near
 from openmemory.service.clock import Clock
-from openmemory.service.corpora import Corpora, worked
+from openmemory.service.corpora import BeingRead, Corpora, Known, worked
 from openmemory.service.encoding import Encoder
 from openmemory.service.recalls import Recalls
 from openmemory.service.shares import SearchTurns
@@ -96,7 +96,7 @@ class Search:
         async with self._turns.turn(scope.tenant):
             ranked = await self._at_once(scope, asked, asked_s, question, embedding)
             if ranked is None:
-                ranked = await self._step_by_step(scope, asked, question, embedding)
+                ranked = await self._step_by_step(scope, asked, asked_s, question, embedding)
         matches = self._matches(ranked, asked)
         self._recalls.note(scope, [match.memory.id for match in matches])
         return Found(matches, ranked.trace)
@@ -106,8 +106,8 @@ class Search:
     ) -> "_Ranked | None":
         """Rank what is known already, and have PostgreSQL check it and read the best in one round trip.
 
-        Of many questions to a scope that wait for their turns, one has it checked for those that were asked before.
-        Return None where nothing is known, where it changes with each question, and where it no longer holds.
+        One question checks the version for all that were asked before its check began. Return None where nothing is
+        known, where it changes with each question, and where it no longer holds.
         """
         shared = asked.filters.include_shared
         known = self._corpora.known(scope, shared=shared)
@@ -128,12 +128,34 @@ class Search:
         return _Ranked(scored, rows, near, now)
 
     async def _step_by_step(
-        self, scope: Scope, asked: Asked, question: Question | None, embedding: Embedding | None
+        self, scope: Scope, asked: Asked, asked_s: float, question: Question | None, embedding: Embedding | None
     ) -> "_Ranked":
-        """Learn what the scope may see now, rank it, and read the best, in one transaction."""
+        """Learn what the scope may see now, rank it, and read the best, in one transaction.
+
+        While another question reads the scope this one waits, without a connection, and begins anew.
+        """
+        found = None
+        while True:
+            try:
+                return await self._in_one_transaction(scope, asked, asked_s, question, embedding, found)
+            except BeingRead as reading:
+                found = await reading.over()
+
+    async def _in_one_transaction(
+        self,
+        scope: Scope,
+        asked: Asked,
+        asked_s: float,
+        question: Question | None,
+        embedding: Embedding | None,
+        found: Known | None,
+    ) -> "_Ranked":
         shared = asked.filters.include_shared
         async with self._database.tenant(scope, read_only=True, planned_once=not asked.filters.narrow) as tx:
-            corpus = await self._corpora.of(tx, shared=shared)
+            if found is not None and found.as_of_s >= asked_s:
+                corpus = found.corpus
+            else:
+                corpus = await self._corpora.of(tx, shared=shared, found=found)
             passing = await vectors.passing(tx, asked.filters) if asked.filters.narrow else None
             now = self._clock()
             scored, rows = await _best_scored(corpus, question, embedding, asked, passing)
