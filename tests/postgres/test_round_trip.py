@@ -71,6 +71,17 @@ async def test_an_error_undoes_all_and_leaves_a_connection_that_works(
     assert read.rows(ROWS) == []
 
 
+async def test_a_value_that_cannot_be_sent_leaves_a_connection_that_works(
+    trips: RoundTrips, connection: Connection
+) -> None:
+    with pytest.raises(psycopg.ProgrammingError, match="cannot adapt"):
+        await run(trips, connection, (ADD, {"number": 1, "word": "one"}), (READ, {"word": object()}))
+
+    assert connection.pgconn.pipeline_status == PipelineStatus.OFF
+    (read,) = await run(trips, connection, (READ, {"word": ""}))
+    assert read.rows(ROWS) == []
+
+
 async def test_a_statement_that_cannot_be_prepared_is_told(trips: RoundTrips, connection: Connection) -> None:
     with pytest.raises(errors.UndefinedTable):
         await run(trips, connection, (b"SELECT %(one)s FROM nowhere", {"one": 1}), (READ, {"word": ""}))

@@ -96,9 +96,10 @@ class RoundTrips:
             return await self._run(connection, session, statements)
 
     async def _run(self, connection: Connection, session: _Session, statements: Sequence[Sent]) -> list[Answer]:
+        ready = [_ready(session, one) for one in statements]  # before the connection is in another mode: it may fail
         pgconn = connection.pgconn
         pgconn.enter_pipeline_mode()
-        preparing = [self._send(pgconn, session, one) for one in statements]
+        preparing = [self._send(pgconn, session, one) for one in ready]
         pgconn.pipeline_sync()
         results = await connection.wait(_results(pgconn, session, preparing))
         if pgconn.status == ConnStatus.OK:
@@ -108,21 +109,35 @@ class RoundTrips:
             raise errors.error_from_result(failed, encoding="utf-8")
         return [Answer(one, session.values) for one in results]
 
-    def _send(self, pgconn: "PGconn", session: _Session, one: Sent) -> tuple[_Key, bytes] | None:
+    def _send(self, pgconn: "PGconn", session: _Session, one: "_Ready") -> tuple[_Key, bytes] | None:
         """Send a statement; return its key and its name if it is prepared with this."""
-        query, names = _positional(one.query)
-        values = session.values
-        params = values.dump_sequence([one.params[name] for name in names], [PyFormat.AUTO] * len(names))
-        types, formats = values.types or (), values.formats
         if not self._prepare:
-            pgconn.send_query_params(query, params, types, formats, Format.BINARY)
+            pgconn.send_query_params(one.query, one.params, one.types, one.formats, Format.BINARY)
             return None
-        known = session.prepared.get((query, types))
+        key = one.query, one.types
+        known = session.prepared.get(key)
         name = known or b"openmemory_%d" % next(session.numbers)
         if known is None:
-            pgconn.send_prepare(name, query, types)
-        pgconn.send_query_prepared(name, params, formats, Format.BINARY)
-        return None if known else ((query, types), name)
+            pgconn.send_prepare(name, one.query, one.types)
+        pgconn.send_query_prepared(name, one.params, one.formats, Format.BINARY)
+        return None if known else (key, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A statement with its parameters as they are sent."""
+
+    query: bytes
+    params: "Sequence[abc.Buffer | None]"
+    types: tuple[int, ...]
+    formats: Sequence[Format]
+
+
+def _ready(session: _Session, one: Sent) -> _Ready:
+    query, names = _positional(one.query)
+    values = session.values
+    params = values.dump_sequence([one.params[name] for name in names], [PyFormat.AUTO] * len(names))
+    return _Ready(query, params, values.types or (), values.formats or ())
 
 
 def _results(
