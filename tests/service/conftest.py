@@ -16,6 +16,7 @@ from openmemory.service.encoding import Encoder
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls
 from openmemory.service.search import Search
+from openmemory.service.shares import SearchTurns
 from openmemory.service.vocabularies import Vocabularies
 from tests.factories import NOON, a_scope
 
@@ -46,7 +47,7 @@ class Rooms:
 
 
 def rooms_on(database: Database, embedder: Embedder, names: Names, corpora: Corpora | None = None) -> Rooms:
-    """Return services over a database."""
+    """Return services over a database; unless other `corpora` are given, search has room for all."""
     clock = HandClock()
     encoder, vocabularies, recalls = (
         Encoder(embedder, names.dimension),
@@ -55,7 +56,7 @@ def rooms_on(database: Database, embedder: Embedder, names: Names, corpora: Corp
     )
     return Rooms(
         Memories(database, encoder, vocabularies, clock),
-        Search(database, encoder, vocabularies, recalls, clock, corpora=corpora),
+        Search(database, encoder, vocabularies, recalls, clock, SearchTurns(8, 10), corpora or Corpora(1 << 30)),
         recalls,
         clock,
     )

@@ -18,11 +18,13 @@ from openmemory.core.scope import Scope
 from openmemory.postgres.database import Database
 from openmemory.postgres.statements import Names
 from openmemory.service.census import Census
+from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.idempotency import Idempotency
 from openmemory.service.memories import Memories
 from openmemory.service.recalls import Recalls
 from openmemory.service.search import Search
+from openmemory.service.shares import SearchTurns
 from openmemory.service.tenants import Tenants
 from openmemory.service.vocabularies import Vocabularies
 from openmemory.settings import Settings
@@ -54,7 +56,7 @@ def stage(database: Database, names: Names, embedder: Embedder) -> Stage:
         idempotency=Idempotency(database, noon),
         memories=Memories(database, encoder, vocabularies, noon),
         recalls=recalls,
-        search=Search(database, encoder, vocabularies, recalls, noon),
+        search=Search(database, encoder, vocabularies, recalls, noon, SearchTurns(8, 10), Corpora(1 << 30)),
         tenants=Tenants(database),
         vocabularies=vocabularies,
     )

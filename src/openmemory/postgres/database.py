@@ -187,7 +187,7 @@ class Database:
         A request's own way is tried, which shows that requests get through. While all connections are at work they do,
         and PostgreSQL is asked beside them: a server under full load is ready, and says so without waiting its turn.
         """
-        if not self._pool.is_all_lent:
+        if not self._pool.must_wait:
             with suppress(Overloaded):  # requests may have taken all of them meanwhile
                 async with self.registry() as tx:
                     await tx.one(_PING)

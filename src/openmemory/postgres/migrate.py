@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import alone, connected, find_types, permitted
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import Names, statement
+from openmemory.postgres.statements import Names, Statement, statement
 
 _NO_TRANSACTION = "-- no transaction"
 _PATTERN = re.compile(r"(\d{4})_\w+\.sql")
@@ -65,6 +65,7 @@ class Status:
 
 
 _TABLES = statement("migrate.tables", tuple)
+_SCHEMA = statement("migrate.schema", tuple)
 _APPLIED = statement("migrate.applied", Applied)
 _CREATE_SCHEMA = statement("migrate.create_schema", type(None))
 _CREATE = statement("migrate.create", type(None))
@@ -123,7 +124,7 @@ def migrate(
 
 
 def _status(connection: Connection, names: Names, known: Sequence[Migration]) -> Status:
-    tables = {str(name) for (name,) in _rows(connection, names, "tables")}
+    tables = {str(name) for (name,) in _rows(connection, names, _TABLES)}
     ours = {names.memories, names.vectors, "openmemory_users", "openmemory_waypoints", "temporal_facts"}
     if "openmemory_migrations" not in tables:
         return Status((), tuple(known), is_empty=True, is_foreign=bool(tables & ours))
@@ -151,14 +152,13 @@ def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> No
             )
 
 
-def _rows(connection: Connection, names: Names, block: str) -> list[tuple[object, ...]]:
-    query = names.render_with_params(statement(f"migrate.{block}", tuple).template)
-    return connection.execute(query, {"schema": names.schema}).fetchall()
+def _rows(connection: Connection, names: Names, query: Statement[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return connection.execute(names.render_with_params(query.template), {"schema": names.schema}).fetchall()
 
 
 def _create_history(connection: Connection, names: Names) -> None:
     with _explained("the table of migrations", names), connection.transaction():
-        if not _rows(connection, names, "schema"):  # IF NOT EXISTS would ask for the right to create one all the same
+        if not _rows(connection, names, _SCHEMA):  # IF NOT EXISTS would ask for the right to create one all the same
             connection.execute(names.render(_CREATE_SCHEMA.template).encode())
         connection.execute(names.render(_CREATE.template).encode())
 

@@ -89,7 +89,7 @@ class Pool(AsyncConnectionPool[Connection]):
         )
 
     @property
-    def is_all_lent(self) -> bool:
+    def must_wait(self) -> bool:
         """Whether the next who wants a connection has to wait for one to come back.
 
         False if none is lent: callers then wait because the pool cannot connect.

@@ -39,7 +39,6 @@ class _Role:
 class _Unprotected:
     name: str
     is_missing: bool
-    is_open: bool
     is_owned: bool
 
 

@@ -17,7 +17,6 @@ SELECT rolname AS name, rolsuper AS is_superuser, rolbypassrls AS bypasses_rls,
 -- Tenant tables that are missing, not protected by forced row-level security, or owned by the role or one it may act as.
 SELECT wanted.name,
        c.oid IS NULL AS is_missing,
-       coalesce(NOT (c.relrowsecurity AND c.relforcerowsecurity), false) AS is_open,
        coalesce(pg_has_role(%(role)s, c.relowner, 'MEMBER'), false) AS is_owned
   FROM unnest(%(tables)s::text[]) AS wanted (name)
   LEFT JOIN pg_class c

@@ -30,8 +30,6 @@ from openmemory.service.vocabularies import Vocabularies
 # lengths (l2, ip) and tells vectors without structure apart poorly; so many make it exact in most tenants.
 RERANKED = 100
 RERANKED_WITHOUT_TEXT = 4_000
-_CORPORA_BYTES = 64 << 20
-_AT_ONCE, _WAIT_S = 8, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,8 @@ class Search:
         vocabularies: Vocabularies,
         recalls: Recalls,
         clock: Clock,
-        turns: SearchTurns | None = None,
-        corpora: Corpora | None = None,
+        turns: SearchTurns,
+        corpora: Corpora,
     ) -> None:
         self._database = database
         self._encoder = encoder
@@ -81,8 +79,8 @@ class Search:
         self._recalls = recalls
         self._clock = clock
         # More searches at once than PostgreSQL has processors only wait for each other there.
-        self._turns = turns or SearchTurns(_AT_ONCE, _WAIT_S)
-        self._corpora = corpora or Corpora(_CORPORA_BYTES)
+        self._turns = turns
+        self._corpora = corpora
 
     async def find(self, scope: Scope, asked: Asked) -> Found:
         """Return the `asked.k` memories that answer best.
