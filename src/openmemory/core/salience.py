@@ -18,7 +18,8 @@ _PER_FURTHER_SECTOR = 0.1
 def faded(salience: float, rate_per_day: float, days: float) -> float:
     """Return what is left of `salience` after `days`: salience * exp(-rate * days).
 
-    Days before the instant of the value count as none, so that a clock running behind adds nothing.
+    Days before the instant of the value count as none, so that a clock running behind adds nothing. The same formula in
+    PostgreSQL (`openmemory_faded`) takes a salience below 1e-9 for none, where this one goes on to the smallest number.
     """
     return salience * exp(-min(rate_per_day, _ALL_AT_ONCE) * max(days, 0.0))
 

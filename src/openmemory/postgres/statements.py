@@ -66,7 +66,7 @@ def statement(name: str, row: type[Row]) -> Statement[Row]:
 class Names:
     """The names that settings may change, as they are substituted into SQL.
 
-    `vector_type` and `dimension` are only needed by migrations.
+    `vector_type`, `dimension` and `distance` are those of the vectors' column.
     """
 
     schema: str = "public"

@@ -1,6 +1,6 @@
 -- name: insert
--- The search row of a memory that is there; what it shares with the memory is read from there. A row is never changed
--- in place: written again it has another number, the memory's own with the writing's in bits 48 to 61.
+-- The search row of a memory that is there; what it shares with the memory is read from there. Whatever changes a row
+-- also changes its number (`seq`): the memory's own, with the count of writings in bits 48 to 61.
 INSERT INTO {vectors} (tenant_id, id, sector, user_id, project_id, session_id, session_key, occurred_at,
                        seq, sectors, speaker_key, traits, terms, embedding)
 SELECT m.tenant_id, m.id, m.primary_sector, m.user_id, m.project_id, m.session_id, g.session_key, m.occurred_at,

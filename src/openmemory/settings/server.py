@@ -179,7 +179,7 @@ class LimitSettings(Section):
         le=1024 * _GIB,
         validation_alias="OM_SEARCH_CACHE_BYTES",
         description="Memory of one server process for the codes and terms of the tenants asked last, some 300 bytes a"
-        " memory; a question finds those of other tenants in PostgreSQL, as do all with 0.",
+        " memory. A tenant that does not fit is read again from PostgreSQL for every question, as are all with 0.",
     )
 
 
