@@ -70,31 +70,24 @@ def test_a_turn_leaves_no_lock_on_a_session_that_a_pooler_keeps(place: Place, tm
         assert held_locks(watching) == 0
 
 
-def test_whoever_waits_for_a_turn_says_so_and_gets_it(place: Place) -> None:
+def test_whoever_waits_for_a_turn_says_so_and_gets_it_however_hasty_the_role_is(place: Place) -> None:
+    hasty = {**place.logins.owner, "options": "-c lock_timeout=1"}
     said: Queue[str] = Queue()
     done: Queue[bool] = Queue()
 
     def take_a_turn() -> None:
-        with in_turn(place.logins.owner, said.put):
+        with in_turn(hasty, said.put):
             done.put(True)
 
-    with in_turn(place.logins.owner, said.put):
+    with connected(place.logins.owner) as other, in_turn(place.logins.owner, said.put):
         waiting = Thread(target=take_a_turn)
         waiting.start()
         assert said.get(timeout=PATIENCE_S).startswith("waiting for another start")
+        other.execute("SELECT pg_sleep(0.1)")
         assert done.empty()
 
     assert done.get(timeout=PATIENCE_S)
     waiting.join()
-
-
-def test_a_turn_outlasts_what_a_role_has_set_against_idle_transactions(place: Place) -> None:
-    hasty = {**place.logins.owner, "options": "-c idle_in_transaction_session_timeout=1"}
-
-    with connected(place.logins.owner) as other, in_turn(hasty):
-        other.execute("SELECT pg_sleep(0.1)")
-
-        assert held_locks(other) == 1
 
 
 def held_locks(connection: psycopg.Connection) -> int:
