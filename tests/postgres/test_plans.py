@@ -15,7 +15,7 @@ from openmemory.core.scope import Scope
 from openmemory.postgres import vectors
 from openmemory.postgres.adaptation import Floats, Uuids
 from openmemory.postgres.database import Database, TenantTx
-from openmemory.postgres.memories import Near
+from openmemory.postgres.nearest import Near
 from openmemory.postgres.statements import statement
 from openmemory.settings import Settings
 from tests.conftest import Server
@@ -109,7 +109,7 @@ async def test_the_best_are_read_by_their_keys(unanalysed: tuple[Database, Scope
 
     async with database.tenant(scope, read_only=True) as tx:
         plan = await tx.explain(
-            statement("memories.nearest", Near),
+            statement("nearest.nearest", Near),
             ids=Uuids(ids),
             partials=ranked,
             weights=ranked,

@@ -8,7 +8,7 @@ import pytest
 from openmemory.postgres.statements import Names
 
 _TENANT_TABLES = ("users", "memories", "vectors", "waypoints", "temporal_facts", "idempotency")
-_OPERATORS = {"grants.sql", "migrate.sql", "registry.sql", "roles.sql"}
+_OPERATORS = {"grants.sql", "migrate.sql", "protection.sql", "registry.sql", "roles.sql"}
 _WITHOUT = {
     "census.visible": "counts what row-level security alone shows",
     "beside.tenants": "names the tenants that have memories to the owner, who opens a transaction for each of them",

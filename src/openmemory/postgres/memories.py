@@ -12,10 +12,10 @@ import numpy.typing as npt
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from openmemory.core.memory import Embedding, JsonValue, Memory, NewMemory, Place
+from openmemory.core.memory import JsonValue, Memory, NewMemory, Place
 from openmemory.core.scope import Scope
 from openmemory.errors import MemoryExists
-from openmemory.postgres.adaptation import Doubles, Floats, Instants, SmallInts, Texts, Uuids
+from openmemory.postgres.adaptation import Doubles, Instants, SmallInts, Texts, Uuids
 from openmemory.postgres.database import Database, TenantTx
 from openmemory.postgres.statements import Call, statement
 from openmemory.postgres.vectors import search_columns
@@ -29,14 +29,6 @@ class Duplicate:
     fingerprint: UUID
     primary_sector: str
     sectors: int
-
-
-@dataclass(frozen=True, slots=True)
-class Near(Memory):
-    """A memory with its exact similarity; `place` counts from 1 in the candidates given."""
-
-    similarity: float | None
-    place: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +53,6 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Rerank:
-    """Candidates, of which the `k` most relevant at `now` are wanted, none below `min_relevance`.
-
-    `ids`: 16 raw bytes each. The score of one is `partial + weight * similarity` to `embedding`; its relevance adds
-    `salience_share` of a score above 0 times the salience.
-    """
-
-    ids: npt.NDArray[np.void]
-    partials: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
-    embedding: Embedding | None
-    k: int
-    min_relevance: float | None
-    salience_share: float
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Taken:
     """What a memory cannot share with another of its tenant; an old one may have no fingerprint."""
 
@@ -97,7 +71,6 @@ class _Speaker:
 
 
 _INSERT = statement("memories.insert", Duplicate)
-_NEAREST = statement("memories.nearest", Near)
 _GET = statement("memories.get", Memory)
 _GET_FOR_UPDATE = statement("memories.get_for_update", Memory)
 _LISTING = statement("memories.listing", Memory)
@@ -136,28 +109,6 @@ async def insert_within(tx: TenantTx, new: Sequence[NewMemory], now: datetime, b
 def insert_call(new: Sequence[NewMemory], now: datetime, boost: float) -> Call[Duplicate]:
     """Return the statement of `insert` with its parameters."""
     return Call(_INSERT, {**_columns(new), "now": now, "boost": boost, "again": False})
-
-
-async def nearest(tx: TenantTx, rerank: Rerank) -> list[Near]:
-    """Return the `k` candidates that are most relevant, best first."""
-    call = nearest_call(rerank)
-    return await tx.all(call.statement, **call.params)
-
-
-def nearest_call(rerank: Rerank) -> Call[Near]:
-    """Return the statement of `nearest` with its parameters."""
-    params = {
-        "ids": Uuids(rerank.ids),
-        "partials": Floats(rerank.partials),
-        "weights": Floats(rerank.weights),
-        "embedding": rerank.embedding,
-        "squared_length": None if rerank.embedding is None else _squared_length(rerank.embedding),
-        "k": rerank.k,
-        "min_relevance": rerank.min_relevance,
-        "salience_share": rerank.salience_share,
-        "now": rerank.now,
-    }
-    return Call(_NEAREST, params)
 
 
 async def get(tx: TenantTx, memory_id: UUID) -> Memory | None:
@@ -289,11 +240,6 @@ def _columns(new: Sequence[NewMemory]) -> dict[str, object]:
         "fingerprints": Uuids(_raw([memory.fingerprint for memory in new])),
         **search_columns(new),
     }
-
-
-def _squared_length(embedding: Embedding) -> float:
-    length = float(np.linalg.norm(embedding.astype(np.float64)))
-    return length * length
 
 
 def _raw(ids: Sequence[UUID]) -> npt.NDArray[np.void]:

@@ -3,26 +3,20 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
 from typing import TypeVar
 
 from psycopg import Connection, errors, sql
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import alone, connected, extension_schema
 from openmemory.postgres.failures import first_line
+from openmemory.postgres.protection import UNPROTECTED, check_login_rights, check_tables, rows_of
 from openmemory.postgres.statements import Names, Statement, statement
 from openmemory.postgres.versions import Versions, check_versions
 
 Row = TypeVar("Row")
 
 _MEMBERSHIPS_HAVE_OPTIONS = 160000
-# As the migrations make it, and as PostgreSQL then writes it.
-_POLICY = "tenant_isolation"
-_OWN_ROWS = "(tenant_id = current_setting('app.current_tenant', true))"
-_OWN_ROWS_SHOWN = "(tenant_id = current_setting('app.current_tenant'::text, true))"
-_EVERY_COMMAND = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +30,6 @@ class _Role:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unprotected:
-    name: str
-    is_missing: bool
-    is_owned: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Policy:
-    table_name: str
-    name: str | None
-    command: str | None
-    roles: Sequence[str]
-    seen: str | None
-    written: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Answer:
     yes: bool
 
@@ -63,22 +40,11 @@ class _Name:
 
 
 _ROLE = statement("roles.role", _Role)
-_UNPROTECTED = statement("roles.unprotected", _Unprotected)
-_POLICIES = statement("roles.policies", _Policy)
 _VERSIONS = statement("roles.versions", Versions)
 _MAY_BECOME = statement("roles.may_become", _Answer)
 _MAY_USE = statement("roles.may_use", _Answer)
 _OTHER_ROLES = statement("roles.other_roles", _Name)
 _SEQUENCES = statement("roles.sequences", _Name)
-_LACKING = statement("roles.lacking", _Name)
-# As grants.sql gives them.
-_OF_TENANTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
-_OF_LOGIN = (
-    ("openmemory_meta", "SELECT"),
-    ("openmemory_migrations", "SELECT"),
-    ("openmemory_tenants", "SELECT"),
-    ("openmemory_tenants", "INSERT"),
-)
 
 
 def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
@@ -109,11 +75,11 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
     """
     with connected(conninfo) as connection, alone(connection), connection.transaction():
         _run(connection, names, "app_role")
-        others = [row.name for row in _all(connection, _OTHER_ROLES, {})]
+        others = [row.name for row in rows_of(connection, _OTHER_ROLES, {})]
         refused = [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]
         for role in refused:
             _run(connection, names, "revoke_from_role", role)
-        for sequence in _all(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
+        for sequence in rows_of(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
             for role in [*refused, sql.Identifier(names.app_role)]:
                 connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
         if login is not None:
@@ -134,13 +100,11 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
         _refuse_unbound(role)
         if role is None or not role.may_become:
             raise ConfigurationError(_ask_for_role(connection, names, role))
-        _check_tables(connection, names)
-        _check_policies(connection, names)
-        _check_rights(connection, names, names.app_role, list(product(names.tenant_tables, _OF_TENANTS)))
+        check_tables(connection, names)
         _refuse_without_extension(connection, names.app_role)
         login = versions.login if versions else ""
         warnings += _check_login(connection, names, login, owner_serves=owner_serves)
-        _check_rights(connection, names, login, _OF_LOGIN)
+        check_login_rights(connection, names, login)
         if role.is_inherited and not owner_serves:
             warnings.append(_ask_for_noinherit(connection, names, login))
         return warnings
@@ -207,60 +171,13 @@ def _check_login(connection: Connection, names: Names, login: str, *, owner_serv
         ]
     role = _one(connection, _ROLE, {"role": login})
     params = {"role": login, "schema": names.schema, "tables": list(names.tenant_tables)}
-    owned = [table.name for table in _all(connection, _UNPROTECTED, params) if table.is_owned]
+    owned = [table.name for table in rows_of(connection, UNPROTECTED, params) if table.is_owned]
     if role is None or role.is_superuser or role.bypasses_rls or role.unbound or owned:
         raise ConfigurationError(
             f"the login {login} (OM_PG_APP_USER) is a superuser, bypasses row-level security or owns the tables, or may"
             " act as a role that does; serve with a login that does none of it"
         )
     return []
-
-
-def _check_tables(connection: Connection, names: Names) -> None:
-    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
-    for table in _all(connection, _UNPROTECTED, params):
-        if table.is_missing:
-            raise ConfigurationError(f"table {table.name} is missing; run `openmemory migrate`")
-        if table.is_owned:
-            raise ConfigurationError(
-                f"role {names.app_role} owns table {table.name} or may act as its owner; make another role the owner"
-            )
-        raise ConfigurationError(
-            f"row-level security of table {table.name} is off. Run: ALTER TABLE {names.table(table.name)}"
-            " ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
-        )
-
-
-def _check_rights(connection: Connection, names: Names, role: str, wanted: Sequence[tuple[str, str]]) -> None:
-    """Raise ConfigurationError where somebody took rights that `openmemory migrate` had given."""
-    tables, privileges = zip(*wanted, strict=True)
-    params = {"role": role, "schema": names.schema, "tables": list(tables), "privileges": list(privileges)}
-    if lacking := [row.name for row in _all(connection, _LACKING, params)]:
-        raise ConfigurationError(
-            f"role {role} lacks rights on tables of schema {names.schema}: {', '.join(lacking)}. Run"
-            " `openmemory migrate` as their owner, which gives them"
-        )
-
-
-def _check_policies(connection: Connection, names: Names) -> None:
-    """Raise ConfigurationError unless each tenant table has the one policy that the migrations made, and as it was."""
-    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
-    role, own = sql.Identifier(names.app_role).as_string(), sql.Identifier(_POLICY).as_string()
-    for policy in _all(connection, _POLICIES, params):
-        table = names.table(policy.table_name)
-        if policy.name not in (None, _POLICY):
-            raise ConfigurationError(
-                f"table {policy.table_name} has a policy of its own, {policy.name}, which adds to what the role"
-                f" {names.app_role} may reach. Make it another role's, or run:"
-                f" DROP POLICY {sql.Identifier(str(policy.name)).as_string()} ON {table}"
-            )
-        found = (policy.command, list(policy.roles), policy.seen, policy.written)
-        if found != (_EVERY_COMMAND, [names.app_role], _OWN_ROWS_SHOWN, _OWN_ROWS_SHOWN):
-            raise ConfigurationError(
-                f"the policy {_POLICY} of table {policy.table_name} is not the one that keeps tenants apart. Run:"
-                f" DROP POLICY IF EXISTS {own} ON {table}; CREATE POLICY {own} ON {table} TO {role}"
-                f" USING {_OWN_ROWS} WITH CHECK {_OWN_ROWS};"
-            )
 
 
 def _ask_for_role(connection: Connection, names: Names, found: _Role | None) -> str:
@@ -302,9 +219,4 @@ def _run(connection: Connection, names: Names, block: str, role: sql.Composable 
 
 
 def _one(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Row | None:
-    return next(iter(_all(connection, query, params)), None)
-
-
-def _all(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Sequence[Row]:
-    with connection.cursor(row_factory=class_row(query.row)) as cursor:
-        return cursor.execute(query.template.encode(), params).fetchall()
+    return next(iter(rows_of(connection, query, params)), None)

@@ -1,5 +1,7 @@
 """Finding the memories that answer a question."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import monotonic
@@ -15,9 +17,9 @@ from openmemory.core.question import Question, understand
 from openmemory.core.ranking import Explanation, Scored
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed
-from openmemory.postgres import memories, vectors
+from openmemory.postgres import vectors
 from openmemory.postgres.database import Database
-from openmemory.postgres.memories import Near
+from openmemory.postgres.nearest import Near, Rerank, nearest, nearest_call
 from openmemory.service.clock import Clock
 from openmemory.service.corpora import BeingRead, Corpora, Known, worked
 from openmemory.service.encoding import Encoder
@@ -30,6 +32,9 @@ from openmemory.service.vocabularies import Vocabularies
 # lengths (l2, ip) and tells vectors without structure apart poorly; so many make it exact in most tenants.
 RERANKED = 100
 RERANKED_WITHOUT_TEXT = 4_000
+# Some milliseconds. Two threads that read would only wait for each other, and the requests for both.
+_INLINE_CHARACTERS = 1_000
+_READER = ThreadPoolExecutor(1, thread_name_prefix="question")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +119,12 @@ class Search:
         now = self._clock()
         scored, rows = await _best_scored(known.corpus, question, embedding, asked)
         rerank = _to_rerank(known.corpus, scored, rows, embedding, asked, now)
-        nearest = memories.nearest_call(rerank)
+        exactly = nearest_call(rerank)
         if known.as_of_s >= asked_s:
-            return _Ranked(scored, rows, await self._database.read(scope, nearest), now)
+            return _Ranked(scored, rows, await self._database.read(scope, exactly), now)
         as_of_s = monotonic()
         check = vectors.version_call(scope, self._database.names, shared=shared)
-        versions, near = await self._database.read_at_once(scope, check, nearest)
+        versions, near = await self._database.read_at_once(scope, check, exactly)
         if versions != [known.version]:
             return None
         self._corpora.confirm(scope, known, shared=shared, as_of_s=as_of_s)
@@ -158,7 +163,7 @@ class Search:
             now = self._clock()
             scored, rows = await _best_scored(corpus, question, embedding, asked, passing)
             rerank = _to_rerank(corpus, scored, rows, embedding, asked, now)
-            near = await memories.nearest(tx, rerank) if len(rows) else []
+            near = await nearest(tx, rerank) if len(rows) else []
             if not asked.explain:
                 return _Ranked(scored, rows, near, now)
             plan = await vectors.explain_rows(tx, shared=shared)
@@ -171,10 +176,18 @@ class Search:
             self._encoder.check_embedding(asked.embedding)
         if asked.text is None:
             return None, asked.embedding
-        question = understand(asked.text, await self._vocabularies.of(scope, shared=asked.filters.include_shared))
+        question = await self._read(scope, asked.text, shared=asked.filters.include_shared)
         if asked.embedding is not None:
             return question, asked.embedding
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
+
+    async def _read(self, scope: Scope, text: str, *, shared: bool) -> Question:
+        """Return what a text asks: a long one in its turn and in a thread, so that others are answered meanwhile."""
+        vocabulary = await self._vocabularies.of(scope, shared=shared)
+        if len(text) <= _INLINE_CHARACTERS:
+            return understand(text, vocabulary)
+        async with self._turns.turn(scope.tenant):
+            return await asyncio.get_running_loop().run_in_executor(_READER, understand, text, vocabulary)
 
     @staticmethod
     def _matches(ranked: "_Ranked", asked: Asked) -> list[Match]:
@@ -239,8 +252,8 @@ def _to_rerank(
     embedding: Embedding | None,
     asked: Asked,
     now: datetime,
-) -> memories.Rerank:
-    return memories.Rerank(
+) -> Rerank:
+    return Rerank(
         corpus.turns.ids[rows],
         scored.partial[rows],
         scored.dense_weight[rows],
