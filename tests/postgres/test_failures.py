@@ -200,3 +200,26 @@ def leave_a_pipeline() -> None:
         raise errors.DiskFull("the disk is full")
     finally:
         raise psycopg.OperationalError("cannot exit pipeline mode while busy")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        errors.InsufficientPrivilege("permission denied for table openmemory_memories"),
+        errors.UndefinedTable('relation "public.openmemory_vectors" does not exist'),
+    ],
+)
+def test_tables_and_rights_that_somebody_took_are_named_with_the_remedy(refused: psycopg.Error) -> None:
+    remedy = "`openmemory migrate` puts tables and rights right"
+    with pytest.raises(DatabaseUnavailable, match=remedy) as caught, translated():
+        raise refused
+
+    assert str(refused) in caught.value.detail
+
+
+async def test_a_row_that_a_policy_refuses_is_no_missing_right(database: Database) -> None:
+    theirs = _nothing("INSERT INTO openmemory_users (tenant_id, user_id) VALUES ('another', 'x')")
+
+    with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+        async with database.tenant(a_scope()) as tx:
+            await tx.run(theirs)

@@ -14,6 +14,7 @@ from openmemory.errors import DatabaseConflict, DatabaseUnavailable, Overloaded,
 Answer = TypeVar("Answer")
 
 _CUT = ("08", "57P")
+_OF_A_POLICY = "row-level security"
 
 
 class AllBusy(PoolTimeout):
@@ -24,11 +25,15 @@ class AllBusy(PoolTimeout):
 def translated() -> Iterator[None]:
     """Turn what the driver raises inside the block into DatabaseUnavailable, Overloaded or Unprocessable.
 
-    A violated constraint passes through: the statement that can cause one knows what it means. So does every other
-    ProgrammingError, as of a missing table or right: no caller's fault, and answered with 500.
+    A violated constraint passes through: the statement that can cause one knows what it means. So does a row that
+    another tenant's policy refuses, and every other ProgrammingError: no caller's fault, and answered with 500.
     """
     try:
         yield
+    except (errors.InsufficientPrivilege, errors.UndefinedTable) as error:
+        if _OF_A_POLICY in first_line(error):
+            raise
+        raise DatabaseUnavailable(f"{first_line(error)}; `openmemory migrate` puts tables and rights right") from error
     except (errors.IntegrityError, errors.ProgrammingError):
         raise
     except errors.QueryCanceled as error:

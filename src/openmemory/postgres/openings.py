@@ -62,7 +62,9 @@ async def openings(connection: Connection, names: Names, settings: dict[str, str
     found = await cursor.fetchone()
     if found is None:
         raise ConfigurationError("the extension vector is not in this database; run `openmemory migrate`")
-    schemas = ", ".join(sql.Identifier(str(name)).as_string() for name in (names.schema, found[0]))
+    # Where nobody names it, the session's own schema of temporary tables is searched first.
+    searched = (names.schema, str(found[0]), "pg_temp")
+    schemas = ", ".join(sql.Identifier(name).as_string() for name in searched)
     local = {"search_path": schemas, **settings}
     return Openings(
         _string("BEGIN", names, local),
