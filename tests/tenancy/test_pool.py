@@ -92,7 +92,7 @@ async def test_the_tenant_and_the_role_are_gone_with_the_transaction(single: Dat
     async with single.tenant(scope) as tx:
         seen = await tx.one(_WHO)
 
-    assert seen == _Seen(names.app_role, scope.tenant, "public, public")
+    assert seen == _Seen(names.app_role, scope.tenant, "public, public, pg_temp")
     await assert_clean(single)
 
 
