@@ -11,8 +11,8 @@ from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.database import Database
 from openmemory.postgres.direct import connected
 from openmemory.postgres.embedded.cluster import OWNER, dsn
-from openmemory.postgres.reaching import is_full, unreachable
 from openmemory.postgres.statements import Names
+from openmemory.postgres.unreachable import is_full, unreachable
 from tests.cli.homes import Home, a_port
 from tests.postgres.outside import Outside, Site, a_site
 

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from openmemory.server.connections import BoundedConnection
-from openmemory.server.plain import PlainConnection
+from openmemory.server.without_upgrade import PlainConnection
 
 PATIENCE_S = 60
 

@@ -15,8 +15,8 @@ from openmemory.server.api import create_api
 from openmemory.server.auth import HeaderAuth
 from openmemory.server.connections import BoundedConnection
 from openmemory.server.limits import Limits
-from openmemory.server.plain import PlainConnection
 from openmemory.server.status_calls import About
+from openmemory.server.without_upgrade import PlainConnection
 from openmemory.settings import load
 from tests.factories import a_tenant
 from tests.server.bare import ADD, a_request, dialled, status_of, works

@@ -10,7 +10,7 @@ from openmemory.cli.naming import names_of
 from openmemory.cli.options import ConfigOption, JsonOption, read_settings
 
 if TYPE_CHECKING:
-    from openmemory.postgres.backup.others import Others
+    from openmemory.postgres.backup.foreign import Others
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", dir_okay=False)]
 TablesOption = Annotated[

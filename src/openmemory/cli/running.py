@@ -88,7 +88,7 @@ def _protocol() -> "type[asyncio.Protocol] | str":
     """Return what reads requests from connections; httptools is not there on Windows."""
     if sys.platform == "win32":
         return "auto"
-    from openmemory.server.plain import PlainConnection
+    from openmemory.server.without_upgrade import PlainConnection
 
     return PlainConnection
 

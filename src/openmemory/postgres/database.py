@@ -14,12 +14,12 @@ from openmemory.core.scope import Scope
 from openmemory.errors import ConfigurationError, DatabaseUnavailable, Overloaded
 from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.failures import answered, translated
+from openmemory.postgres.liveness import Pulse
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits, connect
-from openmemory.postgres.pulse import Pulse
-from openmemory.postgres.reaching import refuse_unreadable, unreachable, unreadable
 from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
 from openmemory.postgres.statements import Call, Names, Statement, statement
+from openmemory.postgres.unreachable import refuse_unreadable, unreachable, unreadable
 
 Row = TypeVar("Row")
 OtherRow = TypeVar("OtherRow")

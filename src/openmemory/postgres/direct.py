@@ -14,7 +14,7 @@ from psycopg import Connection, IsolationLevel, errors, sql
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.locks import Lock
-from openmemory.postgres.reaching import refuse_unreadable, unreachable, unreadable
+from openmemory.postgres.unreachable import refuse_unreadable, unreachable, unreadable
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"

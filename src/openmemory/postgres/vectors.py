@@ -16,10 +16,10 @@ from openmemory.core.corpus import Columns
 from openmemory.core.memory import Filters, NewMemory
 from openmemory.core.scope import Scope
 from openmemory.core.text import TermVector, session_key, speaker_key
-from openmemory.postgres import columns
+from openmemory.postgres import search_rows
 from openmemory.postgres.adaptation import BigInts, Ints, TermLists, Vectors
-from openmemory.postgres.columns import Sent
 from openmemory.postgres.database import TenantTx
+from openmemory.postgres.search_rows import SentRows
 from openmemory.postgres.statements import Call, Names, Statement, statement
 
 Row = TypeVar("Row")
@@ -45,11 +45,11 @@ class Version:
 class Rows:
     """Rows as PostgreSQL sent them; `len` says how many."""
 
-    sent: Sequence[Sent]
+    sent: Sequence[SentRows]
     dimension: int
 
     def __len__(self) -> int:
-        return sum(columns.count(part) for part in self.sent)
+        return sum(search_rows.count(part) for part in self.sent)
 
     @property
     def digest(self) -> Decimal:
@@ -61,7 +61,7 @@ class Rows:
 
         Raises DatabaseUnavailable if the vectors have another dimension than this process began with.
         """
-        return columns.decoded(self.sent, self.dimension)
+        return search_rows.decoded(self.sent, self.dimension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ _INSERT = statement("vectors.insert", type(None))
 _RESECTOR = statement("vectors.resector", type(None))
 _DELETE = statement("vectors.delete", _Written)
 _VERSION = statement("vectors.version", Version)
-_COLUMNS = statement("vectors.columns", Sent)
+_COLUMNS = statement("vectors.columns", SentRows)
 _PASSING = statement("vectors.passing", Passing)
 _TERM_SAMPLE = statement("vectors.term_sample", _Terms)
 
@@ -111,7 +111,7 @@ def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
 
 def traits(terms: TermVector, marks: int) -> int:
     """Return what a text is like as it is stored: the count of its terms below, its marks above."""
-    return marks << columns.LENGTH_BITS | min(terms.length, columns.LENGTHS)
+    return marks << search_rows.LENGTH_BITS | min(terms.length, search_rows.LENGTHS)
 
 
 def term_cap(dimension: int) -> int:
@@ -151,7 +151,7 @@ async def passing(tx: TenantTx, filters: Filters) -> Integers:
     """Return the places of the rows that the filters leave."""
     call = passing_call(tx.scope, tx.names, filters)
     found = await tx.one(call.statement, **call.params)
-    return columns.places(found.seqs or b"" if found else b"")
+    return search_rows.places(found.seqs or b"" if found else b"")
 
 
 def passing_call(scope: Scope, names: Names, filters: Filters) -> Call[Passing]:
@@ -182,7 +182,7 @@ async def term_sample(tx: TenantTx, most: int, *, of_nobody: bool = False) -> li
     """
     scope = tx.scope
     rows = await tx.all(_TERM_SAMPLE, user=scope.user, project=scope.project, of_nobody=of_nobody, most=most)
-    return [columns.keys(row.terms) for row in rows]
+    return [search_rows.keys(row.terms) for row in rows]
 
 
 def _of_scope(statement: Statement[Row], scope: Scope, *, shared: bool) -> Statement[Row]:
@@ -208,6 +208,6 @@ def _columns_params(tx: TenantTx, after: int | None) -> dict[str, object]:
     return {
         **_scope_params(tx.scope, tx.names),
         "after": after,
-        "first_writings": columns.PLACES,
+        "first_writings": search_rows.PLACES,
         "rows_at_most": _ROWS_IN_A_STRING,
     }

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
 from openmemory.server.ignored import names_in, refuse_ignored_body, refuse_ignored_parameters
-from openmemory.server.intricacy import refuse_intricate
+from openmemory.server.json_size import refuse_intricate
 from openmemory.server.misnamed import names_taken, refuse_misnamed
 from openmemory.server.problems import answered
 

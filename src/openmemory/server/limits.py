@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory.errors import Malformed, MediaTypeUnsupported, OpenMemoryError, RequestTimeout, TooLarge
 from openmemory.server.auth import Asker
+from openmemory.server.body_room import BodyRoom, Room
 from openmemory.server.problems import answer
-from openmemory.server.room import BodyRoom, Room
 
 _BATCH_PATHS = ("/memory/add/batch",)
 _LENGTH_DIGITS = 15

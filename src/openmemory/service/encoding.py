@@ -11,7 +11,7 @@ import numpy.typing as npt
 from openmemory.adapters.embedders import Embedder, TextsRefused
 from openmemory.core import salience, sectors, text
 from openmemory.core.ids import new_ids
-from openmemory.core.latest import Latest
+from openmemory.core.lru import LruCache
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed, Unprocessable
 from openmemory.postgres.vectors import term_cap
@@ -36,7 +36,7 @@ class Encoder:
         self.dimension = dimension
         self._as_half = as_half
         self._term_cap = term_cap(dimension)
-        self._questions: Latest[tuple[str, str], Embedding] = Latest(_QUESTIONS_KEPT)
+        self._questions: LruCache[tuple[str, str], Embedding] = LruCache(_QUESTIONS_KEPT)
 
     async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
         """Return a memory for each thing told, in order. Holds no connection while it embeds.

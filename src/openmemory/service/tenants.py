@@ -3,7 +3,7 @@
 import asyncio
 from time import monotonic
 
-from openmemory.core.latest import Latest
+from openmemory.core.lru import LruCache
 from openmemory.core.scope import Scope
 from openmemory.errors import DatabaseUnavailable, TenantForbidden
 from openmemory.postgres import registry
@@ -20,7 +20,7 @@ class Tenants:
     def __init__(self, database: Database, *, create_on_first_use: bool = True) -> None:
         self._database = database
         self._create = create_on_first_use
-        self._admitted_s: Latest[str, float] = Latest(_KEPT)
+        self._admitted_s: LruCache[str, float] = LruCache(_KEPT)
         self._asking: asyncio.Task[None] | None = None
         self._asked: set[asyncio.Task[None]] = set()
 

@@ -8,7 +8,7 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 
-from openmemory.core.latest import Latest
+from openmemory.core.lru import LruCache
 from openmemory.core.question import Vocabulary
 from openmemory.core.scope import Scope
 from openmemory.postgres import memories, vectors
@@ -42,8 +42,8 @@ class Vocabularies:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._entries: Latest[_Key, _Entry] = Latest(_KEPT_BYTES)
-        self._written_s: Latest[str, float] = Latest(_WRITES_KEPT)
+        self._entries: LruCache[_Key, _Entry] = LruCache(_KEPT_BYTES)
+        self._written_s: LruCache[str, float] = LruCache(_WRITES_KEPT)
         self._readings: dict[_Key, asyncio.Task[Vocabulary]] = {}
 
     async def of(self, scope: Scope, *, shared: bool = False) -> Vocabulary:

@@ -21,7 +21,7 @@ from openmemory.postgres.backup.archive import (
     rows_of_copy,
     table_of,
 )
-from openmemory.postgres.backup.beneath import make_missing
+from openmemory.postgres.backup.prerequisites import make_missing
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
 from openmemory.postgres.direct import alone, patient

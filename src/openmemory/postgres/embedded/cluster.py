@@ -18,7 +18,7 @@ from openmemory.postgres.embedded.configuration import configuration
 from openmemory.postgres.embedded.engine import MAJOR, Engine
 from openmemory.postgres.embedded.folder import PORT, DataFolder
 from openmemory.postgres.embedded.locks import write_private
-from openmemory.postgres.reaching import OwnServer
+from openmemory.postgres.unreachable import OwnServer
 
 DATABASE = "openmemory"
 OWNER = "openmemory_owner"

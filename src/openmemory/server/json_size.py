@@ -1,21 +1,21 @@
-"""How much a JSON reader would have to make of a body, told without reading it."""
+"""Count the lists and values of a JSON body without parsing it."""
 
 import numpy as np
 
 from openmemory.errors import TooLarge
 
-# A list or an object takes a JSON reader some hundred bytes of memory and far more time than a number or a text. A full
-# batch has a hundred for each memory.
+# A list or an object costs a JSON parser some hundred bytes of memory, and far more time than a number or a string. A
+# full batch may have a hundred for each memory.
 _LISTS_MOST = 100_000
-_SHORT_BYTES = _LISTS_MOST  # each takes one byte at least
-_WITHOUT_CASE = np.uint8(0xDF)  # "{" becomes "[" by it, and nothing else does
-_PIECE_BYTES = 256 * 1024  # small enough for what is made of it to stay in the processor's cache
+_SHORT_BYTES = _LISTS_MOST  # each list takes at least one byte
+_WITHOUT_CASE = np.uint8(0xDF)  # turns "{" into "[", and nothing else
+_PIECE_BYTES = 256 * 1024  # its intermediate arrays stay in the processor's cache
 
 
 def refuse_intricate(body: bytes, values_most: int) -> None:
-    """Raise TooLarge for JSON that would keep its reader, and with it every tenant, busy for seconds.
+    """Raise TooLarge for JSON that would keep the parser, and with it every tenant, busy for seconds.
 
-    To tell takes some 0.3 s for 32 MiB at most, whatever the body holds.
+    The check takes at most some 0.3 s for 32 MiB, whatever the body holds.
     """
     if len(body) <= _SHORT_BYTES or _is_plain(body, values_most):
         return
@@ -27,7 +27,7 @@ def refuse_intricate(body: bytes, values_most: int) -> None:
 
 
 def _is_plain(body: bytes, values_most: int) -> bool:
-    """Return whether a body is not intricate whatever its strings hold, which most are and which shows sooner."""
+    """Return whether a body is within the limits even if its strings are counted: faster, and true of most bodies."""
     characters = np.frombuffer(body, np.uint8)
     lists = commas = 0
     for start in range(0, len(characters), _PIECE_BYTES):
@@ -38,8 +38,8 @@ def _is_plain(body: bytes, values_most: int) -> bool:
 
 
 def outside_strings(body: bytes) -> tuple[int, int]:
-    """Return how many lists and objects begin outside the strings of a JSON text, and how many commas stand there."""
-    # Pairs first: the second backslash of one escapes no quote.
+    """Return the counts of lists and objects, and of commas, outside the strings of a JSON text."""
+    # Pairs of backslashes first: the second of a pair escapes no quote.
     plain = np.frombuffer(body.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
     lists = commas = 0
     in_string = np.False_

@@ -1,4 +1,4 @@
-"""What the tables of a migrated database stand on, made where a backup brings the tables alone."""
+"""Make the extension, the type and the function that a backup of the tables alone does not bring."""
 
 import re
 
@@ -13,7 +13,7 @@ _THERE = statement("backup.there", tuple)
 
 
 def make_missing(connection: Connection, names: Names) -> None:
-    """Make the extension, the type and the function that the migrations make beside the tables, where they lack."""
+    """Make those of the extension, the type and the function of the migrations that are missing."""
     if extension_schema(connection) is None:
         connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(names.schema)))
         connection.execute("CREATE EXTENSION vector")

@@ -1,4 +1,4 @@
-"""What else is in the database and would be in a dump of all of it, but is not the owner's to bring back."""
+"""Objects that a dump of the whole database holds but the owner of OpenMemory's tables cannot restore."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from openmemory.postgres.statements import Names, statement
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Things of one kind that the owner of OpenMemory's tables could not make again, and the first of their names."""
+    """The number of such objects of one kind, and the first of their names."""
 
     kind: str
     count: int
@@ -23,6 +23,6 @@ _OTHERS = statement("backup.others", Others)
 
 
 def others(conninfo: Mapping[str, str], names: Names) -> list[Others]:
-    """Return what a dump of the whole database holds that the owner of OpenMemory's tables could not make again."""
+    """Return, kind by kind, the objects that the owner of OpenMemory's tables could not restore."""
     with patient(conninfo) as connection, connection.cursor(row_factory=_OTHERS.rows) as cursor:
         return cursor.execute(_OTHERS.template.encode(), {"memories": names.table(names.memories)}).fetchall()

@@ -1,4 +1,4 @@
-"""OpenMemory's own tables out of a dump of the whole database."""
+"""Select OpenMemory's own tables from a dump of the whole database."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -10,11 +10,11 @@ from openmemory.postgres.statements import Names
 
 _ID = re.compile(r"(\d+); ")
 _DEPENDS = re.compile(r";\s+depends on:((?: \d+)+)")
-# What belongs to a table and to nobody else. A trigger, a rule or a view may call what is not in the list.
+# Entries that need their table alone. A trigger, a rule or a view may call something that is not selected.
 _BELONGING = ("TABLE DATA", "CONSTRAINT", "FK CONSTRAINT", "INDEX", "POLICY", "ROW SECURITY", "DEFAULT", "ACL",
               "COMMENT", "SEQUENCE", "SEQUENCE SET", "SEQUENCE OWNED BY", "STATISTICS", "STATISTICS DATA")  # fmt: skip
 
-# What is made of a table, and stands in a list after it.
+# Entries that use a table and may need more than it. A list names them after the table.
 _MADE_OF_IT = ("TRIGGER", "RULE", "VIEW", "MATERIALIZED VIEW", "PUBLICATION TABLE")
 # Those that an unfinished upgrade or reembedding makes for itself.
 _OWN_TRIGGERS = re.compile(r" (?:openmemory_upgrade_guard(?:_truncate)?|openmemory_reembed)(?: |$)")
@@ -32,7 +32,7 @@ class _Entry:
 
 
 def ours_of(archive: Archive, names: Names) -> Archive:
-    """Return `archive` as if it had OpenMemory's tables alone, with what belongs to them."""
+    """Return `archive` reduced to OpenMemory's tables and what belongs to them."""
     rows = {name: count for name, count in archive.rows.items() if is_named_by_us(name, names)}
     schemas = frozenset(one for one in archive.schemas if any(name.startswith(label(one, "")) for name in rows))
     entries = list(_entries(archive.contents))
@@ -42,7 +42,7 @@ def ours_of(archive: Archive, names: Names) -> Archive:
 
 
 def left_out(archive: Archive, names: Names) -> tuple[str, ...]:
-    """Return what an owner made of OpenMemory's tables and `ours_of` leaves out, as pg_restore lists it."""
+    """Return the views, triggers and the like that `ours_of` leaves out, as pg_restore lists them."""
     entries = list(_entries(archive.contents))
     chosen = _chosen(entries, [name for name in archive.rows if is_named_by_us(name, names)])
     made = (one for one in entries if one.id not in chosen and one.depends & chosen and one.is_one_of(_MADE_OF_IT))
@@ -51,7 +51,7 @@ def left_out(archive: Archive, names: Names) -> tuple[str, ...]:
 
 
 def _chosen(entries: Sequence[_Entry], tables: Collection[str]) -> set[str]:
-    """Return the ids of tables, of what depends on them, and so on; not of what depends on others' tables as well."""
+    """Return the ids of `tables` and of all that depends on them, unless it depends on another table as well."""
     wanted = [f"TABLE {name.replace('.', ' ', 1)}" for name in tables]
     chosen = {one.id for one in entries if any(is_entry_of(one.line, table) for table in wanted)}
     foreign = {one.id for one in entries if one.is_one_of(["TABLE"]) and not one.is_one_of(_BELONGING)} - chosen

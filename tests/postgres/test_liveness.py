@@ -11,8 +11,8 @@ import pytest
 from openmemory.app import Logins
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.database import Database
+from openmemory.postgres.liveness import Pulse
 from openmemory.postgres.pool import PoolLimits
-from openmemory.postgres.pulse import Pulse
 from openmemory.postgres.statements import Names
 from openmemory.service.tenants import Tenants
 from tests.conftest import Server, a_database

@@ -1,7 +1,7 @@
-"""Why a database cannot be reached, and which setting to look at; never the password.
+"""Say why a connection failed and which setting to look at, but never the password.
 
-PostgreSQL and libpq tell no SQLSTATE of a connection that does not come about, so their words are read. Where those are
-of another language, or unknown, every setting that may be wrong is named.
+libpq gives no SQLSTATE for a failed connection, so the words of its message are read. If they are unknown or in another
+language, every setting that may be wrong is named.
 """
 
 import re
@@ -15,26 +15,26 @@ from psycopg.pq import Conninfo
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 
 _SHOWN_CHARS = 200
-# libpq tells of each address and each kind of encryption that it tried, a line each.
+# libpq writes one line for each address and each kind of encryption that it tried.
 _TRIED = re.compile(r"^.*(?:connection to server (?:at|on) .*? failed|connection (?:failed|is bad)):\s*")
-# With its quotes, which other languages write otherwise; none is an apostrophe.
+# A quoted name, with the quotation marks of several languages; an apostrophe is none.
 _NAME = re.compile(r"\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)|[»«„“”][^»«„“”]*[»«“”]")
 _UNKNOWN_KEYWORD = re.compile(r'invalid (?:connection option|URI query parameter:) "(\w+)"')
 _SEVERITY = re.compile(r"^[A-Z]+:\s+")
-# As libpq reads it: a / ends the search for a user, so that of ada:pass/word@db it takes pass for a port.
+# As libpq reads it: a / ends the search for a user, so it takes the "pass" of ada:pass/word@db for a port.
 _URI = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?(?P<address>[^?]*)(?P<options>.*)", re.DOTALL)
 _PORTS = re.compile(r"[\d,\s]*")  # one a host
 
 
 class OwnServer(str):
-    """A connection string of the server that OpenMemory brings along: no setting leads there."""
+    """The connection string of the embedded server, which no setting names."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """Where a connection was to lead, and the settings that say so."""
+    """The target of a connection, and the settings that name it."""
 
     host: str
     port: str
@@ -43,7 +43,7 @@ class _Way:
     by_string: bool
     is_embedded: bool
     is_named_apart: bool
-    """The user is another than the connection string's: OM_PG_APP_USER."""
+    """The user comes from OM_PG_APP_USER, not from the connection string."""
 
     def __str__(self) -> str:
         return f"{self.host} port {self.port}, database {self.database}, as {self.user}"
@@ -71,7 +71,7 @@ class _Way:
 
 
 _FULL = "too many (?:clients|connections)|connection slots|no more connections|connection limit"
-# The first that is found counts: what a server said tells more than what another address of it did not.
+# The first match counts: the answer of a server says more than the silence of another address.
 _REMEDIES = (
     (
         _FULL,
@@ -130,7 +130,7 @@ _ANY = "Check {way.server_settings}, {way.database_setting}, {way.login_settings
 
 
 def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavailable | ConfigurationError:
-    """Return the error of a connection that did not come about: where to, why, and what to do."""
+    """Return the error for a failed connection: where to, why, and what to do."""
     try:
         refuse_unreadable(conninfo)
     except ConfigurationError as refused:
@@ -148,7 +148,7 @@ def unreachable(conninfo: Mapping[str, str], error: Exception) -> DatabaseUnavai
 
 
 def refuse_unreadable(conninfo: Mapping[str, str]) -> None:
-    """Raise ConfigurationError for a connection string that cannot be read, or not as it was meant, without it."""
+    """Raise ConfigurationError, which never quotes it, for a connection string that libpq misreads or cannot read."""
     try:
         parts = conninfo_to_dict(**conninfo)
     except psycopg.ProgrammingError as error:
@@ -159,7 +159,7 @@ def refuse_unreadable(conninfo: Mapping[str, str]) -> None:
 
 
 def unreadable(conninfo: Mapping[str, str], error: psycopg.ProgrammingError) -> ConfigurationError:
-    """Return the error of a connection string that cannot be read; to be raised from None."""
+    """Return the error for a connection string that cannot be read; raise it `from None`."""
     uri = _URI.match(conninfo.get("conninfo", ""))
     if uri and "@" in uri["address"] + uri["options"]:
         return _split()
@@ -170,7 +170,7 @@ def unreadable(conninfo: Mapping[str, str], error: psycopg.ProgrammingError) -> 
 
 
 def _split() -> ConfigurationError:
-    """Return the error of a connection string of which libpq takes parts of the password for host, port or database."""
+    """Return the error for a string in which libpq takes part of the password for host, port or database."""
     return ConfigurationError(
         f"{_WRONG}: it cannot be split into user, password, host, port and database. In the user and the password"
         " @ : / ? # and % must be percent-encoded (%40 %3A %2F %3F %23 %25), and the port is a number"
@@ -178,22 +178,22 @@ def _split() -> ConfigurationError:
 
 
 def is_full(error: Exception) -> bool:
-    """Return whether a server answered that it has no room for one more connection."""
+    """Return whether a server answered that it accepts no more connections."""
     return any(_says(line, _FULL) for line in str(error).splitlines())
 
 
 def _says(line: str, pattern: str) -> bool:
-    """Return whether a line has these words, apart from names in it: a host may be called certificate.example."""
+    """Return whether a line matches outside the names that it quotes: a host may be called certificate.example."""
     return re.search(pattern, _NAME.sub('""', _TRIED.sub("", line)), re.IGNORECASE) is not None
 
 
 def _reason(line: str) -> str:
-    """Return a line without where it was tried."""
+    """Return a line without the address that was tried."""
     return _SEVERITY.sub("", _TRIED.sub("", line).strip()).strip(" .")[:_SHOWN_CHARS]
 
 
 def _way(conninfo: Mapping[str, str]) -> _Way:
-    """Return where libpq would connect to; what is not said it takes from PG… variables and the process's user."""
+    """Return where libpq would connect to; it fills gaps from PG… variables and the process's user."""
     parts = {name: str(value) for name, value in _libpqs_own().items() if value is not None}
     try:
         given = conninfo_to_dict(**{key: value for key, value in conninfo.items() if value != ""})

@@ -1,4 +1,4 @@
-"""The columns of search rows, from the strings in which PostgreSQL sends them."""
+"""Decode the columns of search rows, each of which PostgreSQL sends as one string."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ _HEADER_INTS, _COUNT_AT = 3, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """Some rows: a digest of their numbers, and each column as one string."""
+class SentRows:
+    """Rows as PostgreSQL sends them: a digest of their numbers, and each column as one string."""
 
     digest: Decimal
     locators: bytes
@@ -44,13 +44,13 @@ class Sent:
     terms: bytes
 
 
-def count(sent: Sent) -> int:
+def count(sent: SentRows) -> int:
     """Return how many rows were sent."""
     return len(sent.locators) // _LOCATOR.itemsize
 
 
-def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
-    """Return what was sent; raises DatabaseUnavailable if the codes are not of `dimension` bits."""
+def decoded(sent: Sequence[SentRows], dimension: int) -> Columns:
+    """Return the columns; raises DatabaseUnavailable if the codes are not of `dimension` bits."""
     locators = _entries([part.locators for part in sent], _LOCATOR)
     traits = _entries([part.traits for part in sent], _INT4).astype(np.int64)
     term_counts, keys_of_all, frequencies = _term_lists(sent)
@@ -69,12 +69,12 @@ def decoded(sent: Sequence[Sent], dimension: int) -> Columns:
 
 
 def places(seqs: bytes) -> Integers:
-    """Return the places that rows' numbers tell, in the order of arrival of their memories."""
+    """Return the memories' own numbers, which rise with their arrival, from rows' numbers (`seq`)."""
     return np.frombuffer(seqs, _INT8).astype(np.int64) & PLACES
 
 
 def keys(binary: bytes) -> npt.NDArray[np.int32]:
-    """Return the indices of one sparsevec as sent."""
+    """Return the indices of a sparsevec in PostgreSQL's binary form."""
     count = int(np.frombuffer(binary, _INT4, 1, 4 * _COUNT_AT)[0])
     return np.frombuffer(binary, _INT4, count, 4 * _HEADER_INTS).astype(np.int32)
 
@@ -84,7 +84,7 @@ def _entries(strings: Sequence[bytes], kind: np.dtype[Entry]) -> npt.NDArray[Ent
 
 
 def _codes(sent: bytes, rows: int, dimension: int) -> npt.NDArray[np.uint8]:
-    """Return the bits of each row, of which PostgreSQL sends the number and then the bytes."""
+    """Return the code of each row; PostgreSQL sends the count of its bits and then the bytes."""
     entry = np.dtype([("bits", ">i4"), ("bytes", "u1", ((dimension + 7) // 8,))])
     if len(sent) != rows * entry.itemsize or (rows and np.frombuffer(sent, _INT4, 1)[0] != dimension):
         raise DatabaseUnavailable(
@@ -93,8 +93,8 @@ def _codes(sent: bytes, rows: int, dimension: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.frombuffer(sent, entry)["bytes"])
 
 
-def _term_lists(sent: Sequence[Sent]) -> tuple[Integers, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """Return how many terms each row has, then the keys and the frequencies of all, row after row."""
+def _term_lists(sent: Sequence[SentRows]) -> tuple[Integers, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Return the count of terms of each row, then the keys and the frequencies of all rows in order."""
     ints = _entries([part.terms for part in sent], _INT4)
     sizes = _entries([part.terms_bytes for part in sent], _INT4).astype(np.int64) // 4
     counts = (sizes - _HEADER_INTS) // 2

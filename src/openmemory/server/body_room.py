@@ -1,18 +1,18 @@
-"""The room for bodies: how many bytes of them all tenants may have here, and how they share it."""
+"""The memory that request bodies may take, and how tenants share it."""
 
 from collections import Counter
 
 from openmemory.errors import Overloaded
 
 FREE_BYTES = 64 * 1024
-"""What of each body takes no room: a connection may hold as much in its buffers as it is."""
+"""The part of each body that is not counted: a connection's buffers may hold as much anyway."""
 
 
 class Room:
-    """The bytes of bodies that are here, from their arrival to their answer.
+    """Counts the bytes of bodies from their arrival to their answer.
 
-    No tenant takes more than it leaves: one alone half of the room, each of n a part of n + 1. So there is always some
-    left for who comes next, however many fill theirs, and however long (Choudhury and Hahne, 1998, on switches).
+    No tenant takes more than it leaves free: alone it gets half of the room, as one of n it gets 1 / (n + 1). So there is
+    always some for the next tenant, however long the others fill theirs (Choudhury and Hahne, 1998, on switches).
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -20,7 +20,7 @@ class Room:
         self._taken_bytes = Counter[str]()
 
     def body(self, tenant: str, promised_bytes: int) -> "BodyRoom":
-        """Return the room of a body that is about to come, and says that it will have so many bytes (0: nothing)."""
+        """Return the room of a body that is about to arrive; its header promises so many bytes (0: it says nothing)."""
         return BodyRoom(self, tenant, promised_bytes)
 
     def take(self, tenant: str, count: int) -> None:
@@ -41,7 +41,7 @@ class Room:
 class BodyRoom:
     """The room that one body takes.
 
-    What it promises it takes at once: it is refused before it is sent, and not for one that came after it.
+    It takes all that its header promises at once: so it is refused early, and never because of a later body.
     """
 
     def __init__(self, room: Room, tenant: str, promised_bytes: int) -> None:
@@ -51,7 +51,7 @@ class BodyRoom:
         self._taken_bytes = 0
 
     def grow(self, size: int) -> None:
-        """Take room for a body of which `size` bytes are here; raises Overloaded."""
+        """Take room for a body of which `size` bytes have arrived; raises Overloaded."""
         if size <= FREE_BYTES:
             return
         more = max(size, self._promised_bytes) - FREE_BYTES - self._taken_bytes
@@ -60,6 +60,6 @@ class BodyRoom:
             self._taken_bytes += more
 
     def give_back(self) -> None:
-        """Give back all that it took."""
+        """Give back all that this body took."""
         self._room.give_back(self._tenant, self._taken_bytes)
         self._taken_bytes = 0

@@ -1,4 +1,4 @@
-"""What a process remembers of the many things it was asked: those used last."""
+"""A cache of bounded size that forgets what was used longest ago."""
 
 from collections import OrderedDict
 from typing import Generic, TypeVar
@@ -7,15 +7,15 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class Latest(Generic[Key, Value]):
-    """Values by key, of at most so much size together: those not used for longest make room."""
+class LruCache(Generic[Key, Value]):
+    """Values by key, whose sizes add up to at most `most`: those used longest ago make room."""
 
     def __init__(self, most: int) -> None:
         self._most, self._size = most, 0
         self._values: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
 
     def get(self, key: Key) -> Value | None:
-        """Return the value of `key`, which is used thereby, or None."""
+        """Return the value of `key`, or None; this counts as a use."""
         found = self._values.get(key)
         if found is None:
             return None
@@ -23,7 +23,7 @@ class Latest(Generic[Key, Value]):
         return found[0]
 
     def put(self, key: Key, value: Value, size: int = 1) -> None:
-        """Remember `value` under `key`; one that is larger than all the room is not remembered."""
+        """Keep `value` under `key`; a value larger than the whole cache empties it and is not kept."""
         if before := self._values.pop(key, None):
             self._size -= before[1]
         self._values[key] = value, size

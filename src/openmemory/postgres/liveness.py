@@ -1,4 +1,4 @@
-"""A sign of life from PostgreSQL while requests have every connection of the pool."""
+"""Ask whether PostgreSQL answers while requests hold every connection of the pool."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ import psycopg
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres.openings import Connection
 from openmemory.postgres.pool import connect
-from openmemory.postgres.reaching import is_full
+from openmemory.postgres.unreachable import is_full
 
 
 class Pulse:
-    """One more connection, made when it is needed first and kept: requests never make it wait."""
+    """A connection beside the pool, made at first use and kept, so that it never waits for requests."""
 
     def __init__(self, conninfo: Mapping[str, str]) -> None:
         self._conninfo = conninfo
@@ -19,11 +19,11 @@ class Pulse:
         self._is_closed = False
 
     async def feel(self) -> None:
-        """Return when PostgreSQL answers, while connections of the pool are at work; raises DatabaseUnavailable.
+        """Return when PostgreSQL answers; raises DatabaseUnavailable.
 
-        A PostgreSQL that has no room for one more connection is there, and serves those of the pool.
+        "Too many connections" is an answer as well: PostgreSQL runs and serves the connections of the pool.
         """
-        kept, self._kept = self._kept, None  # so that one that hangs is not waited for by the next who asks
+        kept, self._kept = self._kept, None  # so that the next caller does not wait for a connection that hangs
         if kept is not None and await _answers(kept):
             await self._keep(kept)
             return
@@ -38,7 +38,7 @@ class Pulse:
         await self._keep(fresh)
 
     async def close(self) -> None:
-        """Close the connection, if there is one, and keep none that is made yet."""
+        """Close the connection, and each that is still being made."""
         self._is_closed = True
         await self._replace(None)
 
@@ -49,13 +49,13 @@ class Pulse:
             await self._replace(connection)
 
     async def _replace(self, connection: Connection | None) -> None:
-        kept, self._kept = self._kept, connection  # at once, for another asker may have made one meanwhile
+        kept, self._kept = self._kept, connection  # in one step: another caller may have made a connection meanwhile
         if kept is not None:
             await kept.close()
 
 
 async def _answers(connection: Connection) -> bool:
-    """Return whether a connection answers; one that does not is closed."""
+    """Return whether a connection answers; close it if not."""
     try:
         await connection.execute("SELECT 1")
     except BaseException as error:

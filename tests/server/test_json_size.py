@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from openmemory.core.memory import JsonValue
 from openmemory.errors import TooLarge
-from openmemory.server.intricacy import outside_strings, refuse_intricate
+from openmemory.server.json_size import outside_strings, refuse_intricate
 
 LIMIT = 4_000_000
 texts = st.text('"\\[{,]}a', max_size=8)
