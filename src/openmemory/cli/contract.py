@@ -9,7 +9,7 @@ from openmemory import wire
 from openmemory.core.memory import Asked, Told
 from openmemory.errors import Malformed
 from openmemory.server import encoding
-from openmemory.server.misnamed import misnamed
+from openmemory.server.misspelt import misnamed
 from openmemory.server.problems import field_errors
 
 Request = TypeVar("Request", bound=BaseModel)

@@ -1,4 +1,4 @@
-"""Batches of memories as they arrive: read whole, or each memory by itself where some may be refused."""
+"""Read batches of memories: as a whole, or each memory by itself if some may be refused."""
 
 import json
 from collections.abc import Sequence
@@ -12,33 +12,31 @@ from openmemory.core.memory import Told
 from openmemory.errors import FieldError, Malformed
 from openmemory.server import encoding
 from openmemory.server.direct import named_errors
-from openmemory.server.misnamed import misnamed, misnamed_items, names_taken, refuse_misnamed
+from openmemory.server.misspelt import misnamed, misnamed_items, refuse_misnamed
 from openmemory.server.problems import field_errors
-
-_TAKEN = names_taken(wire.AddBatchRequest)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch tells, in order; with `partial` what cannot be read stands there as its error."""
+    """The memories of a batch, in order; with `partial`, one that cannot be read is replaced by its error."""
 
     told: Sequence[Told | Malformed]
     partial: bool
 
     def all_told(self) -> list[Told]:
-        """Return what is told; there is nothing else without `partial`."""
+        """Return the memories without the errors; there are no errors without `partial`."""
         return [one for one in self.told if isinstance(one, Told)]
 
 
 def read_batch(raw: bytes) -> Batch:
-    """Return the batch in a body; raises Malformed, without `partial` for any memory that cannot be read."""
+    """Return the batch in a body; raises Malformed, also for a memory that cannot be read if not `partial`."""
     try:
         batch = wire.AddBatchRequest.model_validate_json(raw)
     except ValidationError as error:
         items = _items_of_partial(raw)
         if items is None:
             raise _of_all(field_errors(named_errors(wire.AddBatchRequest, raw, error))) from error
-        refuse_misnamed(raw, wire.AddBatchRequest, _TAKEN)
+        refuse_misnamed(raw, wire.AddBatchRequest)
         refused = misnamed_items(raw)
         return Batch([refused.get(place) or _read(item, place) for place, item in enumerate(items)], partial=True)
     for beside in misnamed([batch.model_extra], wire.AddBatchRequest).values():
@@ -50,12 +48,12 @@ def read_batch(raw: bytes) -> Batch:
 
 
 def _of_all(fields: Sequence[FieldError]) -> Malformed:
-    """Return the error of a batch that is refused as a whole."""
+    """Return the error that refuses a whole batch."""
     return Malformed("; ".join(f"{one.field}: {one.message}" for one in fields[:5]), tuple(fields[:100]))
 
 
 def _items_of_partial(raw: bytes) -> list[Any] | None:
-    """Return the unread memories of a batch that asks to be kept in part, or None if it does not or cannot be."""
+    """Return the raw memories of a batch with `partial`, or None without it or if the batch itself is malformed."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):

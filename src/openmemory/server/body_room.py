@@ -11,8 +11,8 @@ FREE_BYTES = 64 * 1024
 class Room:
     """Counts the bytes of bodies from their arrival to their answer.
 
-    No tenant takes more than it leaves free: alone it gets half of the room, as one of n it gets 1 / (n + 1). So there is
-    always some for the next tenant, however long the others fill theirs (Choudhury and Hahne, 1998, on switches).
+    No tenant takes more than it leaves free: alone it gets half of the room, as one of n it gets 1 / (n + 1). So some
+    is left for the next tenant, however long the others fill theirs (Choudhury and Hahne, 1998, on switches).
     """
 
     def __init__(self, most_bytes: int) -> None:

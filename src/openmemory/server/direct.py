@@ -1,4 +1,4 @@
-"""The short way into the calls that are made most."""
+"""Routes that skip most of FastAPI's work, for the calls that are made most."""
 
 import json
 from collections.abc import Callable, Coroutine, Sequence
@@ -14,28 +14,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openmemory.errors import OpenMemoryError
 from openmemory.server.calling import admitted, place, services
-from openmemory.server.ignored import names_in, refuse_ignored_body, refuse_ignored_parameters
 from openmemory.server.json_size import refuse_intricate
-from openmemory.server.misnamed import names_taken, refuse_misnamed
+from openmemory.server.misspelt import names_in, refuse_ignored_body, refuse_ignored_parameters, refuse_misnamed
 from openmemory.server.problems import answered
 
 
 class PlacedRoute(APIRoute):
-    """A route that takes a place of its tenant's before its body, which is refused unparsed if it is too intricate.
+    """A route that takes one of its tenant's places before it reads the body, and parses no body with too many values.
 
-    Of one tenant, no more bodies arrive at once than it has places, admitted or not; those of all tenants together have
-    the room that `Limits` gives them.
+    So no more bodies of a tenant arrive at once than it has places, admitted or not. All tenants' bodies share the room
+    that `Limits` gives them.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request to this route."""
+        """Return the function that answers a request to this route."""
         handle = self.handler_inside()
         parameters = [field.alias for field in self.dependant.query_params]
         has_body = self.body_field is not None
         in_body = names_in(self.body_model()) if has_body else None
-
         model = self.model_said_once()
-        taken = names_taken(model) if model else frozenset()
 
         async def placed(request: Request) -> Response:
             refuse_ignored_parameters(request, parameters, in_body)
@@ -45,13 +42,13 @@ class PlacedRoute(APIRoute):
                 if body and not has_body:
                     refuse_ignored_body(body, parameters)
                 if model:
-                    refuse_misnamed(body, model, taken)
+                    refuse_misnamed(body, model)
                 return await handle(request)
 
         return placed
 
     def model_said_once(self) -> type[BaseModel] | None:
-        """Return the model of a body whose other names FastAPI would ignore; a call or a model may see to them."""
+        """Return the model of the body, or None where the call or the model itself sees to unknown fields."""
         parameter = signature(self.endpoint).parameters.get("body")
         model = parameter.annotation if parameter else None
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -59,13 +56,13 @@ class PlacedRoute(APIRoute):
         return model if model.model_config.get("extra") is None else None
 
     def body_model(self) -> object:
-        """Return the type of the body; of one that the call reads by itself, the type that it is described with."""
+        """Return the type of the body, or the type it is described with where the call parses it by itself."""
         field = signature(self.endpoint).parameters["body"].annotation
         read_by_itself = (getattr(one, "json_schema_input_type", None) for one in get_args(field))
         return next((one for one in read_by_itself if one is not None), field)
 
     def handler_inside(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers once there is a place."""
+        """Return the function that answers once a place is held."""
         return super().get_route_handler()
 
 
@@ -78,7 +75,7 @@ class DirectRoute(PlacedRoute):
     """
 
     def handler_inside(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers once there is a place."""
+        """Return the function that answers once a place is held."""
         endpoint: Callable[..., Coroutine[Any, Any, Response]] = self.endpoint
         parameters = signature(endpoint).parameters
         model = parameters["body"].annotation
@@ -97,7 +94,7 @@ class DirectRoute(PlacedRoute):
 
 
 class ShortWay:
-    """Takes requests for direct routes past FastAPI's router, which is a tenth of what a question costs the server."""
+    """Takes requests for direct routes past FastAPI's router, which costs a tenth of a question."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
@@ -128,10 +125,10 @@ def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
 
 
 def named_errors(model: type[BaseModel], raw: bytes, error: ValidationError) -> Sequence[Any]:
-    """Return what is wrong field by field.
+    """Return the errors of each field.
 
-    Half a surrogate pair is broken JSON to Pydantic's parser, which cannot say where; Python's reads it, and the model
-    then refuses the field.
+    Pydantic's parser takes half a surrogate pair for broken JSON and cannot say where it is. Python's parser accepts
+    it, and the model then refuses the field.
     """
     found = error.errors(include_url=False, include_input=False)
     if found[0]["type"] != "json_invalid":

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
-from openmemory.wire import TENANTS, FieldProblem, Problem, QueryFilters, nearest_filter
+from openmemory.server.misspelt import no_filter
+from openmemory.wire import FieldProblem, Problem
 
 log = structlog.get_logger()
 
@@ -51,7 +52,6 @@ _UPSTREAM = {
     "credentials-invalid": "invalid_api_key",
     "malformed": "malformed",
 }
-_FILTERS = f"there are {', '.join(QueryFilters.model_fields)}"
 _VALUE_MAX_CHARS = 80
 _RETRY_AFTER_S = 1
 _FRAMES = 8
@@ -235,9 +235,6 @@ def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, who
         # The parser says where, and quotes nothing.
         return f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"
     if error["type"] == "extra_forbidden":
-        nearest = nearest_filter(str(error["loc"][-1]))
-        if nearest in TENANTS:
-            return "is no filter; the tenant is named by a header (OM_TENANT_HEADER)"
-        return f"is no filter; {f'the nearest is {nearest}' if nearest else _FILTERS}"
+        return no_filter(str(error["loc"][-1]))
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:300].encode(errors="replace").decode()
