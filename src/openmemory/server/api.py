@@ -1,4 +1,4 @@
-"""The HTTP application: its calls, and what every request passes on the way in."""
+"""The HTTP application: its calls, and the middleware that every request passes."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -46,13 +46,12 @@ def create_api(
     app.state.about = about
     app.state.limits = limits
     app.state.metrics = Metrics()
-    app.include_router(direct_calls)  # first, since /memory/{id} reads like any of their paths
+    app.include_router(direct_calls)  # first: /memory/{id} matches their paths too
     app.include_router(memory_calls)
     app.include_router(status_calls)
     app.include_router(sector_calls)
     problems.install(app)
-    # The last added is the first passed: observed, then CORS, then what nobody expected, who asks, how much,
-    # and the short way past the router.
+    # A request passes the last one added first: Observed, CORS, Caught, Authenticated, RequestLimit, ShortWay.
     app.add_middleware(ShortWay, routes=direct_calls.routes)
     app.add_middleware(RequestLimit, limits=limits)
     app.add_middleware(Authenticated, auth=auth.with_pages(cors_origins))

@@ -1,4 +1,4 @@
-"""Who is asking: from the headers of a request to the name of a proved tenant."""
+"""Authentication: from the headers of a request to the name of a proved tenant."""
 
 import hmac
 import ipaddress
@@ -36,7 +36,7 @@ class Asker:
 class HeaderAuth:
     """Believes the tenant header where the server key, loopback or a trusted gateway vouches for it.
 
-    Sources of tenants to come (signed tokens, issued keys) are further classes with the same `authenticate`.
+    Further ways to prove a tenant (signed tokens, issued keys) will be classes with the same `authenticate`.
     """
 
     bound_to_loopback: bool
@@ -48,14 +48,14 @@ class HeaderAuth:
     pages: frozenset[str] = frozenset()
 
     def with_pages(self, origins: Iterable[str]) -> Self:
-        """Return this with the pages believed that come from this machine and are among `origins`, and no others."""
+        """Return a copy that believes exactly those pages of `origins` that come from this machine."""
         return replace(self, pages=frozenset(one for one in origins if _is_loopback_host(one.rpartition("//")[2])))
 
     def authenticate(self, request: Request) -> Asker:
-        """Return who asks.
+        """Return the proved tenant and the credential's name.
 
         Raises CredentialsMissing, CredentialsInvalid, Malformed for a header that names no tenant, and
-        TenantForbidden for another tenant than the default where there is only one.
+        TenantForbidden if there is only the default tenant and the header names another.
         """
         credential = self._prove(request)
         tenant = self._tenant(request)
@@ -92,7 +92,7 @@ class HeaderAuth:
 def _presented_key(headers: Headers) -> str | None:
     keys = headers.getlist("x-api-key")
     if keys:
-        return keys[0] if len(keys) == 1 else ""  # one of several would be a guess; none is accepted
+        return keys[0] if len(keys) == 1 else ""  # to choose one of several would be a guess: none is accepted
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
@@ -117,7 +117,7 @@ def _is_local(request: Request, pages: frozenset[str]) -> bool:
 
 
 def _is_own_page(headers: Headers, host: str, pages: frozenset[str]) -> bool:
-    """Return whether no page asks, or one that this server served, or one of `pages`."""
+    """Return whether a request comes from no web page, from one that this server served, or from one of `pages`."""
     origins = [origin.lower() for origin in headers.getlist("origin")]
     if origins and all(origin in pages for origin in origins):
         return True

@@ -1,4 +1,4 @@
-"""What every call needs: who asks, inside which limits, and how a write is answered."""
+"""What every call needs: its caller, a place among its tenant's requests, and the answer to a write."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,7 +32,7 @@ _KEY_MAX_BYTES = 255
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the calls are answered with; built once in `app`."""
+    """The services that the calls use; built once in `app`."""
 
     memories: Memories
     search: Search
@@ -51,7 +51,7 @@ class Caller:
 
 
 class Authenticated:
-    """Lets a request in only when it proves who asks, before its body is read; a few paths are public."""
+    """Authenticates each request before its body is read; a few paths are public."""
 
     def __init__(self, app: ASGIApp, auth: HeaderAuth) -> None:
         self._app = app
@@ -69,8 +69,8 @@ class Authenticated:
 
 
 async def services(request: Request) -> Services:
-    """Return what the application was built with."""
-    # A coroutine, since FastAPI sends plain functions through a thread, which costs more than all the rest of a call.
+    """Return the services of the application."""
+    # A coroutine: FastAPI would run a plain function in a thread, which costs more than all the rest of a call.
     found: Services = request.app.state.services
     return found
 
@@ -84,7 +84,7 @@ async def place(request: Request) -> AsyncIterator[None]:
 
 
 async def admitted(request: Request) -> Caller:
-    """Return who asks, admitted; raises TenantForbidden."""
+    """Return the caller after its tenant is admitted; raises TenantForbidden."""
     asker: Asker = request.state.asker
     return Caller(await (await services(request)).tenants.admit(asker.tenant), asker.credential)
 
@@ -104,12 +104,12 @@ async def write(
     action: Callable[[Seal[Result] | None], Awaitable[Result]],
     encode: Callable[[Result], object],
 ) -> Response:
-    """Run a write and answer it as `encode` says; with an Idempotency-Key, once."""
+    """Run a write and answer with its encoded result; with an Idempotency-Key, run it only once."""
     if key is None:
         return shown(encode(await action(None)))
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise Malformed.at("Idempotency-Key", "is given more than once")
-    sent = len(key.encode("latin-1"))  # as ASGI servers decode headers, a character a byte
+    sent = len(key.encode("latin-1"))  # ASGI servers decode headers so: one character for each byte
     if not 1 <= sent <= _KEY_MAX_BYTES:
         raise Malformed.at("Idempotency-Key", f"has {sent} bytes; 1 to {_KEY_MAX_BYTES} are allowed")
 
@@ -130,7 +130,7 @@ def shown(result: object) -> Response:
 
 
 def memory_id(text: str) -> UUID:
-    """Return the id in a path; what is no UUID names no memory."""
+    """Return the id in a path; raises MemoryNotFound for a text that is no UUID."""
     try:
         return UUID(text)
     except ValueError as error:

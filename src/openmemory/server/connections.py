@@ -1,4 +1,4 @@
-"""Connections whose requests come in time and within bounds; what is no request is told as every other problem."""
+"""Connections that limit the size and the time of a request's head, and answer bad HTTP with a problem."""
 
 import asyncio
 from http import HTTPStatus
@@ -10,9 +10,9 @@ from openmemory.server.problems import answer
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """A connection that reads no more of a request's head than this, and waits no longer for it to be whole.
+    """A connection that reads at most `head_bytes` of a request's head, and waits at most `head_s` for all of it.
 
-    Nobody has proved who they are before a head is whole, so this is all that stands before memory and connections.
+    Nobody is authenticated before the head is complete: until then only these limits protect memory and connections.
     """
 
     head_bytes = 64 * 1024
@@ -67,7 +67,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         if not self._is_begun:
-            # Kept ready: its client would take an answer for that to its next request.
+            # An idle connection: its client would take an answer for that to its next request.
             self.transport.close()
             return
         self._refuse(RequestTimeout(f"no whole head of a request came in {self.head_s:g} s; send it again"))
@@ -81,16 +81,16 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
     def _is_between_answers(self) -> bool:
-        """Return whether what is written now stands in the middle of no answer, and before none that is owed."""
+        """Return whether an error can be written now: not inside another answer, and not before one that is owed."""
         if getattr(self.cycle, "response_complete", True):  # there is none before the first request
             return True
         return not self.cycle.response_started and not self.pipeline
 
 
 class _Together:
-    """A transport that sends what is written in one step of the event loop at once: an answer's head and its body.
+    """A transport that joins all writes of one step of the event loop, such as an answer's head and its body.
 
-    By itself each would be a packet, and a system call, of its own.
+    Otherwise each write would be a system call and a packet of its own.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -102,7 +102,7 @@ class _Together:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send `data` with what else is written in this step."""
+        """Send `data` together with the other writes of this step."""
         if not self._written:
             self._loop.call_soon(self._send)
         self._written.append(data)

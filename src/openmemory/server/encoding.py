@@ -1,4 +1,4 @@
-"""Between the public contract and the service's values."""
+"""Convert between the public contract (`wire`) and the service's values."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -44,7 +44,7 @@ _K = 8
 
 
 def told(request: wire.AddRequest) -> Told:
-    """Return the memory that a request tells; a `metadata.sector` that names one counts where `sector` is absent."""
+    """Return the memory in a request; if `sector` is absent, a `metadata.sector` counts that names one."""
     metadata = request.metadata or {}
     return Told(
         content=request.content,
@@ -83,7 +83,7 @@ def asked(request: wire.QueryRequest) -> Asked:
 
 
 def agreed(request: wire.QueryRequest, *names: str) -> Any:  # noqa: ANN401 -- the caller knows the field's type
-    """Return what a question says under `names`, wherever it stands; raises Malformed if it says two things."""
+    """Return the value that a question gives anywhere under one of `names`; raises Malformed if it gives two."""
     given = list(request.given(*names).items())
     for other, value in given[1:]:
         if value != given[0][1]:
@@ -108,7 +108,7 @@ def place(cursor: str | None) -> Place | None:
 
 
 def change(request: wire.PatchRequest) -> Change:
-    """Return what a request wants changed; a `metadata.sector` that names one changes the sector too."""
+    """Return the change that a request asks for; a `metadata.sector` that names one changes the sector too."""
     named = _sector_of(request.metadata or {})
     if None not in (request.sector, named) and request.sector != named:
         raise contradiction("sector", "metadata.sector")
@@ -239,7 +239,7 @@ def _embedding(values: list[float] | None) -> Embedding | None:
     if values is None:
         return None
     try:
-        # Packed they become C floats in a third of the time that numpy or an array takes.
+        # `pack` makes C floats in a third of the time that numpy or an array takes.
         return np.frombuffer(_floats(len(values)).pack(*values), np.float32)
     except OverflowError:
         # What a float4 cannot hold becomes infinite, and is refused as such.

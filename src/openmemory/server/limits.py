@@ -1,4 +1,4 @@
-"""What one request may bring."""
+"""Limits on what one request may bring: its URL, its media type, and the size and speed of its body."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ _JSON = re.compile(r"application/(?:[!#$&^_.+a-z0-9-]+\+)?json")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest bodies taken, and how long one may be on its way: in all, and with nothing of it coming."""
+    """The largest bodies accepted, and how long one may take to arrive: in all, and between two pieces."""
 
     body_bytes: int = 1024**2
     batch_bytes: int = 32 * 1024**2
@@ -35,20 +35,20 @@ class Limits:
 
     @property
     def values(self) -> int:
-        """How many values a body may have: as many numbers as the largest can spell out with eight characters each."""
+        """The most values of a body: the numbers of eight characters that fill the largest one, at least 4,000,000."""
         return max(_VALUES_AT_LEAST, max(self.body_bytes, self.batch_bytes) // _NUMBER_BYTES)
 
     @property
     def together_bytes(self) -> int:
-        """How many bytes of bodies all tenants may have here at once: twice as many as one of them can.
+        """The most bytes of bodies of all tenants at once: twice as many as one tenant can send.
 
-        What `Room` takes for nothing, the first of each body, is not among them.
+        The first bytes of each body come on top: `Room` does not count them.
         """
         return 2 * self.bodies_of_a_tenant * max(self.body_bytes, self.batch_bytes)
 
 
 class RequestLimit:
-    """Refuses bodies that are too large or slow, while they arrive, or no plain JSON; and targets with two readings."""
+    """Refuses ambiguous URLs, bodies that are not plain JSON, and bodies that arrive too large or too slowly."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
@@ -74,7 +74,7 @@ class RequestLimit:
 
 
 def _tenant(scope: Scope) -> str:
-    """Return who proved to ask; public paths have no tenant, and read no body."""
+    """Return the authenticated tenant, or "" on the public paths, which read no body."""
     asker: Asker | None = scope.get("state", {}).get("asker")
     return "" if asker is None else asker.tenant
 
@@ -127,7 +127,7 @@ def _not_json(media: str | None) -> OpenMemoryError | None:
 
 
 class _Arrival:
-    """A body on its way in, which ends in an error for whoever reads it once there is too much of it, or too slowly."""
+    """A body as it arrives: reading it raises an error once it is too large or too slow."""
 
     def __init__(self, receive: Receive, most_bytes: int, limits: Limits, room: BodyRoom) -> None:
         self._receive = receive

@@ -39,7 +39,7 @@ _VERSION = re.compile("0|[1-9][0-9]{0,8}")
 
 
 class _NameInPath(PathConvertor):
-    """Any name, slashes and all: they come decoded."""
+    """Any name, also one with slashes, which arrive decoded."""
 
     regex = r"[\s\S]+"
 
@@ -50,7 +50,7 @@ UserId = Annotated[wire.Name | None, Query()]
 ProjectId = Annotated[wire.Name | None, Query()]
 MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)]
 IfMatch = Annotated[str | None, Header(description='Only these versions, as in "3".')]
-# Read in the call, since with `partial` each memory is refused by itself.
+# Parsed by the call itself: with `partial`, each memory is refused by itself.
 UnreadBatch = Annotated[Any, Body(), PlainValidator(lambda value: value, json_schema_input_type=wire.AddBatchRequest)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000)]
 Offset = Annotated[int | None, Query(ge=0, le=_OFFSET_MOST)]
@@ -230,7 +230,7 @@ async def delete_of_user(
 
 
 def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | OpenMemoryError]) -> wire.AddBatchAnswer:
-    """Return what became of a batch: of what could be read, and of what could not."""
+    """Return the outcome of each memory of a batch, including those that could not be read."""
     kept = iter(kept_or_not)
     results = [
         _added_or_refused(next(kept), f"items[{place}]") if isinstance(one, Told) else encoding.added_or_refused(one)
@@ -240,7 +240,7 @@ def _added_of(told: Sequence[Told | Malformed], kept_or_not: Sequence[Added | Op
 
 
 def _added_or_refused(outcome: Added | OpenMemoryError, place: str) -> wire.AddAnswer | wire.ItemError:
-    """Return what became of the memory at `place`, which the error names."""
+    """Return the outcome of the memory at `place`; an error names the place."""
     return encoding.added_or_refused(outcome.inside(place) if isinstance(outcome, OpenMemoryError) else outcome)
 
 
@@ -252,9 +252,9 @@ def _either(name: str, value: int | None, other: str, other_value: int | None, o
 
 
 def _versions(if_match: Sequence[str]) -> frozenset[int] | None:
-    """Return the versions that If-Match names, or None where any will do.
+    """Return the versions that If-Match names, or None if any version will do.
 
-    Tags are compared strongly (RFC 9110, 13.1.1): a weak one matches no version, nor does what is no number.
+    Tags are compared strongly (RFC 9110, 13.1.1): a weak tag matches no version, nor does one that is no number.
     """
     text = ", ".join(if_match).strip()
     if not if_match or text == "*":

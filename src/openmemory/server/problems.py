@@ -65,7 +65,7 @@ def install(app: FastAPI) -> None:
 
 
 class Caught:
-    """Answers what nobody expected with 500, and logs where it happened."""
+    """Answers unexpected errors with 500, and logs where they arose."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,9 +81,9 @@ class Caught:
 
         try:
             await self._app(scope, receive, watched)
-        except ClientDisconnect:  # nobody hears the answer, but the log and the measures do
+        except ClientDisconnect:  # the client is gone, but the log and the metrics take the answer
             await answer(errors.Malformed.at("body", "ended before it was whole"), scope["path"])(scope, receive, send)
-        except asyncio.CancelledError:  # by Uvicorn, at its end
+        except asyncio.CancelledError:  # by Uvicorn, as it stops
             if begun or scope["type"] != "http":
                 raise
             stopping = errors.Stopping("the server stops before this is answered; it may have been done, or not")
@@ -98,7 +98,7 @@ class Caught:
 
 
 def answer(error: errors.OpenMemoryError, instance: str) -> Response:
-    """Return the answer to an expected error; the log is told of the operator's own provider that failed."""
+    """Return the answer to an expected error, and log a failure of the embedding provider."""
     if isinstance(error, errors.EmbedderUnavailable):
         log.warning("embedder.unavailable", kind=error.kind, host=error.host, status=error.status)
     status = STATUS[type(error)]
@@ -110,7 +110,7 @@ def answer(error: errors.OpenMemoryError, instance: str) -> Response:
     elif status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     elif status == HTTPStatus.REQUEST_TIMEOUT:
-        headers["connection"] = "close"  # where the next request would begin is not known
+        headers["connection"] = "close"  # nobody knows where the next request would begin
     return _problem(
         status,
         error.code,
@@ -136,7 +136,7 @@ def invalid(found: Sequence[Any], instance: str) -> Response:
 
 
 def field_errors(found: Sequence[Any], prefix: str = "") -> tuple[errors.FieldError, ...]:
-    """Return the first 100 of the fields that Pydantic refused, and why; `prefix` says where they stand."""
+    """Return the first 100 errors that Pydantic found, by field; `prefix` stands before each field."""
     return tuple(
         errors.FieldError(".".join(filter(None, (prefix, _field(error)))), _message(error)) for error in found[:100]
     )
@@ -215,14 +215,14 @@ def _problem(
 
 
 def _reference(path: str) -> str:
-    """Return a path as the reference that a problem's `instance` is, its parts cut."""
+    """Return a path as a URI reference for a problem's `instance`, cut to eight parts of 80 characters."""
     return "/".join(
         quote(part[:_VALUE_MAX_CHARS], errors="replace", safe="!$&'()*+,;=:@") for part in path.split("/")[:8]
     )
 
 
 def _field(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
-    """Return where an error is as a person writes it: items[3].content."""
+    """Return the field of an error as people write it: items[3].content."""
     parts = [] if error["type"] == "json_invalid" else list(error["loc"])
     if parts and parts[0] in {"body", "query", "path", "header"}:
         parts = parts[1:]
@@ -232,7 +232,7 @@ def _field(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose
 
 def _message(error: Any) -> str:  # noqa: ANN401 -- Pydantic's ErrorDetails, whose ctx is open
     if error["type"] == "json_invalid":
-        # The parser says where, and quotes nothing.
+        # The parser's message says where, and quotes nothing.
         return f"is not valid JSON: {error.get('ctx', {}).get('error', 'it cannot be read')}"
     if error["type"] == "extra_forbidden":
         return no_filter(str(error["loc"][-1]))

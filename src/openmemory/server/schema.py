@@ -13,7 +13,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class DescribedApi(FastAPI):
-    """FastAPI that says in its description what it cannot know: problems' media type, and who is asking."""
+    """FastAPI whose description adds what it cannot know: the media type of problems, and the credentials."""
 
     tenant_header: str = "x-tenant-id"
 
@@ -39,7 +39,7 @@ def _name_problems(call: dict[str, Any]) -> None:
 
 
 def _ask_who(call: dict[str, Any], tenant_header: str) -> None:
-    # Without a key it works too, from this machine or behind a gateway that is trusted.
+    # No key is needed from this machine, or behind a trusted gateway.
     call["security"] = [{}, {"key": []}, {"bearer": []}]
     call.setdefault("parameters", []).append(
         {

@@ -1,4 +1,4 @@
-"""What the server tells its operator: a line and a measure for each request. Never content, vectors or keys."""
+"""Logs and metrics: a line and a measurement for each request, but never content, vectors or keys."""
 
 import logging
 import sys
@@ -35,7 +35,7 @@ class Metrics:
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Take one answered request into account."""
+        """Count one answered request."""
         self._seconds.labels(method, route, str(status)).observe(seconds)
         if status >= 400:
             self._refused.labels(str(status)).inc()

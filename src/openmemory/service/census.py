@@ -1,4 +1,4 @@
-"""How much there is: of a scope, and to see from inside a tenant's transaction."""
+"""Counts: of a scope, and of the rows that a tenant's transaction sees."""
 
 from openmemory.core.scope import Scope
 from openmemory.postgres import census
@@ -13,9 +13,9 @@ class Census:
         self._database = database
 
     async def visible_rows(self, scope: Scope) -> int:
-        """Return how many memories PostgreSQL shows a transaction of `scope` that asks for those of every tenant.
+        """Return how many memories PostgreSQL shows a transaction of `scope` that asks without any condition.
 
-        The statement has no condition at all, so the number is row-level security's own answer.
+        So the number is row-level security's own answer.
         """
         async with self._database.tenant(scope) as tx:
             return await census.visible(tx)

@@ -1,4 +1,4 @@
-"""What a database records of itself, and whether the settings go with it."""
+"""The facts that a database records of itself, and whether the settings match them."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 
 
 def facts_of(tables: Names, embedder: Embedder) -> dict[str, str]:
-    """Return what is recorded of a database whose vectors `embedder` makes."""
+    """Return the facts to record of a database whose vectors `embedder` makes."""
     return {
         "embedding_model": embedder.name,
         "embedding_dimension": str(tables.dimension),
@@ -52,7 +52,7 @@ def _ways_out(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> str:
 
 
 def _way_back(recorded: Mapping[str, str], own_type: str) -> str:
-    """Return how the model that made the vectors can be had again, "" where there was none."""
+    """Return how to choose the model that made the vectors, or "" if there was none."""
     name, dimension = recorded.get("embedding_model", UNKNOWN_MODEL), recorded.get("embedding_dimension")
     naming = "`openmemory migrate --embedding-model NAME`"
     provider, _, model = name.partition(":")

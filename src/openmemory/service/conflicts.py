@@ -1,4 +1,4 @@
-"""Transactions that waited for each other: who lost tries again."""
+"""Run a transaction again if it lost a conflict with another one."""
 
 import asyncio
 import random
@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from openmemory.errors import DatabaseConflict
 
-# The one that goes on is mostly done by then; where it is not, both would meet again.
+# After the pause the winner is mostly done; if it is not, both may meet again.
 _TRIES, _PAUSE_S = 5, 0.05
 
 Result = TypeVar("Result")
 
 
 async def tried_again(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Return what `attempt` returns, a whole transaction; raises DatabaseConflict where it lost five times."""
+    """Return the result of `attempt`, a whole transaction; raises DatabaseConflict if it loses five times."""
     for tried in range(1, _TRIES):
         try:
             return await attempt()

@@ -1,7 +1,7 @@
-"""What search knows of the scopes that were asked last, so that PostgreSQL need not send it again.
+"""A cache of the rows of the scopes asked last, so that PostgreSQL need not send them again.
 
-Nothing here answers a question by itself: once it is asked, PostgreSQL says which rows there are, what is not known of
-them is read then, and what is found is read by its id behind the tenant's walls.
+The cache alone answers no question. After a question is asked, PostgreSQL says which rows there are. Rows that are not
+cached are read then, and the memories found are read by id under row-level security.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from openmemory.postgres import vectors
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.vectors import Version
 
-# More rows than these are worked on in a thread, so that others are answered meanwhile.
+# More rows than these are processed in a thread, so that other requests are answered meanwhile.
 _INLINE_ROWS = 10_000
 Work = TypeVar("Work")
 _Key = tuple[Scope, bool]
-# Not the threads in which batches are encoded: a tenant that sends many of those would keep others' questions waiting.
+# Not the threads that encode batches: one tenant's many batches would keep the questions of others waiting.
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 
 
@@ -32,7 +32,7 @@ _THREADS = ThreadPoolExecutor(4, thread_name_prefix="search")
 class Known:
     """A corpus as it was at a version; `steady` if that had not changed when it was last checked.
 
-    `last` is the place of the row that came last. PostgreSQL was asked at `as_of_s` (of time.monotonic) or later.
+    `last` is the place of the newest row. PostgreSQL was asked at `as_of_s` (of time.monotonic) or later.
     """
 
     corpus: Corpus
@@ -70,8 +70,8 @@ class Corpora:
     async def of(self, tx: TenantTx, *, shared: bool, found: Known | None = None) -> Corpus:
         """Return every row that the scope of `tx` may see; `shared` adds to a user's rows those of no user.
 
-        `tx` reads only, and nothing before this. `found` is what a reading of the scope found that was waited for.
-        Raises BeingRead while another question reads the scope: whoever waits for that shall hold no connection.
+        `tx` is read-only and has read nothing yet. `found` is the result of another question's reading, if this one
+        has waited for it. Raises BeingRead while another question reads the scope; wait for it without a connection.
         """
         as_of_s = monotonic()
         version = await vectors.version(tx, shared=shared)
@@ -91,21 +91,21 @@ class Corpora:
             return new.corpus
 
     def known(self, scope: Scope, *, shared: bool) -> Known | None:
-        """Return what is known of a scope, which need not hold any more."""
+        """Return what is cached of a scope; it may be out of date."""
         known = self._known.get(_key(scope, shared))
         if known is not None:
             self._known.move_to_end(_key(scope, shared))
         return known
 
     def confirm(self, scope: Scope, known: Known, *, shared: bool, as_of_s: float) -> None:
-        """Note that PostgreSQL, asked at `as_of_s` or later, showed a scope as it is known."""
+        """Note that PostgreSQL, asked at `as_of_s` or later, showed the scope at the version of `known`."""
         now = self._known.get(_key(scope, shared))
         if now is not None and now.corpus is known.corpus:
             self._known[_key(scope, shared)] = replace(now, as_of_s=max(as_of_s, now.as_of_s))
 
     @contextmanager
     def _reading(self, key: _Key) -> "Iterator[asyncio.Future[Known | None]]":
-        """Have other questions to the scope wait for the block; the future takes what it found."""
+        """Make other questions to the scope wait for the block; the future takes its result."""
         reading = self._readings[key] = asyncio.get_running_loop().create_future()
         try:
             yield reading
@@ -134,12 +134,12 @@ class Corpora:
 
 
 def _key(scope: Scope, shared: bool) -> _Key:
-    """Return what a scope is known by; without a user it sees those of no user anyway."""
+    """Return the cache key of a scope; without a user, a scope sees the rows of no user anyway."""
     return scope, shared and scope.user is not None
 
 
 async def _caught_up(tx: TenantTx, known: Known, version: Version, shared: bool) -> Known | None:
-    """Return what is known with the rows that came since, or None if other rows have changed as well."""
+    """Return `known` with the rows added since, or None if other rows have changed as well."""
     if version.of_table != known.version.of_table or version.rows <= known.version.rows:
         return None
     rows = await vectors.rows(tx, shared=shared, after=known.last)
@@ -156,13 +156,13 @@ async def _read(tx: TenantTx, version: Version, shared: bool) -> Known:
 
 
 def _known(columns: Columns, version: Version, before: Corpus | None = None) -> Known:
-    """Return what is known with the rows of `columns`, which came after those of `before`."""
+    """Return what is known with the rows of `columns`, all newer than those of `before`."""
     read = Corpus.of(columns)
     return Known(read if before is None else before.with_more(read), version, int(columns.turns.places.max(initial=0)))
 
 
 async def worked(rows: Sized, work: Callable[[], Work]) -> Work:
-    """Return what `work` on so many rows returns; many are worked on in a thread, so that others are answered."""
+    """Return the result of `work`; if the rows are many it runs in a thread, so that others are answered."""
     if len(rows) <= _INLINE_ROWS:
         return work()
     return await asyncio.get_running_loop().run_in_executor(_THREADS, work)

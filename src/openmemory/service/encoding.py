@@ -1,4 +1,4 @@
-"""How what a client tells becomes what is kept: sectors, terms, fingerprint, embedding."""
+"""Turn memories as clients tell them into memories to store, with sectors, terms, fingerprint and embedding."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
 from openmemory.errors import Malformed, Unprocessable
 from openmemory.postgres.vectors import term_cap
 
-# So many characters take some 10 ms, a memory as long as 100 of them beside its own. In a thread it takes longer,
-# since both threads want the interpreter; more than that would keep everybody else waiting.
+# So many characters take some 10 ms; each memory counts as 100 more. A thread takes longer, since both threads need the
+# interpreter, but more characters than these would keep everybody else waiting.
 _INLINE_CHARACTERS, _OF_A_MEMORY = 50_000, 100
 _QUESTIONS_KEPT = 2_000
 _MICROSECOND = timedelta(microseconds=1)
-# PostgreSQL sums squares as float4 does, which has no full precision below its least normal number.
+# PostgreSQL sums squares in float4, which loses precision below its smallest normal number.
 _MEASURABLE_LEAST = float(np.finfo(np.float32).tiny)
 
 
 class Encoder:
-    """Turns what is told into memories ready to keep; holds the embedder and what the database keeps of its vectors.
+    """Turns told memories into memories ready to store; holds the embedder, and how its vectors are stored.
 
     `as_half`: their numbers are rounded to 16 bits.
     """
@@ -41,8 +41,8 @@ class Encoder:
     async def encode(self, told: Sequence[Told], now: datetime, *, in_batch: bool = False) -> list[NewMemory]:
         """Return a memory for each thing told, in order. Holds no connection while it embeds.
 
-        Raises Malformed for what cannot be kept and Unprocessable for what cannot be embedded, with its place if it
-        is `in_batch`.
+        Raises Malformed for a memory that cannot be stored and Unprocessable for one that cannot be embedded; both
+        name its place if it is `in_batch`.
         """
         self._check_all(told, in_batch=in_batch)
         embeddings, refused = await self._embeddings(told)
@@ -68,8 +68,8 @@ class Encoder:
     async def embed_question(self, tenant: str, question: str) -> Embedding | None:
         """Return the vector of a question, or None where the server embeds nothing.
 
-        The latest questions are remembered, for each tenant by itself: how fast an answer comes must not tell one
-        tenant what another asked.
+        The latest questions are cached for each tenant separately: the time of an answer must not tell one tenant
+        what another has asked.
         """
         if self.embedder.dimension is None:
             return None
@@ -119,13 +119,13 @@ class Encoder:
                 raise (error.inside(f"items[{place}]") if in_batch else error) from error
 
     def _are_sound(self, embeddings: Sequence[Embedding]) -> bool:
-        """Return whether all can be kept, which takes less time for many together than for each."""
+        """Return whether all embeddings can be stored; one check of many is faster than many checks of one."""
         if not embeddings or any(len(one) != self.dimension for one in embeddings):
             return not embeddings
         return _are_measurable(self._as_kept(np.stack(embeddings)))
 
     def _as_kept(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return embeddings as PostgreSQL has them; a number that is too large for that is infinite."""
+        """Return embeddings as PostgreSQL stores them; a number that is too large becomes infinite."""
         if not self._as_half:
             return embeddings
         with np.errstate(over="ignore"):
@@ -137,7 +137,7 @@ class Encoder:
             self.check_embedding(told.embedding)
 
     async def _embeddings(self, told: Sequence[Told]) -> tuple[list[Embedding | None], dict[int, Unprocessable]]:
-        """Return the vector of each thing told, and by their places why some cannot have one."""
+        """Return the vector of each memory, and the errors of those that cannot have one, by their places."""
         refused: dict[int, Unprocessable] = {}
         found = [one.embedding for one in told]
         missing = [place for place, embedding in enumerate(found) if embedding is None]
@@ -202,7 +202,7 @@ def _unembeddable(field: str, error: TextsRefused) -> Unprocessable:
 
 
 def _are_measurable(embeddings: npt.NDArray[np.float32]) -> bool:
-    """Return whether all is finite and the squares of each row add up to a number of float4's full precision."""
+    """Return whether all numbers are finite and float4 holds each row's sum of squares with full precision."""
     with np.errstate(over="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", embeddings, embeddings)
     return bool(((squares >= _MEASURABLE_LEAST) & (squares < np.inf)).all())

@@ -21,12 +21,12 @@ from openmemory.service.clock import Clock
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-# What a write calls at the end of its transaction, with its result.
+# A write calls its seal with its result, at the end of its transaction.
 Seal = Callable[[TenantTx, Result], Awaitable[None]]
 
 KEPT = timedelta(hours=24)
-# A request that has not said for so long that it runs was left by a process that died: the next one takes its key over.
-# If it runs all the same, its own transaction finds the key gone and undoes itself, so this may be short.
+# A request without a sign of life for so long counts as left by a dead process: the next request takes over its key.
+# If it runs after all, its own transaction finds the key gone and rolls back, so this may be short.
 _ABANDONED = timedelta(seconds=20)
 _HEARTBEAT_S = 5.0
 _DONE = 200
@@ -58,10 +58,10 @@ class Idempotency:
         write: Callable[[Seal[Result]], Awaitable[Result]],
         answered: Callable[[Result], JsonValue],
     ) -> Outcome:
-        """Run `write` unless it ran before with this key, and return its result as `answered`.
+        """Run `write` unless it ran before with this key, and return its result as `answered` encodes it.
 
-        The seal that `write` is given writes the answer down in the write's own transaction: both are there, or
-        neither, whenever the process dies. What `write` does not seal is written down after it.
+        `write` gets a seal, which records the answer in the write's own transaction: whenever the process dies, both
+        are there or neither. An answer that `write` does not seal is recorded after it.
         Raises IdempotencyMismatch if the key came with another `digest`, IdempotencyConflict while the first
         request is still running. A write that fails leaves the key free.
         """
@@ -84,10 +84,10 @@ class Idempotency:
         return Outcome(answered(result), replayed=False)
 
     async def forget_expired(self) -> None:
-        """Delete the keys of yesterday of every tenant, also of those that are silent since.
+        """Delete every tenant's keys older than 24 hours, including tenants that no longer ask.
 
-        One tenant after the other in transactions of its own, a hundred keys each: it holds one connection, and never
-        for long. Two servers that do it at once do not wait for each other.
+        The tenants come one after the other, with at most a hundred keys to a transaction: so this holds one
+        connection, and never for long. Two servers that do it at once do not wait for each other.
         """
         after = ""
         while tenants := await self._tenants_after(after):
@@ -117,7 +117,7 @@ class Idempotency:
         try:
             yield
         except BaseException:
-            # Where this fails too, the key is free when nothing has been said for a while.
+            # If this fails too, the key is free once it counts as abandoned.
             with suppress(OpenMemoryError):
                 async with self._database.tenant(scope) as tx:
                     await idempotency.release(tx, claim)

@@ -1,4 +1,4 @@
-"""Keeping new memories: all or none of them, or each that can be kept."""
+"""Store new memories: all or none, or each that can be stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from openmemory.service.idempotency import Seal
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a memory told: `deduplicated` says that it was known, under the id given here."""
+    """The outcome of an add; `deduplicated`: the memory was known already, under this id."""
 
     id: UUID
     primary_sector: str
@@ -53,8 +53,8 @@ async def keep_each(
 ) -> list[Added | OpenMemoryError]:
     """Keep the memories that can be kept, and return what became of each, in order.
 
-    All go in one transaction. Where ids are taken, the others go in another; where PostgreSQL refuses a value, and
-    does not say of which memory, each half goes by itself. If the database goes away, those before are kept.
+    All are tried in one transaction. If ids are taken, the others are tried again. If PostgreSQL refuses a value
+    without naming its memory, each half is tried by itself. If the database goes away, those stored before stay.
     """
     if not new:
         return []
@@ -80,7 +80,7 @@ def _if_alone(new: Sequence[NewMemory], error: OpenMemoryError) -> dict[int, Ope
 async def _kept(
     database: Database, scope: Scope, new: Sequence[NewMemory], now: datetime, seal: Seal[list[Added]] | None = None
 ) -> list[Added]:
-    """Keep the first of each fingerprint in one transaction, which is one round trip where nothing seals it."""
+    """Store the first memory of each fingerprint in one transaction; without a seal that is one round trip."""
     once = await _once(database, scope, new)
     if seal is None:
         return _answers(new, once, await memories.insert(database, scope, once, now, salience.REINFORCEMENT))
@@ -119,9 +119,9 @@ def _answers(new: Sequence[NewMemory], once: Sequence[NewMemory], kept_before: S
 
 
 async def _taken(database: Database, scope: Scope, new: Sequence[NewMemory]) -> dict[int, MemoryExists]:
-    """Return why memories cannot be kept under their ids, by their index, in order.
+    """Return the errors of the memories whose ids are taken, by their index, in order.
 
-    PostgreSQL does not tell under row-level security. There may be none, where an id was taken for a moment only.
+    PostgreSQL itself does not name them under row-level security. There are none if an id was taken only for a moment.
     """
     async with database.tenant(scope, read_only=True) as tx:
         kept = await memories.taken(tx, [one.id for one in new], [one.fingerprint for one in new])
@@ -131,7 +131,7 @@ async def _taken(database: Database, scope: Scope, new: Sequence[NewMemory]) -> 
     for index, one in enumerate(new):
         if said_by.get(one.id, one.fingerprint) != one.fingerprint:
             refused[index] = _id_taken(one)
-        elif one.fingerprint not in said:  # what is known is not kept again, and leaves its id free
+        elif one.fingerprint not in said:  # a known memory is not stored again, so its id stays free
             said_by[one.id] = one.fingerprint
             said.add(one.fingerprint)
     return refused

@@ -32,9 +32,9 @@ class Page:
 
 
 class Memories:
-    """Tell, read, change and forget the memories of a scope.
+    """Add, read, change and delete the memories of a scope.
 
-    What writes takes a `seal` (`service.idempotency`) and calls it with its result, the last step of its transaction.
+    Writes take a `seal` (`service.idempotency`) and call it with their result as the last step of their transaction.
     """
 
     def __init__(self, database: Database, encoder: Encoder, vocabularies: Vocabularies, clock: Clock) -> None:
@@ -55,9 +55,9 @@ class Memories:
         return await self._add(scope, told, seal, in_batch=True)
 
     async def add_each(self, scope: Scope, told: Sequence[Told]) -> list[Added | OpenMemoryError]:
-        """Keep what can be kept of `told` and return what became of each, in order. Each is embedded once.
+        """Store the memories that can be stored, and return each one's outcome, in order. Each is embedded once.
 
-        It may take several transactions, and so it has no seal: after a crash those kept are recognised.
+        It may take several transactions, so it has no seal: a repetition after a crash recognises the stored ones.
         """
         now = self._clock()
         refusals = [self._encoder.refusal(one) for one in told]
@@ -94,9 +94,9 @@ class Memories:
     ) -> Memory:
         """Change a memory and return it as it is now; a new content is classified and embedded again.
 
-        What changes nothing leaves the version as it is.
-        `versions`: only if it is one of them, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory,
-        MemoryExists if the new content is what another memory says, and Malformed if it has not what was read.
+        A change to values that it has already leaves its version as it is.
+        `versions`: it must be at one of these, else VersionChanged. Raises MemoryNotFound, AnotherUsersMemory,
+        MemoryExists if another memory says the new content, and Malformed if it differs from `change.as_read`.
         """
         changed = None
         while changed is None:
@@ -112,7 +112,7 @@ class Memories:
         versions: Collection[int] | None,
         seal: Seal[Memory] | None,
     ) -> Memory | None:
-        """Change a memory; return None where its content was the new one at first, and is another by now."""
+        """Change a memory; return None if its content was the new one at first, but has changed meanwhile."""
         memory = await self.get(scope, memory_id)
         now = self._clock()
         encoded = await self._encoded(memory, change, now)
@@ -138,7 +138,7 @@ class Memories:
         return result
 
     async def _encoded(self, memory: Memory, change: Change, now: datetime) -> NewMemory | None:
-        """Return a memory with its new content, or None where that is not to change."""
+        """Return the memory encoded with its new content, or None if the content stays."""
         if change.content is None or (change.content == memory.content and change.embedding is None):
             return None
         if change.embedding is None and self._encoder.embedder.dimension is None:
@@ -179,7 +179,7 @@ class Memories:
     async def delete_user(self, scope: Scope, user: str, seal: Seal[int] | None = None) -> int:
         """Forget a user and all its memories, and return how many there were; raises AnotherUsersMemory.
 
-        Many go in pieces: where one fails, those before stay deleted, and asked again it goes on.
+        Many are deleted in pieces: if one fails, the earlier ones stay deleted, and another call goes on.
         """
         if scope.user not in (None, user):
             raise AnotherUsersMemory(f"user {user} is not the one that asks")
@@ -191,7 +191,7 @@ class Memories:
         return deleted
 
     async def _delete_piece(self, scope: Scope, user: str, before: int, seal: Seal[int] | None) -> int:
-        """Delete memories of a user, `before` of which are deleted, and with the last the user; return how many."""
+        """Delete the next memories of a user after `before`, and the user with the last of them; return how many."""
         async with self._database.tenant(scope) as tx:
             piece = await memories.delete_of_user(tx, user, _FORGOTTEN_AT_ONCE)
             if piece < _FORGOTTEN_AT_ONCE:

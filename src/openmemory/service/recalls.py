@@ -1,4 +1,4 @@
-"""Reinforcement on recall: after the answer, and many at once."""
+"""Reinforcement on recall, written after the answers and many at once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ log = structlog.get_logger()
 class Recalls:
     """Remembers which memories were recalled and reinforces each once every few seconds, however often it came up.
 
-    Reading thus never waits for a write. What is not yet written when the process ends, and what comes beyond 100,000
-    that wait or 10,000 of the tenant, is lost, which costs a little salience and no memory.
+    So reading never waits for a write. A recall is lost if the process ends before it is written, or if 100,000 wait
+    already (10,000 of the tenant). That costs a little salience and no memory.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -36,7 +36,7 @@ class Recalls:
         self._count = 0
 
     def note(self, scope: Scope, ids: Sequence[UUID]) -> None:
-        """Take down that memories were recalled."""
+        """Note that memories were recalled."""
         waiting = self._waiting.get(scope.tenant, set())
         if not ids or self._count >= _WAITING_AT_MOST or len(waiting) >= _OF_A_TENANT:
             return
@@ -46,10 +46,10 @@ class Recalls:
         self._count += len(waiting) - before
 
     async def flush(self) -> int:
-        """Reinforce what was recalled since the last time, and return how many memories that were.
+        """Reinforce the memories recalled since the last flush, and return how many they were.
 
-        Where PostgreSQL is away, or requests have every connection, the rest waits for the next time: each tenant would
-        wait for a connection in turn.
+        If PostgreSQL is away or requests hold every connection, the rest waits for the next flush: otherwise each
+        tenant in turn would wait for a connection.
         """
         done = 0
         for tenant in list(self._waiting):
@@ -74,7 +74,7 @@ class Recalls:
         return done
 
     async def run(self) -> None:
-        """Flush every few seconds until cancelled, and once more then, for as long as a stop may take."""
+        """Flush every few seconds until cancelled, then once more for at most ten seconds."""
         try:
             while True:
                 await asyncio.sleep(_EVERY_S)

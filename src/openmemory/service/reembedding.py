@@ -1,4 +1,4 @@
-"""Every text of the database embedded anew, tenant by tenant; for the owner of the database, never for a server."""
+"""Embed every text of the database again, tenant by tenant; for its owner, never for a server."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Repaired(Counted):
-    """Vectors set aside by an upgrade: `entries` whose memories have one again, and those without a memory."""
+    """Vectors that an upgrade set aside: `entries` have a memory, with a vector again; the others have none."""
 
     entries: int = 0
     without_memory: int = 0
@@ -55,8 +55,8 @@ class _Page:
 class Reembedding:
     """Reads texts and writes vectors in short transactions; no transaction is open while an embedder is called.
 
-    Works over a database whose names are `Beside`. What is written is the checkpoint: a run that was killed goes on
-    with what has no new row yet.
+    Needs a database whose names are `Beside`. The new rows are the checkpoint: after a kill, a run goes on with the
+    texts that have none.
     """
 
     def __init__(self, database: Database, embedder: Embedder, batch_size: int) -> None:
@@ -66,7 +66,7 @@ class Reembedding:
         self._batch_size = batch_size
 
     async def count(self, tenants: Sequence[str], *, begun: bool) -> Counted:
-        """Return what is to be embedded of these tenants; of a run that was `begun`, only what it has to do still."""
+        """Return what there is to embed of these tenants; if the run was `begun`, only what is left."""
         counter, texts, tokens = TokenCounter(self._embedder), 0, 0
         async with aclosing(self._pages(tenants, begun=begun)) as pages:
             async for page in pages:
@@ -100,9 +100,9 @@ class Reembedding:
         return done
 
     async def catch_up(self) -> int:
-        """Bring the new rows to what was written, changed and deleted before this call; return how many texts.
+        """Apply what was written, changed and deleted before this call to the new rows; return how many texts.
 
-        What is written meanwhile is left to the next call: under steady writes this one would never return.
+        Later writes are left to the next call; otherwise steady writes would keep this one from returning.
         """
         done = 0
         async with self._database.registry() as tx:
@@ -118,7 +118,7 @@ class Reembedding:
         return done
 
     async def repair(self, on_progress: OnProgress = lambda _done, _total: None, *, dry_run: bool = False) -> Repaired:
-        """Embed the memories whose old vectors an upgrade has set aside, and mark those as repaired."""
+        """Embed the memories whose old vectors an upgrade has set aside, and mark these vectors as repaired."""
         counter = TokenCounter(self._embedder)
         found, place, seen = Repaired(is_exact=counter.is_exact), 0, 0
         async with self._database.registry() as tx:
@@ -178,7 +178,7 @@ class Reembedding:
             return await reembedding.count_all(tx) - (await reembedding.count_done(tx) if begun else 0)
 
     async def _embed(self, texts: Sequence[Text]) -> list[Embedding]:
-        """Return a vector a text; texts are embedded exactly as when they are first told."""
+        """Return a vector for each text, embedded exactly as when it was first told."""
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def part(spoken: list[str]) -> Sequence[Embedding]:
@@ -216,7 +216,7 @@ class Reembedding:
             return await reembedding.aside(tx, after, self._batch_size)
 
     async def _lacking(self, entries: Sequence[Aside]) -> tuple[list[Aside], list[tuple[str, list[Text]]]]:
-        """Return the entries whose memories are there, and the texts of those that have no vector, by tenant."""
+        """Return the entries whose memories exist, and by tenant the texts of the memories without a vector."""
         there: list[Aside] = []
         lacking: list[tuple[str, list[Text]]] = []
         for tenant, of in _by_tenant(entries):

@@ -28,11 +28,11 @@ from openmemory.service.shares import SearchTurns
 from openmemory.service.vocabularies import Vocabularies
 
 # Candidates scored again with the exact similarity. With words and context, 100 rank as well as 400 do on LoCoMo and in
-# a tenant of 30,000 (recall@10 within 0.1). An embedding alone has nothing but its code to be found by, which knows no
-# lengths (l2, ip) and tells vectors without structure apart poorly; so many make it exact in most tenants.
+# a tenant of 30,000 (recall@10 within 0.1). Without a text, a row is found by its code alone, which knows no lengths
+# (l2, ip) and hardly tells unstructured vectors apart; 4,000 make the answer exact in most tenants.
 RERANKED = 100
 RERANKED_WITHOUT_TEXT = 4_000
-# Some milliseconds. Two threads that read would only wait for each other, and the requests for both.
+# Some milliseconds. Longer texts share one thread: two would only wait for each other, and requests for both.
 _INLINE_CHARACTERS = 1_000
 _READER = ThreadPoolExecutor(1, thread_name_prefix="question")
 
@@ -49,7 +49,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """How an answer came about: which way it was searched, how many rows were seen, and PostgreSQL's own plan."""
+    """How an answer was found: the path of the search, the count of visible rows, and PostgreSQL's own plan."""
 
     path: str
     visible: int
@@ -107,10 +107,10 @@ class Search:
     async def _at_once(
         self, scope: Scope, asked: Asked, asked_s: float, question: Question | None, embedding: Embedding | None
     ) -> "_Ranked | None":
-        """Rank what is known already, and have PostgreSQL check it and read the best in one round trip.
+        """Rank the cached rows, and have PostgreSQL check their version and read the best in one round trip.
 
-        One question checks the version for all that were asked before its check began. Return None where nothing is
-        known, where it changes with each question, and where it no longer holds.
+        One question checks the version for all that were asked before its check began. Return None if nothing is
+        cached, if it is out of date or changes with each question, and for a question with filters or `explain`.
         """
         shared = asked.filters.include_shared
         known = self._corpora.known(scope, shared=shared)
@@ -133,9 +133,9 @@ class Search:
     async def _step_by_step(
         self, scope: Scope, asked: Asked, asked_s: float, question: Question | None, embedding: Embedding | None
     ) -> "_Ranked":
-        """Learn what the scope may see now, rank it, and read the best, in one transaction.
+        """Read which rows the scope may see now, rank them, and read the best, in one transaction.
 
-        While another question reads the scope this one waits, without a connection, and begins anew.
+        If another question is reading the scope, this one waits without a connection and then begins again.
         """
         found = None
         while True:
@@ -182,7 +182,7 @@ class Search:
         return question, await self._encoder.embed_question(scope.tenant, question.embed_text)
 
     async def _read(self, scope: Scope, text: str, *, shared: bool) -> Question:
-        """Return what a text asks: a long one in its turn and in a thread, so that others are answered meanwhile."""
+        """Return what a text asks; a long one is read in a thread and in its turn, so that others are answered."""
         vocabulary = await self._vocabularies.of(scope, shared=shared)
         if len(text) <= _INLINE_CHARACTERS:
             return understand(text, vocabulary)
@@ -191,7 +191,7 @@ class Search:
 
     @staticmethod
     def _matches(ranked: "_Ranked", asked: Asked) -> list[Match]:
-        """Return what was found, best first; where a score is asked for, exactly those that show it."""
+        """Return the matches, best first; with `min_score`, exactly those that show at least this score."""
         matches = []
         least = asked.min_score or 0.0
         for found in ranked.near:
@@ -205,7 +205,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """All rows' scores, the rows that were scored again, and of these the memories that are most relevant at `now`."""
+    """The scores of all rows, the rows to score exactly, and the most relevant memories among them at `now`."""
 
     scored: Scored
     rows: npt.NDArray[np.intp]
@@ -226,7 +226,7 @@ async def _best_scored(
     asked: Asked,
     passing: Integers | None = None,
 ) -> tuple[Scored, npt.NDArray[np.intp]]:
-    """Return the scores of all rows, and those that are scored again, best first, of the places `passing` if given."""
+    """Return the scores of all rows, and the rows to score exactly, best first; `passing` are the places allowed."""
     terms, count = () if question is None else question.terms, _reranked(asked, question)
 
     def work() -> tuple[Scored, npt.NDArray[np.intp]]:

@@ -1,4 +1,4 @@
-"""Places for work: how much one tenant may do at once, and how much all of them."""
+"""Limits on concurrent work: of one tenant, and of all tenants together."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ class _Places:
 
 
 class Shares:
-    """Lets each tenant have so many of something at once; more wait their turn for a while."""
+    """Lets each tenant do `at_once` things at a time; more wait for a while."""
 
     def __init__(
         self, at_once: int, wait_s: float, of: str = "requests at work already (OM_TENANT_CONCURRENCY)"
@@ -46,7 +46,7 @@ class Shares:
 
 
 class SearchTurns:
-    """Lets so many searches run at once, half of them one tenant's at most; more wait their turn for a while."""
+    """Lets `at_once` searches run at a time, at most half of them one tenant's; more wait for a while."""
 
     def __init__(self, at_once: int, wait_s: float) -> None:
         self._at_once = at_once
@@ -56,7 +56,7 @@ class SearchTurns:
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """Hold a place; raises RateLimited where the tenant has its half, Overloaded where all are taken."""
+        """Hold a place; raises RateLimited if the tenant has its half, Overloaded if all are taken."""
         async with self._shares.turn(tenant):
             if not await _acquired(self._free, self._wait_s):
                 raise Overloaded(f"{self._at_once} searches are running already; try again")

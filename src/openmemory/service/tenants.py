@@ -38,7 +38,7 @@ class Tenants:
             return await registry.tenant_status(tx, tenant) is not None
 
     async def ping(self) -> None:
-        """Return when the database answers, all who ask at once by one question; raises DatabaseUnavailable."""
+        """Return when the database answers; concurrent callers share one question. Raises DatabaseUnavailable."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._database.ping())
             self._asked.add(self._asking)
@@ -48,7 +48,7 @@ class Tenants:
         if asking.done() and not asking.cancelled():
             asking.result()
             return
-        # Not awaited: where PostgreSQL hangs, the driver's own way to cancel hangs for ten seconds more.
+        # Not awaited: if PostgreSQL hangs, the driver's own way to cancel hangs for ten seconds more.
         asking.cancel()
         if self._asking is asking:
             self._asking = None

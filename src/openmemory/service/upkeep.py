@@ -1,4 +1,4 @@
-"""What runs beside the requests for as long as the server serves."""
+"""Background work of a server, for as long as it serves."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ async def _is_there(tenants: Tenants, revive: Callable[[], None]) -> bool:
 
 
 async def forget_keys(idempotency: Idempotency, every_s: float = _FORGET_EVERY_S) -> None:
-    """Delete expired Idempotency-Keys several times a day, first at a time that other servers do not share."""
+    """Delete expired Idempotency-Keys several times a day, first at a random time, which servers do not share."""
     await asyncio.sleep(random.uniform(0, every_s))  # noqa: S311 -- no secret
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What the ranking must know of a corpus before it embeds a question, cached in the process."""
+"""What reading a question needs to know of a corpus before it is embedded, cached in the process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ class _Entry:
 
 
 class Vocabularies:
-    """A snapshot for each scope: who speaks in it, and which words are common; those used last are kept, in 64 MiB.
+    """A snapshot for each scope: who speaks in it, and which words are common. The last used are kept, in 64 MiB.
 
-    At most 30 seconds old, or 2 once this process has written to the tenant and the scope is small: a large one costs a
-    pass over it, and a few memories change little there. A stale one costs a little ranking quality and never a row.
+    A snapshot is at most 30 seconds old, or 2 in a small scope whose tenant this process has written to: a large scope
+    costs a pass over it, and a few memories change little there. A stale one costs some ranking quality, never a row.
     """
 
     def __init__(self, database: Database) -> None:
@@ -52,7 +52,7 @@ class Vocabularies:
         entry = self._entries.get(key)
         if entry is not None and self._is_fresh(scope, entry):
             return entry.vocabulary
-        # Of many who ask, one reads: all have what it finds, or why it fails, and none who leaves takes it along.
+        # One reading serves all callers: they share its result or its error, and a caller that leaves does not end it.
         reading = self._readings.get(key)
         if reading is None:
             reading = self._readings[key] = asyncio.create_task(self._renewed(key))
@@ -62,7 +62,7 @@ class Vocabularies:
     def _forget(self, key: _Key, reading: asyncio.Task[Vocabulary]) -> None:
         del self._readings[key]
         if not reading.cancelled():
-            reading.exception()  # seen, also where nobody waits for it any more
+            reading.exception()  # seen, even if nobody waits for it any more
 
     def note_write(self, scope: Scope) -> None:
         """Say that the tenant's memories have changed."""
@@ -75,7 +75,7 @@ class Vocabularies:
 
     async def _renewed(self, key: _Key) -> Vocabulary:
         scope, shared = key
-        begun_s = monotonic()  # what is written while it is read may not be in it
+        begun_s = monotonic()  # a write during the reading may be missing
         async with self._database.tenant(scope, read_only=True) as tx:
             speakers = await memories.speakers(tx, _SAMPLE)
             sample = await vectors.term_sample(tx, _SAMPLE)
