@@ -26,7 +26,7 @@ TABLES = {
 """The tables that come across, with their columns; a file of an older version may lack some of either."""
 
 _KEYS = {"memories": ("id",), "vectors": ("id", "sector"), "temporal_facts": ("id",)}
-"""What no row here can do without; SQLite lets null into a key."""
+"""The columns that no row here may lack; SQLite allows null in a key."""
 
 # What upstream's older and newer versions call the table of vectors.
 _VECTORS = ("vectors", "openmemory_vectors")
@@ -43,15 +43,15 @@ class OldFile:
 
     path: Path
     rows: dict[str, int]
-    """Rows of each table that is there and comes across."""
+    """The count of rows of each table that comes across."""
     left_out: tuple[str, ...]
-    """Tables that do not."""
+    """The tables that do not come across."""
     dimensions: dict[int, int]
-    """Vectors by their dimensions, the most frequent first."""
+    """The count of vectors of each dimension, the most frequent first."""
     vectors: str
-    """What the table of vectors is called."""
+    """The name of the table of vectors."""
     without_key: dict[str, int]
-    """Rows of each table that lack a part of their key, and are not read."""
+    """The count of rows of each table that lack a part of their key and are not read."""
 
     def read(self, table: str, replaced: Counter[str] | None = None) -> Iterator[tuple[Value, ...]]:
         """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks.
@@ -109,7 +109,7 @@ def _without_key(table: str) -> str:
 
 
 def _refuse_doubles(path: Path, connection: sqlite3.Connection, keys: Mapping[str, tuple[str, str]]) -> None:
-    """Raise ConfigurationError where two rows would be one here: which of them stays is the owner's to say."""
+    """Raise ConfigurationError if two rows would become one here: the owner must say which one stays."""
     for what, (table, and_by) in keys.items():
         groups = f"SELECT min(id) AS id, count(*) AS rows FROM {table} GROUP BY {_SAME_ID}, {and_by}"
         doubles = f"SELECT count(*), min(id) FROM ({groups}) WHERE rows > 1 AND id IS NOT NULL"
@@ -126,7 +126,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ConfigurationError(f"{path}: there is no such file")
     connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)
-    # SQLite keeps what it was given: text that is no UTF-8 is read all the same, with its bytes to be told.
+    # SQLite stores any bytes as text: those that are no UTF-8 are read as lone surrogates, from which they can be told.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return connection
 

@@ -1,4 +1,4 @@
-"""Values of SQLite, whose columns hold whatever they are given, as the types of upstream's columns."""
+"""Convert SQLite's values, which may have any type in any column, to the types of upstream's columns."""
 
 import json
 import re
@@ -20,12 +20,12 @@ _SMALL = {"version", "reflection_count", "dim"}
 _LARGEST_SMALL = 2**31 - 1
 # PostgreSQL stores no NUL; a lone surrogate stands for a byte that is no UTF-8.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-# As an upgrade has it of what clients' parsers take (002, as_json).
+# The limits of clients' parsers, the same as in an upgrade (002, as_json).
 _LARGE_NUMBER, _DEEPEST = re.compile("[0-9][eE][+]?[0-9]{4}|[0-9]{4300}"), 100
 
 
 def in_type(name: str, value: Value) -> Value:
-    """Return a value in its column's type; null for what cannot be one, and U+FFFD for what is no text in one."""
+    """Return a value in its column's type: None if it has none there, and U+FFFD for what PostgreSQL cannot store."""
     if value is None:
         return None
     if name == "v":
@@ -56,7 +56,7 @@ def is_replaced(old: Value, new: Value) -> bool:
 def noted(metadata: Value, lost: Mapping[str, Value]) -> str:
     """Return metadata, as JSON, with the values that were replaced.
 
-    Metadata that jsonb would not keep whole becomes one of those; other stays as it is written, with every digit.
+    Metadata that jsonb would not keep whole counts as replaced; other metadata stays as written, with every digit.
     """
     note: dict[str, object] = {name: _shown(value) for name, value in lost.items()}
     written = _as_written(metadata) if isinstance(metadata, str) else None
@@ -71,7 +71,7 @@ def noted(metadata: Value, lost: Mapping[str, Value]) -> str:
 
 
 def _as_written(text: str) -> dict[str, object] | None:
-    """Return an object of which jsonb keeps everything, its numbers as they are written, or None for another text."""
+    """Return the object in `text`, its numbers as written, or None if there is none or jsonb would lose part of it."""
     if _LARGE_NUMBER.search(text):
         return None
     try:
@@ -80,7 +80,7 @@ def _as_written(text: str) -> dict[str, object] | None:
         is_text = not _NO_TEXT.search(shown) and "\\u0000" not in shown
         if not isinstance(held, dict) or not is_text or _depth(held) >= _DEEPEST:
             return None
-        # To nest its own note it is written anew, which may not cost a digit.
+        # An object with a note of its own is written again to nest that; this may not cost a digit.
         return held if OLD_VALUES not in held or _exactly(json.dumps(json.loads(text))) == held else None
     except (ValueError, RecursionError):
         return None
@@ -93,7 +93,7 @@ def _exactly(text: str) -> object:
 
 
 def _all_apart(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """Return an object of `pairs`; raises ValueError where two have one name, of which jsonb keeps the last."""
+    """Return an object of `pairs`; raises ValueError if two have the same name: jsonb would keep only the last."""
     held = dict(pairs)
     if len(held) < len(pairs):
         raise ValueError("a name is there twice")
@@ -110,7 +110,7 @@ def _depth(value: object) -> int:
 
 
 def _shown(value: Value) -> Value:
-    """Return a value as JSON can hold it; bytes, and text that holds some, as SQLite writes them."""
+    """Return a value as JSON can hold it; bytes, and text that is none, become SQLite's literals (x'…')."""
     if isinstance(value, float):
         return value if abs(value) < float("inf") else str(value)
     if isinstance(value, str) and not _NO_TEXT.search(value):

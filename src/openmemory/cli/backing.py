@@ -49,7 +49,7 @@ def backup(
 
 
 def warn_of_others(found: "Sequence[Others]") -> None:
-    """Say what in a backup of the whole database the owner of OpenMemory's tables could not bring back."""
+    """Warn of objects in a backup of the whole database that the owner of OpenMemory's tables cannot restore."""
     from openmemory.cli.printing import warn
 
     if found:

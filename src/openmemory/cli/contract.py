@@ -1,4 +1,4 @@
-"""From fields of the public contract to values of the service, with the contract's own checks."""
+"""Convert fields of the public contract to the service's values, with the contract's own checks."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -16,14 +16,14 @@ Request = TypeVar("Request", bound=BaseModel)
 
 
 def read_told(fields: Mapping[str, object]) -> Told:
-    """Return what the fields of POST /memory/add tell; raises Malformed."""
+    """Return the memory in the fields of POST /memory/add; raises Malformed."""
     for error in misnamed([fields], wire.AddRequest).values():
         raise error
     return encoding.told(_read(wire.AddRequest, fields))
 
 
 def read_asked(fields: Mapping[str, object]) -> Asked:
-    """Return what the fields of POST /memory/query ask; raises Malformed, Unprocessable."""
+    """Return the question in the fields of POST /memory/query; raises Malformed, Unprocessable."""
     return encoding.asked(_read(wire.QueryRequest, fields))
 
 

@@ -52,7 +52,7 @@ def import_sqlite(
     old = open_file(file)
     settings = read_settings(context, config)
     with ExitStack() as left:
-        # Closed before anything is asked: a question does not go together with a line that turns.
+        # Closed before anything is asked: a spinner and a question cannot share the terminal.
         with progress("opening the database") as on_event:
             embedder = app.create_embedder(settings, on_event)
             logins = left.enter_context(app.reached(settings, on_event))
@@ -95,7 +95,7 @@ def _bring(
 
 
 def _embedded(runner: asyncio.Runner, embedder: "Embedder", texts: Sequence[str]) -> "Vectors":
-    """Return a vector a text; a text that the provider refuses must not keep the ones after it from having theirs."""
+    """Return a vector for each text; a text that the provider refuses must not keep later ones from theirs."""
     from openmemory.adapters.embedders import TextsRefused
     from openmemory.cli.printing import count_of, warn
 

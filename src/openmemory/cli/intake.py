@@ -1,4 +1,4 @@
-"""A file of memories, line by line into the database."""
+"""Read a file of memories into the database, line by line."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the file: its number from 1, its bytes with the end of line, and what it tells."""
+    """A line of the file: its number from 1, its size with the end of line, and its memory or its error."""
 
     number: int
     size_bytes: int
@@ -29,23 +29,23 @@ class Line:
 
 @dataclass(slots=True)
 class Done:
-    """What became of the lines."""
+    """The outcome of all lines."""
 
     added: int = 0
     deduplicated: int = 0
     refused: list[tuple[int, str]] = field(default_factory=list)
 
     def answer(self) -> dict[str, object]:
-        """Return it for scripts."""
+        """Return the outcome as a document for scripts."""
         refused = [{"line": number, "error": reason} for number, reason in self.refused]
         return {"added": self.added, "deduplicated": self.deduplicated, "refused": refused}
 
 
 def take_in(session: Session, scope: Scope, file: str, defaults: Mapping[str, object], *, partial: bool) -> Done:
-    """Keep what the lines of `file` tell, a batch a transaction, and return what became of them.
+    """Store the memories of `file`, one on each line, and return their outcome.
 
-    A bad line is named on standard error. Without `partial` it is the last: what came before is kept. Raises
-    ConfigurationError if the file cannot be read.
+    A bad line is named on standard error. Without `partial`, nothing follows a line that cannot be read, and no batch
+    follows one with a memory that is refused; all else is kept. Raises ConfigurationError if the file cannot be read.
     """
     done = Done()
     with _opened(file) as (source, size_bytes), _shown(size_bytes) as advance:
@@ -106,7 +106,7 @@ def _told(line: bytes, defaults: Mapping[str, object]) -> Told | OpenMemoryError
 
 @contextmanager
 def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Yield the bytes of `file` and how many there are; "-" is standard input, whose length nobody knows."""
+    """Yield `file` opened, and its size; "-" is standard input, whose size is not known (None)."""
     if file == "-":
         yield sys.stdin.buffer, None
         return
@@ -120,7 +120,7 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
 
 @contextmanager
 def _shown(size_bytes: int | None) -> Iterator[Callable[[int], None]]:
-    """Show how far it is, on a terminal; yield what to call with the bytes that were done."""
+    """Show the progress on a terminal; yield the function that takes the count of bytes that were done."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = console(stderr=True)

@@ -1,4 +1,4 @@
-"""The commands there are, and what becomes of their errors."""
+"""All commands, and how their errors are reported."""
 
 import os
 import signal
@@ -49,9 +49,9 @@ def main() -> None:
     """Run the command line of this process."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what is no text stream has none
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # only text streams have it
     _interrupt_on("SIGTERM", "SIGHUP")
-    # Standard output is for what was asked for; `serve` chooses the log's form and level itself.
+    # Standard output is for results; `serve` chooses the log's form and level itself.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     cli()
 
@@ -131,10 +131,10 @@ def _show_version(asked: bool) -> None:
 
 
 def _interrupt_on(*names: str) -> None:
-    """End on these signals as on Ctrl-C, so that the embedded PostgreSQL is stopped; nohup's wish is kept."""
+    """Treat these signals like Ctrl-C, so that the embedded PostgreSQL is stopped; what nohup ignores stays ignored."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # A shell script has what it starts with & ignore SIGINT, which then would end nothing.
+        # What a shell script starts with & ignores SIGINT: to raise it would end nothing.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
@@ -146,7 +146,7 @@ def _interrupt_on(*names: str) -> None:
 
 
 def _silence() -> None:
-    """Send what is still to be written nowhere: the reader has gone, and the interpreter flushes at its end."""
+    """Discard what is still to be written: the reader has gone, but the interpreter flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

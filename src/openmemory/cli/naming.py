@@ -1,4 +1,4 @@
-"""What the settings say of the tables, without asking an embedder: for commands that work on any database."""
+"""Read the tables' names from the settings alone, without an embedder, for commands on any database."""
 
 from typing import TYPE_CHECKING
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What stood before the name of the command."""
+    """The options before the name of the command."""
 
     config: Path | None
 

@@ -1,4 +1,4 @@
-"""What a person reads and what a script reads: results on standard output, all else on standard error."""
+"""Print for people and for scripts: results on standard output, all else on standard error."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BAR_CELLS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-# Control characters but tab and line feed, and those that turn the direction of what follows.
+# Control characters except tab and line feed, and characters that change the direction of text.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _KIB = 1024
 
@@ -28,7 +28,7 @@ class Declined(OpenMemoryError):
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return where to print; what is printed is text and never markup. Without a terminal there are no colours."""
+    """Return a console that prints text, never markup; without a terminal it has no colours."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -58,7 +58,7 @@ def print_json(value: object) -> None:
 
 
 def agree(question: str, *, yes: bool) -> None:
-    """Return if the person at the terminal agrees or said `yes` already; raises Declined."""
+    """Ask the person at the terminal, unless `yes`; raises Declined."""
     if yes:
         return
     console(stderr=True).print(f"{safe(question)} [y/N] ", end="")
@@ -71,7 +71,7 @@ def agree(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def progress(first: str) -> "Iterator[Callable[[str], None]]":
-    """Show what is being done while it is, on a terminal; yield what to call with the next step."""
+    """Show on a terminal what is being done; yield the function that takes the next step."""
     shown = console(stderr=True)
     if not shown.is_terminal:
         yield lambda _: None
@@ -82,7 +82,7 @@ def progress(first: str) -> "Iterator[Callable[[str], None]]":
 
 @contextmanager
 def when_stopped(standing: str) -> Iterator[None]:
-    """Have `reported` say how things stand where Ctrl-C ends what is inside; the innermost knows best."""
+    """Make `reported` print `standing` if Ctrl-C ends the block; of nested blocks, the innermost speaks."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -90,7 +90,7 @@ def when_stopped(standing: str) -> Iterator[None]:
 
 
 def safe(text: str) -> str:
-    """Return `text` without what would steer a terminal: it may be anybody's."""
+    """Return `text` without characters that control a terminal: anybody may have written it."""
     return _STEERING.sub("\ufffd", text)
 
 

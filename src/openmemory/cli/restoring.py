@@ -73,7 +73,7 @@ def restore(
 
 
 def _told(going: "Replaced") -> str:
-    """Return what will be gone, one a line."""
+    """Return what would be lost, each on a line."""
     from openmemory.cli.printing import count_of
 
     rows = going.tables.items()
@@ -85,7 +85,7 @@ def _told(going: "Replaced") -> str:
 
 
 def _prepare_roles(logins: "Logins", names: "Names", rows: Mapping[str, int]) -> None:
-    """Make the tenants' role where the backup names it in its policies: roles are in no dump."""
+    """Make the tenants' role if policies in the backup name it: no dump contains roles."""
     from openmemory.postgres import roles
 
     if f"{names.schema}.openmemory_migrations" in rows:
@@ -93,7 +93,7 @@ def _prepare_roles(logins: "Logins", names: "Names", rows: Mapping[str, int]) ->
 
 
 def _grant(logins: "Logins", names: "Names") -> str | None:
-    """Give the roles their rights on what came back; return the command that is next where there is one."""
+    """Grant the roles their rights on the restored tables, or return the command that must run first."""
     from openmemory.postgres import migrate, roles
 
     status = migrate.status(logins.owner, names)

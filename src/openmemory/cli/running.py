@@ -1,4 +1,4 @@
-"""The life of a serving process: port, database, application, and all of them left in order."""
+"""Run a server: open its port, its database and its application, and close them in order."""
 
 import asyncio
 import errno
@@ -70,7 +70,7 @@ def run(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it answers."""
+    """Uvicorn that calls `on_started` once it answers."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -85,7 +85,7 @@ class _Server(uvicorn.Server):
 
 
 def _protocol() -> "type[asyncio.Protocol] | str":
-    """Return what reads requests from connections; httptools is not there on Windows."""
+    """Return the protocol that reads requests from connections; httptools does not exist on Windows."""
     if sys.platform == "win32":
         return "auto"
     from openmemory.server.without_upgrade import PlainConnection
@@ -94,7 +94,7 @@ def _protocol() -> "type[asyncio.Protocol] | str":
 
 
 def _rarely_collect_garbage() -> None:
-    """Leave what is loaded out of Python's collections, and collect after more allocations than a request makes."""
+    """Exempt loaded objects from garbage collection, and collect after more allocations than a request makes."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS_A_COLLECTION, 20, 20)
@@ -103,7 +103,7 @@ def _rarely_collect_garbage() -> None:
 def _serve(server: _Server, sockets: list[socket.socket]) -> None:
     """Answer requests until SIGINT or SIGTERM; those in flight are finished.
 
-    Uvicorn raises the signal again at its end, which here means that all went well.
+    Uvicorn raises the signal again at its end; this is no failure.
     """
     try:
         with suppress(KeyboardInterrupt):
@@ -126,7 +126,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             try:
                 taken.append(left.enter_context(_bound(family, address, alone=len(places) == 1)))
             except OSError as error:
-                # A name such as localhost may have an address of IPv6 on a machine without it.
+                # A name such as localhost may have an IPv6 address on a machine without IPv6.
                 if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                     raise _refusal(address, error) from error
                 absent = error
@@ -162,7 +162,7 @@ def _refusal(address: tuple[object, ...], error: OSError) -> ConfigurationError:
 def _warm_up(embedder: Embedder) -> None:
     """Read the token table while PostgreSQL starts, so that the first question does not wait for it."""
     if isinstance(embedder, StaticEmbedder):
-        # No daemon: a process that ends while native code reads in one is aborted by the C library.
+        # No daemon thread: if native code still runs in one when the process ends, the C library aborts the process.
         threading.Thread(target=embedder.load, name="openmemory-table").start()
 
 
@@ -178,7 +178,7 @@ def _logged() -> Iterator[Callable[[str], None]]:
 
 
 class _ToStructlog(logging.Handler):
-    """Hands what libraries log to our own log."""
+    """Passes the log records of libraries to our own log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log `record` under its logger's name."""

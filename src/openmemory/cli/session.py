@@ -1,4 +1,4 @@
-"""The way of a command to the database: as the process's owner, beside a running server or with one of its own."""
+"""Open the database for a command: as the process's owner, on a running PostgreSQL or on one of its own."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -49,7 +49,7 @@ class Session:
 def session(settings: Settings) -> Iterator[Session]:
     """Yield a session on a database that was made ready.
 
-    The embedded PostgreSQL is shared with whoever runs it, started if nobody does, and stopped by the last to leave.
+    Processes share the embedded PostgreSQL: the first of them starts it, and the last to leave stops it.
     """
     with ExitStack() as left:
         with progress("opening the database") as on_event:
@@ -63,6 +63,6 @@ def session(settings: Settings) -> Iterator[Session]:
 
 
 def note_unknown(opened: Session, scope: Scope) -> None:
-    """Say on standard error that nobody has ever worked as this tenant, which looks like one that is empty."""
+    """Say on standard error if nobody has ever worked as this tenant, which otherwise looks like an empty one."""
     if not opened.run(opened.services.tenants.is_known(scope.tenant)):
         note(f"tenant {scope.tenant} is not known in this database: is the name right (--tenant, OM_TENANT)?")

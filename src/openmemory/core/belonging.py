@@ -26,7 +26,7 @@ def ensure_version(memory: Memory, versions: Collection[int] | None) -> None:
 
 
 def ensure_as_read(memory: Memory, as_read: Mapping[str, object]) -> None:
-    """Raise Malformed unless the memory has the values of `as_read`, which no change reaches."""
+    """Raise Malformed unless the memory has the values of `as_read`, which cannot be changed."""
     for name, value in as_read.items():
         if getattr(memory, name) != value:
             raise Malformed.at(name, "is another than the memory has, and cannot be changed")

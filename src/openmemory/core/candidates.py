@@ -19,10 +19,10 @@ _B = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the ranking knows of the rows before anything is asked.
+    """What the ranking knows of the rows before a question is asked.
 
-    `norms`: what BM25 adds to a frequency, k1 * (1 - b + b * dl / mean dl), in tenths as frequencies are in context.
-    `own_weights`: the share of a row's own similarity in its dense score, the neighbours having the rest.
+    `norms`: what BM25 adds to a frequency, k1 * (1 - b + b * dl / mean dl), in tenths like frequencies.
+    `own_weights`: the share of a row's own similarity in its dense score; the rest is its neighbours'.
     """
 
     context: Context

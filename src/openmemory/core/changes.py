@@ -11,7 +11,7 @@ from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
 
 
 def retold(memory: Memory, change: Change, content: str) -> Told:
-    """Return a memory told again with another content; a sector that was chosen and not found by the rules stays."""
+    """Return a memory told again with another content; a sector that is not the one of the rules stays."""
     chosen = change.sector or _chosen(memory)
     return Told(
         content,
@@ -22,7 +22,7 @@ def retold(memory: Memory, change: Change, content: str) -> Told:
         project_id=memory.project_id,
         session_id=memory.session_id,
         speaker=memory.speaker,
-        # Without an instant of its own it happened when it was told, and is the same as what is told without one.
+        # A memory told without an instant happened when it was told; told so again, it is the same memory.
         occurred_at=None if memory.occurred_at == memory.created_at else memory.occurred_at,
     )
 
@@ -42,7 +42,7 @@ def _with_sector(memory: Memory, sector: Sector) -> Memory:
 
 
 def reclassified(encoded: NewMemory, memory: Memory, change: Change) -> NewMemory:
-    """Return a new content in the sector that `memory` has by now: one may be chosen while the content is embedded."""
+    """Return a new content in the sector that `memory` has now: a client may choose one while it is embedded."""
     classified = classify(encoded.content, change.sector or _chosen(memory))
     return encoded._replace(
         primary_sector=classified.primary.value,
@@ -63,9 +63,9 @@ def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
 
 
 def _metadata(memory: Memory, change: Change) -> JsonObject:
-    """Return the metadata that a memory is left with: what an upgrade kept of it goes only where a client says null.
+    """Return the metadata after a change; the old values that an upgrade kept go only if a client sets them to null.
 
-    Whoever replaces metadata has often never read them, and the old tables may be dropped by then.
+    A client that replaces metadata has often never read it, and the old tables may be dropped by then.
     """
     if change.metadata is None:
         return memory.metadata

@@ -1,4 +1,4 @@
-"""The sign bits of embeddings: how near each row is to a question, told by the bits that differ."""
+"""The sign bits of embeddings; the count of bits that differ tells how near a row is to a question."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ _WORD_BYTES = 8
 class Codes:
     """The sign bits of rows, as words of 64 bits: a row of the array for each word, a column for each code.
 
-    `firsts`: one code a row; it says nothing where the row is not `embedded`. `more`: further codes of rows that have
-    several, as memories of an old database have for their sectors; `more_of` is the row of each.
+    `firsts`: one code for each row, which means nothing if the row is not `embedded`. `more`: further codes of rows
+    that have several, as in an old database one for each sector; `more_of`: the row of each.
     """
 
     firsts: Words
@@ -31,9 +31,9 @@ class Codes:
     def of(
         cls, codes: npt.NDArray[np.uint8], embedded: npt.NDArray[np.bool_], firsts: npt.NDArray[np.bool_]
     ) -> "Codes":
-        """Return the codes of rows that stand one after the other, each beginning where `firsts` is true.
+        """Return the codes of rows that follow one another; each row begins where `firsts` is true.
 
-        `codes`: a row of bytes each. Of one row the embedded codes come first.
+        `codes`: a line of bytes for each code. The embedded codes of a row come first.
         """
         more = ~firsts & embedded
         of_row = np.cumsum(firsts) - 1
@@ -45,7 +45,7 @@ class Codes:
         return self.firsts.nbytes + self.embedded.nbytes + self.more.nbytes + self.more_of.nbytes
 
     def with_more(self, other: "Codes", at: Rows) -> "Codes":
-        """Return the codes of both when each row of `other` is put before the row `at` its place."""
+        """Return the codes of both, with each row of `other` put before the row that `at` names."""
         own, theirs = np.arange(len(self.embedded)), np.arange(len(other.embedded))
         moved, put = own + np.searchsorted(at, own, "right"), at + theirs
         return Codes(
@@ -56,7 +56,7 @@ class Codes:
         )
 
     def similarities(self, embedding: Embedding) -> Floats:
-        """Return each row's similarity as its nearest code suggests it; without one it is no nearer than chance."""
+        """Return each row's similarity, estimated from its nearest code; a row without a code is as near as chance."""
         asked = _words(np.packbits(embedding > 0)[np.newaxis])
         distances = np.bitwise_count(self.firsts ^ asked).sum(axis=0, dtype=np.int64)
         distances[~self.embedded] = len(embedding) // 2

@@ -1,6 +1,6 @@
-"""A turn of a conversation is understood with its neighbours in the same session.
+"""The context of a turn of a conversation: its neighbours in the same session.
 
-Nothing is stored for it: columns are in conversation order, and neighbours are read by shifting them.
+No context is stored: columns are in conversation order, and neighbours are read by shifting them.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _FARTHEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The neighbours of each row: for each distance, what a row takes of the one so far before or after it.
+    """For each distance, the weight with which a row takes the value of the row that far before or after it.
 
     `lexical` and `dense` hold pairs of a distance, negative for the row after, and the weights of the rows that have
     such a neighbour, 0 for those that have none.
@@ -36,7 +36,7 @@ class Context:
 
     @classmethod
     def of(cls, sessions: npt.NDArray[np.int64]) -> "Context":
-        """Return the context of rows with these session keys: 0 is no session, rows of one are adjacent."""
+        """Return the context of rows with these session keys; 0 is no session, and rows of one session are adjacent."""
         pairs = list(_pairs(sessions))
         return cls(
             lexical=tuple(_weighed(pairs, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING, np.int64)),

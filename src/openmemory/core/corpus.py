@@ -1,4 +1,4 @@
-"""All rows that a scope may see, as columns that any question can be put to; what they say is not among them."""
+"""All rows that a scope may see, without their texts, as columns for any question."""
 
 from dataclasses import dataclass, fields
 
@@ -11,9 +11,9 @@ from openmemory.core.memory import Embedding
 from openmemory.core.postings import Postings
 from openmemory.core.ranking import Rows
 
-# Of so many rows the places are looked up one by one; those of more are found by sorting all rows anew.
+# The places of up to so many new rows are looked up one by one; for more, all rows are sorted again.
 _LOOKED_UP = 256
-# What the objects around the columns take, which is most of a small corpus: measured, 3.2 KB of one without a row.
+# Taken by the objects around the columns, most of a small corpus: one without a row was measured at 3.2 KB.
 _OBJECTS_BYTES = 4_096
 
 
@@ -21,7 +21,7 @@ _OBJECTS_BYTES = 4_096
 class Turns:
     """Rows as columns, one entry each.
 
-    `places`: the order of arrival, by which turns of one instant follow each other. `sessions`: 0 is no session.
+    `places`: the order of arrival, which also orders turns of one instant. `sessions`: 0 is no session.
     `lengths`: terms of the row, repeated ones included.
     """
 
@@ -46,7 +46,7 @@ class Turns:
         return Turns(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def with_more(self, other: "Turns", at: Rows) -> "Turns":
-        """Return the rows of both, each of `other` before the row `at` its place."""
+        """Return the rows of both, with each row of `other` put before the row that `at` names."""
         names = [field.name for field in fields(self)]
         return Turns(**{name: np.insert(getattr(self, name), at, getattr(other, name)) for name in names})
 
@@ -82,7 +82,7 @@ class Corpus:
 
     @classmethod
     def of(cls, columns: Columns) -> "Corpus":
-        """Return the corpus of `columns`: of several rows of one memory the nearest to a question counts."""
+        """Return the corpus of `columns`; if a memory has several rows, the one nearest to a question counts."""
         turns = columns.turns
         order = np.lexsort((~columns.embedded, turns.places, turns.occurred_at_us, turns.sessions))
         ids = turns.ids[order]
@@ -113,7 +113,7 @@ class Corpus:
         return self._made(turns, codes, self.postings.with_more(other.postings, at))
 
     def candidates(self, terms: tuple[int, ...], embedding: Embedding | None) -> Candidates:
-        """Return what the ranking needs to know of every row for these terms and this direction."""
+        """Return what the ranking needs to know of every row for these terms and this embedding."""
         lanes, holders = self.postings.lanes(terms)
         return Candidates(
             lanes=lanes,

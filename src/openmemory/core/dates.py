@@ -56,8 +56,8 @@ _TIME = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _MAY = re.compile(r"\bMay\b")
-# What `_TIME` finds is one of these words, or has a digit or a unit in it; most texts have neither and are spared the
-# search, which takes longer than all else that is asked of a text.
+# Each match of `_TIME` is one of these words, or contains a digit or a unit. Most texts have none of them and need no
+# search, which takes longer than all else that is done with a text.
 _WHEN_WORDS = """
     mondays tuesdays wednesdays thursdays fridays saturdays sundays monday tuesday wednesday thursday friday saturday
     sunday january february march april june july august september october november december yesterday today tonight

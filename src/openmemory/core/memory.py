@@ -57,7 +57,7 @@ class Change:
     sector: Sector | None = None
     """Instead of the one it has, or that the rules find in a new content."""
     as_read: Mapping[str, object] = field(default_factory=dict)
-    """What the memory was read with under names that no change reaches; another memory is not what was meant."""
+    """The values of fields that cannot be changed: if the memory has others, the client meant another memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class NewMemory(NamedTuple):
 
     A tuple, and no dataclass: a frozen one takes six times as long to make, and batches make thousands a second.
     `sectors` is a bit mask that includes the primary one; `decay_rate` is per day; `embedding` is None only where
-    the server embeds nothing and the request brought nothing. Those of one batch are created a microsecond apart, in
-    the order told, whichever of them are kept together. `has_own_id`: the request brought the id.
+    the server embeds nothing and the request brought nothing. The `created_at` of a batch's memories are a microsecond
+    apart, in the order told, whichever of them are stored. `has_own_id`: the request brought the id.
     """
 
     id: UUID

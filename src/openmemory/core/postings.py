@@ -24,7 +24,7 @@ class Postings:
     ) -> "Postings":
         """Return the postings of the rows numbered `rows`.
 
-        `keys` and `frequencies` hold the terms of all rows one after the other, `term_counts[i]` of them of row i.
+        `keys` and `frequencies` hold the terms of all rows one after the other; row i has `term_counts[i]` of them.
         """
         place = np.full(len(term_counts), -1, np.int32)
         place[rows] = np.arange(len(rows), dtype=np.int32)
@@ -39,7 +39,7 @@ class Postings:
         return self.keys.nbytes + self.rows.nbytes + self.frequencies.nbytes
 
     def with_more(self, other: "Postings", at: Rows) -> "Postings":
-        """Return the postings of both when each row of `other` is put before the row `at` its place."""
+        """Return the postings of both, with each row of `other` put before the row that `at` names."""
         own, theirs = np.arange(self.count), np.arange(other.count)
         moved = (own + np.searchsorted(at, own, "right")).astype(np.int32)
         put = (at + theirs).astype(np.int32)

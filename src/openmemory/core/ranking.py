@@ -34,12 +34,12 @@ _NEAR_DAY_BOOST = 0.05
 _WEEK_AFTER_BOOST = 0.07
 
 SALIENCE_SHARE = 0.03
-"""How much of a score above 0 full salience adds: it tips the scale between equals and turns no relevance over."""
+"""The share of a score above 0 that full salience adds: it decides between equals and overrides no relevance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The parts of one memory's relevance, weighted, which is the sum of the others and of `boosts`."""
+    """The weighted parts of one memory's relevance; `relevance` is the sum of the others and of `boosts`."""
 
     lexical: float
     dense: float
@@ -80,7 +80,7 @@ class Scored:
 
 
 def score(candidates: Candidates, question: Question | None) -> Scored:
-    """Return the parts of each row's score for `question`, None being one asked by its embedding alone.
+    """Return the parts of each row's score for `question`, which is None if only an embedding is asked.
 
     With text and embedding: 0.6 lexical + 0.4 dense + boosts. With text alone: lexical + boosts. With the
     embedding alone: dense.
@@ -136,10 +136,10 @@ def dense(candidates: Candidates, similarities: Floats, weight: float) -> tuple[
 
 
 def boosts(candidates: Candidates, question: Question) -> dict[str, Floats]:
-    """Return by name what is added to each row's score for what `question` asks besides its words.
+    """Return by name the boosts of each row's score, for what `question` asks besides its words.
 
-    Only those that apply: the memory of the speaker named, a time expression for a question that asks when,
-    less for a memory that ends by asking itself, and nearness to the date named.
+    Only those that apply: for a memory of the named speaker, for a time expression if the question asks when,
+    for nearness to the named date, and against a memory that itself ends with a question.
     """
     given = {"question": _times((candidates.marks & ENDS_ASKING) != 0, _ASKING_MALUS)}
     if question.speaker is not None:
@@ -173,7 +173,7 @@ def estimate(distances: Integers, bits: int) -> Floats:
 
 
 def _frequencies(lane: Integers, terms: int) -> Floats:
-    """Return the bytes of a lane as one row of numbers a term."""
+    """Return the bytes of a lane as one row of numbers for each term."""
     by_row = lane.astype("<i8", copy=False).view(np.uint8).reshape(-1, TERMS_PER_LANE)
     return np.ascontiguousarray(by_row[:, :terms].T, np.float32)
 

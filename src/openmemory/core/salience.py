@@ -9,7 +9,7 @@ from math import exp
 # What a memory gains when it is said again or reinforced.
 REINFORCEMENT = 0.1
 
-# A rate with which a microsecond takes all. No time at all would be no number of an infinite rate's days.
+# A rate so high that a microsecond takes everything. An infinite rate times zero days would be no number.
 _ALL_AT_ONCE = 1e200
 _INITIAL = 0.4
 _PER_FURTHER_SECTOR = 0.1
@@ -18,8 +18,8 @@ _PER_FURTHER_SECTOR = 0.1
 def faded(salience: float, rate_per_day: float, days: float) -> float:
     """Return what is left of `salience` after `days`: salience * exp(-rate * days).
 
-    Days before the instant of the value count as none, so that a clock running behind adds nothing. The same formula in
-    PostgreSQL (`openmemory_faded`) takes a salience below 1e-9 for none, where this one goes on to the smallest number.
+    Negative days count as none, so that a clock running behind adds nothing. The same formula in PostgreSQL
+    (`openmemory_faded`) takes a salience below 1e-9 for 0, where this one goes on to the smallest number.
     """
     return salience * exp(-min(rate_per_day, _ALL_AT_ONCE) * max(days, 0.0))
 

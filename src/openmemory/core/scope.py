@@ -12,8 +12,8 @@ _UNSEEN = frozenset({"Cf", "Zs", "Zl", "Zp"})
 class Scope:
     """A proved tenant, and the user and project inside it that the work is narrowed to.
 
-    Its tenant was proved before it is made: by authentication, or by owning the process. `user=None` and `project=None`
-    mean all of the tenant.
+    The tenant is proved before a scope is made: by authentication, or by owning the process. `user=None` and
+    `project=None` mean all of the tenant.
     """
 
     tenant: str

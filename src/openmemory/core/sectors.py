@@ -77,7 +77,7 @@ def unmask(bits: int) -> tuple[Sector, ...]:
     return tuple(sector for sector in Sector if bits & sector.bit)
 
 
-# How much of a text is read: what a memory is shows early, and the time stays bounded.
+# Only so much of a text is read: its kind shows early, and the time stays bounded.
 _READ_CHARS = 10_000
 _COUNTS_KEPT = 1 << 12
 # A further sector counts from this share of the primary one's points.
@@ -128,7 +128,7 @@ _PHRASES = {
           | meaning\ of)\b""",
 }
 
-# A phrase of the sector has one of these words or pieces in it; texts without are spared the search for phrases.
+# Each phrase of a sector contains one of these words or pieces; a text without them needs no search for phrases.
 _PHRASE_WORDS = {
     Sector.EPISODIC: """
         last morning afternoon other monday tuesday wednesday thursday friday saturday sunday back time remember
@@ -177,7 +177,7 @@ def classify(text: str, override: Sector | None = None) -> Classification:
 
 @lru_cache(_COUNTS_KEPT)
 def _ranked(counts: tuple[int, ...]) -> Classification:
-    """Return what a text is of which each sector, in their order, has so many words and phrases."""
+    """Return the sectors of a text; `counts` are its words and phrases of each sector, in their order."""
     points = [weight * count for weight, count in zip(_WEIGHTS, counts, strict=True)]
     most = max(points)
     if not most:
@@ -194,7 +194,7 @@ def rules(sector: Sector) -> tuple[tuple[str, ...], str]:
 
 def _folded(text: str) -> str:
     """Return `text` in lower case, its digits as 0."""
-    # A table that has every character of the text takes a third of the time of one that has some.
+    # A table with an entry for each character takes a third of the time of a table with some.
     return text.translate(_ASCII_FOLDED) if text.isascii() else text.lower().translate(_DIGITS_AS_ZERO)
 
 
@@ -212,7 +212,7 @@ def _counts(text: str) -> list[int]:
 
 
 def _hinted_at(text: str, telling: frozenset[str]) -> set[int]:
-    """Return the places of the sectors of which `text` may have a phrase; the others are spared the search."""
+    """Return the places of the sectors that may have a phrase in `text`; the others need no search."""
     hinted = {place for word in telling for place in _HINTS_AT.get(word, ())}
     hinted.update([place for piece, place in _PIECES if piece in text])
     return hinted

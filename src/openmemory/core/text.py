@@ -31,9 +31,9 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U
 _CLOSING = " \t\r\n\f\v\u00a0\u3000\"'`\u2019\u201d\u00bb\u203a)]}*_\u300d\u300f\uff09"
 _ASKING = ("?", "\uff1f", "\u061f")
 _FINAL = ".\u3002 "
-# Compatibility forms that mean something else than what they are made of, and noncharacters that tell them apart.
+# Kinds of compatibility forms that change a character's meaning, and the noncharacters that mark them.
 _MEANING = {"<super>": "\ufdd0", "<sub>": "\ufdd1", "<circle>": "\ufdd2", "<fraction>": "\ufdd3"}
-# Where a run of marks may be: what is neither Latin nor a mark of it is looked at more closely only in long runs.
+# Only a long run of characters beyond Latin can hold a long run of marks, which takes a closer look.
 _FOREIGN_RUN = re.compile(r"[^\x00-\u02ff]{31,}")
 _MARKS_IN_A_RUN = 30
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -104,7 +104,7 @@ def term_vector(text: str, cap: int) -> TermVector:
 
 
 def spoken(text: str, speaker: str | None) -> str:
-    """Return `text` as both legs of the search see it: with who said it in front."""
+    """Return `text` as both parts of the search see it, with the speaker in front."""
     return f"{speaker}: {text}" if speaker else text
 
 
@@ -117,7 +117,7 @@ def fingerprint(
     speaker: str | None = None,
     occurred_at: datetime | None = None,
 ) -> UUID:
-    """Return the identity of a memory's content: equal for what counts as the same memory said again.
+    """Return the identity of a memory's content, which is the same if the same memory is said again.
 
     Case, white space and final full stops do not count, nor how a character looks (wide, bold, a ligature). What is
     raised, lowered, in a circle or a fraction does: 10² is not 102.
@@ -183,7 +183,7 @@ def _words(text: str) -> Iterable[str]:
 
 
 def _with_pairs(words: Iterable[str]) -> Iterable[str]:
-    """Yield `words`, runs of unspaced script in them as their overlapping pairs of characters, without an ending."""
+    """Yield `words`, with each run of unspaced script as overlapping pairs of characters, without an ending."""
     for word in words:
         start = 0
         for run in _UNSPACED.finditer(word):
@@ -213,7 +213,7 @@ def _term(bare: str) -> str:
 class _WordKeys(dict[str, int]):
     """The keys of the terms that lower-case words, quoted or not, stand for.
 
-    `_NO_KEY` is a stop word's, `_UNREADABLE` that of several words. A look into a dict takes a third of the time of a
+    `_NO_KEY` is a stop word's, `_UNREADABLE` that of several words. A lookup in a dict takes a third of the time of a
     cached function's call, and each word of each memory is looked up.
     """
 
@@ -238,9 +238,9 @@ def _folded(text: str) -> str:
 
 
 def _composed(text: str) -> str:
-    """Return `text` in NFKC, of a run of combining marks only the first 30: Unicode's Stream-Safe form has no more.
+    """Return `text` in NFKC, with only the first 30 combining marks of a run, as in Unicode's Stream-Safe form.
 
-    Ordering a run takes the square of its length, and nothing else runs in this process meanwhile.
+    To order a run takes the square of its length, and nothing else runs in this process meanwhile.
     """
     if _FOREIGN_RUN.search(text):
         text = _long_run_of_marks().sub(r"\1", text)
@@ -261,12 +261,12 @@ def _belonging(*names: str | None) -> bytes:
 
 
 def _measured(part: str | None) -> bytes:
-    """Return a part of a fingerprint, its length in front, so that none runs into the next; None is no empty one."""
+    """Return a part of a fingerprint after its length, so that parts stay apart; None differs from an empty part."""
     return b"-" if part is None else b"%d:%b" % (len(raw := part.encode()), raw)
 
 
 def _normalised(text: str) -> str:
-    # Composing and folding do no more than that to ASCII.
+    # For ASCII, composing and folding do no more than `lower`.
     collapsed = " ".join((text.lower() if text.isascii() else _folded(_told_apart(text))).split())
     return collapsed.rstrip(_FINAL) or collapsed
 

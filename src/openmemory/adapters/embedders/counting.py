@@ -1,4 +1,4 @@
-"""How many tokens texts are for an embedder, which is what a provider counts and bills."""
+"""Count the tokens of texts, which are what a provider counts and bills."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ _CHARACTERS_A_TOKEN = 4
 
 
 class TokenCounter:
-    """Counts with the embedder's own tokenizer where that is at hand, else a token for each four characters."""
+    """Counts with the embedder's own tokenizer if it is at hand, else one token for every four characters."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.is_exact = isinstance(embedder, StaticEmbedder)

@@ -1,4 +1,4 @@
-"""One server's `POST /embeddings`: how long it is waited for, when it is asked again, what its failures are called."""
+"""One server's `POST /embeddings`: its timeouts, its retries, and the errors for its failures."""
 
 import asyncio
 import random
@@ -27,12 +27,12 @@ _REMEDIES = {
 }
 
 
-# Which of them a text that is too long gets differs: OpenAI and vLLM say 400, TEI 413 or 422.
+# The answers to a text that is too long: OpenAI and vLLM give 400, TEI 413 or 422.
 _OF_THE_BODY = {400, 413, 422}
 
 
 class Refused(Exception):
-    """The server refuses this body and may take another; if it takes none, `problem` is what to raise."""
+    """The server refuses this body and may accept another; raise `problem` if it accepts none."""
 
     def __init__(self, status: int, problem: EmbedderUnavailable) -> None:
         super().__init__(status)
@@ -41,11 +41,11 @@ class Refused(Exception):
 
 
 class Endpoint:
-    """Posts bodies, and tries again, ever later, where that can help.
+    """Posts bodies, and tries again after growing pauses if that can help.
 
-    An answer has `timeout_s` to arrive whole, and all attempts at it with the pauses between them `patience_s`: a
-    request waits for it. Errors name the server and the way out, never the key, a text or the server's own words,
-    which may repeat either.
+    A whole answer has `timeout_s` to arrive. All attempts and pauses together have `patience_s`, since a request waits
+    for them. Errors name the server and a remedy, but never the key, a text, or the server's own words, which may
+    repeat either.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Endpoint:
     async def post(self, body: bytes, most_bytes: int) -> bytes:
         """Return the body of the first answer with status 200; raises Refused, EmbedderUnavailable.
 
-        It gives up at once where the server asks to wait for longer than there is patience, and where an answer is of
-        more than `most_bytes`, of which no more are read.
+        It gives up at once if the server asks for a longer wait than there is patience for, or if an answer exceeds
+        `most_bytes`; no more than these are kept.
         """
         clock = asyncio.get_running_loop().time
         deadline_s, attempt = clock() + self._patience_s, 1
@@ -104,7 +104,7 @@ class Endpoint:
             attempt += 1
 
     async def _attempt(self, body: bytes, left_s: float, most_bytes: int) -> tuple[httpx2.Response, bytes]:
-        # The client's own timeout begins anew with each byte that arrives.
+        # The client's own timeout restarts with each byte that arrives.
         async with (
             asyncio.timeout(min(self._timeout_s, left_s)),
             self._client.stream("POST", self._url, content=body) as response,
@@ -143,7 +143,7 @@ class Endpoint:
         kind: Literal["status", "timeout", "unreached", "answer"] = "answer",
         status: int | None = None,
     ) -> EmbedderUnavailable:
-        """Return the error that this server has `problem`, with the way out."""
+        """Return the error for a `problem` of this server, with a remedy."""
         said = f"the embedding server {self.shown} {problem}: {remedy}"
         return EmbedderUnavailable(said, retry_after_s, kind=kind, host=self._host, status=status)
 

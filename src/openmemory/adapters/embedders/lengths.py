@@ -1,4 +1,4 @@
-"""How long texts are for models: an estimate of their tokens, in thirds of one, which rather is too high."""
+"""Estimate how many tokens texts have, in thirds of a token; the estimate is rather too high."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 
 # The models of OpenAI read 8,192 tokens of a text.
 _TEXT_THIRDS = 24_000
-# OpenAI takes 300,000 tokens a request, far more than this; servers of one's own have a limit of time instead.
+# OpenAI accepts 300,000 tokens a request, far more than this; self-hosted servers have a limit of time instead.
 _BATCH_THIRDS = 200_000
 _BATCH_TEXTS = 256
-# Some models read 256 tokens; that a text as short as this is refused has another reason than its length.
+# Some models read only 256 tokens; if a text as short as this is refused, its length is not the reason.
 _SHORT_THIRDS = 750
 
-# Latin script has more than three characters a token. Others have one or more, and what lies beyond U+FFFF, such as
-# emoji and rare ideographs, has tokens for its single bytes.
+# Latin script has more than three characters a token, other scripts have one or more. A character beyond U+FFFF, such
+# as an emoji or a rare ideograph, has tokens for its single bytes.
 _LATIN_END, _PLANE_END = 0x250, 0x10000
 _THIRDS_OF_LATIN, _THIRDS_OF_OTHERS, _THIRDS_BEYOND = 1, 3, 9
 

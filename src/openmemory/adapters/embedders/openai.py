@@ -12,16 +12,16 @@ from openmemory.adapters.embedders.endpoint import BASE_URL_REMEDY, PATIENCE_S, 
 from openmemory.adapters.embedders.lengths import batches, beginning, shorter
 from openmemory.adapters.embedders.protocol import TextsRefused, Vectors, unit_rows, unlike_anything
 
-# Of an answer: a number as JSON with what stands around it, and all else, or the vector of a model of any dimension.
+# Bounds of an answer: for each number in JSON, and for all else, which also holds one vector of any dimension.
 _NUMBER_BYTES, _ANSWER_BYTES = 64, 1 << 20
 
 
 class OpenAIEmbedder:
-    """Asks the server in batches.
+    """Sends texts to the server in batches.
 
-    As much of a text's beginning is embedded as models read, by an estimate of its tokens; where that was too low, or
-    the model reads less, the server refuses, and the text is cut shorter. The server is not asked about blank texts,
-    which some refuse.
+    Only the beginning of a text that models read is sent, by an estimate of its tokens. If the estimate is too low or
+    the model reads less, the server refuses, and the text is cut shorter. Blank texts are not sent: some servers refuse
+    them.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class OpenAIEmbedder:
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text, in order; a blank text gets `unlike_anything`.
 
-        Raises EmbedderUnavailable, and TextsRefused where the server takes other texts.
+        Raises EmbedderUnavailable, and TextsRefused if the server accepts other texts.
         """
         vectors = np.tile(unlike_anything(self.dimension), (len(texts), 1))
         sent = [beginning(text) for text in texts]
@@ -78,7 +78,7 @@ class OpenAIEmbedder:
             ) from None
 
     async def _apart(self, sent: Sequence[str], places: list[int], vectors: Vectors) -> list[int]:
-        """Embed by halves what is refused together; return the places of what is refused alone, and cut as well."""
+        """Embed a refused batch by halves; return the places of texts that are refused alone, even when cut."""
         if len(places) == 1:
             return await self._cut_short(sent, places, vectors)
         middle = len(places) // 2
@@ -108,7 +108,7 @@ class OpenAIEmbedder:
 
 
 async def asked_dimension(base_url: str, api_key: str | None, model: str) -> int:
-    """Return the dimension of a model's vectors, which its server is asked; raises EmbedderUnavailable."""
+    """Return the dimension of a model's vectors as its server answers; raises EmbedderUnavailable."""
     endpoint = Endpoint(base_url, api_key, model)
     try:
         return int((await _of_plain_text(endpoint, model, 0)).shape[1])
@@ -117,7 +117,7 @@ async def asked_dimension(base_url: str, api_key: str | None, model: str) -> int
 
 
 async def _of_plain_text(endpoint: Endpoint, model: str, dimension: int) -> Vectors:
-    """Return the vector of a text that every model takes; a server that refuses it has another trouble."""
+    """Return the vector of a text that every model accepts; raises EmbedderUnavailable if it is refused."""
     try:
         return await _asked(endpoint, model, ["probe"], dimension)
     except Refused as error:
@@ -127,7 +127,7 @@ async def _of_plain_text(endpoint: Endpoint, model: str, dimension: int) -> Vect
 async def _asked(endpoint: Endpoint, model: str, texts: list[str], dimension: int) -> Vectors:
     """Return the vectors that the server makes of `texts`, one each, in order; raises Refused, EmbedderUnavailable.
 
-    They are read where they are of about `dimension` numbers.
+    An answer is read only up to about `dimension` numbers a text.
     """
     body = orjson.dumps({"model": model, "input": texts, "encoding_format": "float"})
     answer = await endpoint.post(body, _ANSWER_BYTES + len(texts) * dimension * _NUMBER_BYTES)

@@ -24,22 +24,22 @@ class Embedder(Protocol):
 
     @property
     def dimension(self) -> int | None:
-        """Return the length of a vector; None: it embeds nothing, for vectors come with the requests."""
+        """Return the length of a vector, or None if it embeds nothing, since requests bring their vectors."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text, in order: shape (len(texts), dimension).
 
         A text that says nothing to the embedder (an empty one) gets `unlike_anything`, never NaN. Raises TextsRefused
-        for texts that its provider does not take.
+        for texts that its provider does not accept.
         """
         ...
 
 
 class TextsRefused(Unprocessable):
-    """The provider takes other texts and refuses those at `places`; `vectors` has the rows of the others.
+    """The provider refuses the texts at `places` and accepts the others; `vectors` has the rows of these.
 
-    `reason` goes on where the name of a text ends.
+    `reason` continues a sentence that begins with the text.
     """
 
     def __init__(self, reason: str, places: Sequence[int], vectors: Vectors) -> None:

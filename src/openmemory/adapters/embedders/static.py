@@ -15,8 +15,8 @@ from openmemory.errors import ConfigurationError
 
 TABLE = Path(__file__).parent.parent / "static_table"
 _INLINE_CHARACTERS = 4_000  # about a millisecond of work; for more the event loop is left free
-# What a text is made of where the table knows nothing of it: words, and other characters (emoji) one by one, without
-# the joiners and selectors that many of those share.
+# The parts of a text of which the table knows nothing: words, and other characters (emoji) one by one, without the
+# joiners and selectors that many of them share.
 _UNKNOWN = re.compile(r"\w+|[^\w\s\x00-\x1f\u200d\ufe00-\ufe0f]")
 _UNKNOWN_MOST = 1_000  # words of a text that count; each takes some 4 µs
 
@@ -24,7 +24,7 @@ _UNKNOWN_MOST = 1_000  # words of a text that count; each takes some 4 µs
 class StaticEmbedder:
     """The sum of the rows of a text's tokens, normalised; `MODEL_CARD.md` beside the table says what it is.
 
-    Nothing is read before the first text, or `load`, which an application calls at start.
+    The table is read for the first text, or by `load`, which an application calls at start.
     """
 
     name = "static-v1"
@@ -38,7 +38,7 @@ class StaticEmbedder:
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one row of unit length a text.
 
-        Texts without a known token are as near to each other as they share words, or emoji; one without even those gets
+        Texts without a known token are near to each other as far as they share words or emoji; one without these gets
         `unlike_anything`. Raises ConfigurationError if the table cannot be read.
         """
         if self._table is not None and sum(map(len, texts)) <= _INLINE_CHARACTERS:
@@ -56,8 +56,8 @@ class StaticEmbedder:
 class _Table:
     """The tokenizer and the rows.
 
-    The library model2vec reads the same folder and gives the same vectors; for one query of ten words it takes 72 µs,
-    this 30; its import and loading take 0.3 s, these 0.04; and it changes its tokenizer in every call, so that two
+    The library model2vec reads the same folder and gives the same vectors. But it takes 72 µs for a query of ten words
+    (this: 30 µs) and 0.3 s to import and load (this: 0.04 s). It also changes its tokenizer in every call, so that two
     threads could not share it.
     """
 
@@ -93,7 +93,7 @@ class _Table:
 
 
 def _from_digests(text: str) -> Vectors:
-    """Return the sum of a direction for each unknown word, its digest's bits as signs: nearly at right angles."""
+    """Return the sum of one direction for each unknown word: its digest's bits as signs, nearly at right angles."""
     total = np.zeros(StaticEmbedder.dimension, np.float32)
     for word in _UNKNOWN.findall(text.lower())[:_UNKNOWN_MOST]:
         digest = blake2b(word.encode(errors="surrogatepass"), digest_size=StaticEmbedder.dimension // 8).digest()

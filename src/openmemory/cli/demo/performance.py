@@ -25,7 +25,7 @@ _CONDITION = re.compile(r"Index Cond: \((.*)\)")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a scan of PostgreSQL's plan read: the rows, by which condition on the index ("": it read everything)."""
+    """A scan in PostgreSQL's plan: its rows, and its condition on the index ("": it read everything)."""
 
     line: str
     condition: str
@@ -109,7 +109,7 @@ def reads_of(plan: Sequence[str]) -> tuple[Read, ...]:
 
 @contextmanager
 def _stored(session: Session, *, keep: bool) -> Iterator[tuple[Tenant, ...]]:
-    """Yield the companies, stored under names that nobody has; temporary ones leave nothing behind."""
+    """Yield the companies, stored as tenants with unused names; without `keep` nothing of them is left."""
     mark = secrets.token_hex(3)
     memories = session.services.memories
     scopes = [Scope(f"demo-{company.name}-{mark}") for company in (KESTREL, LARKSPUR)]

@@ -134,7 +134,7 @@ def _apply(found: Reached, wanted: Wanted) -> None:
 
 
 def _agree_to_new_tables(found: Reached, wanted: Wanted) -> None:
-    """Ask before tables are made beside those of an older OpenMemory: the schema may be a slip of the pen."""
+    """Ask before tables are made beside those of an older OpenMemory: the schema's name may be a typing error."""
     from openmemory.cli.printing import agree
     from openmemory.postgres.upgrade.look import elsewhere
 
@@ -160,7 +160,7 @@ def _brought_up(found: Reached, wanted: Wanted) -> "list[Migration]":
 
     old = found.old
     if old.recorded and not found.status.pending:
-        # Whichever model made the vectors of a lifted database: that is for `serve` to refuse.
+        # The model of a lifted database's vectors does not matter here: `serve` refuses a wrong one.
         roles.prepare_app_role(old.logins.owner, old.names)
         roles.grant(old.logins.owner, old.names, old.logins.server_user)
         applied = []

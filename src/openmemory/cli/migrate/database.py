@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from openmemory.settings import Settings
 
 ASKED = "openmemory migrate"
-"""Where the context keeps what was said before a subcommand."""
+"""The key of the context for the options before a subcommand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was said to `migrate` before `status`."""
+    """The options of `migrate` before `status`."""
 
     as_json: bool
 

@@ -1,4 +1,4 @@
-"""`openmemory reembed`: every vector made anew by the model of the settings, or only those that are missing."""
+"""`openmemory reembed`: make every vector anew with the model of the settings, or only the missing ones."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -119,7 +119,7 @@ def _agree(place: Place, wanted: Wanted, texts: int, *, begun: bool) -> None:
 
 
 def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "Work") -> int:
-    """Embed everything and put it in place once nothing is left to embed; return how many texts that took."""
+    """Embed everything, and exchange the tables once nothing is left; return how many texts were embedded."""
     from openmemory.postgres.beside import KEPT
 
     if sessions := new.sessions(place.logins.server_user):
@@ -144,7 +144,7 @@ def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "W
 
 
 def _tidy_after_another(place: Place, wanted: Wanted, new: "NewVectors", names: "Names") -> None:
-    """Do what a run that was stopped after its exchange has left; mostly that is nothing."""
+    """Finish what a run left when it was stopped after its exchange; mostly this is nothing."""
     is_left = new.is_untidied()
     if is_left and not wanted.dry_run:
         with working(place, names, wanted) as work:
@@ -155,7 +155,7 @@ def _tidy_after_another(place: Place, wanted: Wanted, new: "NewVectors", names: 
 
 
 def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
-    """Set the rights as everywhere, and mark in the quarantine what has a vector now."""
+    """Grant the usual rights, and mark the quarantined vectors whose memories have one now."""
     from openmemory.postgres import roles
 
     roles.grant(place.logins.owner, place.names, place.logins.server_user)

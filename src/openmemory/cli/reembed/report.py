@@ -1,4 +1,4 @@
-"""What `openmemory reembed` shows: how far it is, what it counted and what came of it."""
+"""Print the progress, the counts and the results of `openmemory reembed`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def told(facts: Mapping[str, str]) -> str:
 
 
 def sessions_told(sessions: "Sequence[Session]") -> str:
-    """Return sessions as people tell them apart, those of one client together."""
+    """Return sessions for a message, those of one client together."""
     clients: dict[str, list[str]] = {}
     for one in sessions:
         client = ", ".join(filter(None, (one.application, one.user, one.address or "local")))
@@ -99,7 +99,7 @@ def bar() -> "Iterator[Callable[[int, int], None]]":
 
 
 class _Lines:
-    """Says how far it is, now and then."""
+    """Prints the progress now and then."""
 
     def __init__(self) -> None:
         self._began_s = self._said_s = monotonic()

@@ -1,4 +1,4 @@
-"""What `openmemory reembed` works on: the database and its target, and the rows with their event loop."""
+"""The database of `openmemory reembed`, the model to move to, and the work with its event loop."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# A provider that limits how much comes a minute asks to wait for the rest of it.
+# A provider with a limit for each minute asks to wait for the rest of the minute.
 _PATIENCE_S = 120
 _POOL = 4
 _STATEMENT_TIMEOUT_MS = 600_000
@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The database, and where its vectors are to go."""
+    """The database, and the model that its vectors are moved to."""
 
     settings: "Settings"
     logins: "Logins"
@@ -69,7 +69,7 @@ class Place:
 
     @property
     def is_there(self) -> bool:
-        """Whether the vectors in use are the settings' already."""
+        """Whether the vectors in use are of the settings' model already."""
         return all(self.recorded.get(name) == value for name, value in self.target.items())
 
 
@@ -105,13 +105,13 @@ def place_of(settings: "Settings", logins: "Logins") -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The rows, and the event loop that runs only while a piece of work on them does."""
+    """The reembedding service, and the event loop that runs only while a piece of its work does."""
 
     rows: "Reembedding"
     runner: asyncio.Runner
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Return what `work` returns; what went wrong says as well that what was done is kept."""
+        """Return what `work` returns; an error also says that the finished work is kept."""
         from openmemory.postgres.beside import KEPT
 
         try:
@@ -122,7 +122,7 @@ class Work:
 
 @contextmanager
 def working(place: Place, names: "Names", wanted: Wanted) -> Iterator[Work]:
-    """Yield the work over a pool of its own, as the owner, with its progress shown."""
+    """Yield the work on a pool of its own, as the database's owner."""
     from openmemory.adapters.embedders import OpenAIEmbedder
     from openmemory.postgres.beside import OURS
     from openmemory.postgres.database import Database

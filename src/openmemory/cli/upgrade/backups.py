@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def back_up(old: "Old", wanted: "Wanted") -> None:
-    """Make the backup that is wanted, or look into the one that an upgrade under way was begun with.
+    """Make the backup that is wanted, or check the one that an upgrade under way was begun with.
 
-    One that was made in the moment before an upgrade began counts, for the same command is to go on where it was.
+    A backup made just before the upgrade began counts, so that the same command can go on where it was.
     """
     if wanted.backup is None:
         return

@@ -123,7 +123,7 @@ def name_model(old: Old, wanted: Wanted) -> None:
 
 
 def names_another_model(old: Old, wanted: Wanted) -> bool:
-    """Return whether another model is named than the one that a lifted database has recorded."""
+    """Return whether the command names another model than the lifted database has recorded."""
     from openmemory.postgres.registry import facts
 
     if not wanted.embedding_model or not old.recorded:
@@ -165,7 +165,7 @@ def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
 
 
 def _decided(old: Old, wanted: Wanted) -> "Plan":
-    """Return whose the rows will be, which is known before anything is looked at."""
+    """Return the plan with the rows' tenant, which is decided before the database is looked at."""
     from openmemory.postgres.upgrade import record
     from openmemory.postgres.upgrade.plan import DEFAULT_TENANT, Plan
 
@@ -222,7 +222,7 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
 
 
 def _estimate(old: Old, found: "Found", plan: "Plan") -> "Estimate":
-    """Return what the new tables take, and the indexes that the settings ask for on the vectors that come across."""
+    """Return the size of the new tables, and of the indexes that the settings ask for on the moved vectors."""
     from openmemory.postgres import shared_indexes
 
     kind, vectors = old.names.vector_type, found.dimensions.get(plan.dimension, 0)
@@ -231,7 +231,7 @@ def _estimate(old: Old, found: "Found", plan: "Plan") -> "Estimate":
 
 
 def _document(found: "Found", plan: "Plan", estimate: "Estimate") -> dict[str, object]:
-    """Return what was found as JSON has it, with what it comes to for this plan."""
+    """Return what was found, and what it means for this plan, as a document for JSON."""
     return {
         **asdict(found),
         "estimate": asdict(estimate),
@@ -241,7 +241,7 @@ def _document(found: "Found", plan: "Plan", estimate: "Estimate") -> dict[str, o
 
 
 def _free_bytes(settings: "Settings") -> int | None:
-    """Return the free disk where PostgreSQL lies on this machine, or None where it is another's."""
+    """Return the free bytes on the disk of the embedded PostgreSQL, or None for another server."""
     if not settings.database.embedded:
         return None
     import shutil

@@ -1,4 +1,4 @@
-"""Which model made the vectors of an old database: said, recorded, answered, or the settings' own."""
+"""The model that made an old database's vectors: from an option, the record, an answer or the settings."""
 
 import sys
 from collections.abc import Mapping
@@ -33,10 +33,10 @@ def check(said: str | None, dimension: int) -> None:
 
 
 def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said: str | None, *, yes: bool) -> str:
-    """Return the model to record: as said, as an upgrade began with, as answered now, or the settings' own.
+    """Return the model to record: from the option, the record of an upgrade, an answer now, or the settings.
 
-    Those are asked last: where their provider's model has the vectors' dimension. That is no proof, so the report names
-    it. Raises ConfigurationError where the owner does not want a recorded name changed.
+    The settings come last, and only if their provider's model has the vectors' dimension. That is no proof, so the
+    report names the model. Raises Declined if the owner does not want a recorded name changed.
     """
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 
@@ -52,7 +52,7 @@ def model(settings: "Settings", recorded: Mapping[str, str], plan: "Plan", said:
 
 
 def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Plan":
-    """Return the plan for a database without a vector: it is that of the settings' own model."""
+    """Return the plan for a database without vectors, which takes the settings' own model."""
     from openmemory import app
 
     embedder = app.create_embedder(settings)
@@ -60,7 +60,7 @@ def without_vectors(settings: "Settings", plan: "Plan", dim: int | None) -> "Pla
 
 
 def rename(owner: Mapping[str, str], names: "Names", said: str, *, yes: bool) -> None:
-    """Record which model made the vectors of a lifted database, after a question where another is recorded."""
+    """Record which model made the vectors of a lifted database, after a question if another is recorded."""
     from openmemory.postgres.registry import facts
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
     from openmemory.postgres.upgrade.standing import name_model
@@ -80,7 +80,7 @@ def _agree_to_change(recorded: str, said: str, *, yes: bool) -> None:
 
 
 def _answer(likely: str, dimension: int) -> str:
-    """Return what the owner types, `likely` for nothing; where nobody types, the first line that names a model."""
+    """Return the model that the owner types, or `likely` for an empty line; without a terminal, also for a bad one."""
     while True:
         console(stderr=True).print(
             "Which model made the old vectors, such as openai:text-embedding-3-small? It may be named later."
@@ -103,7 +103,7 @@ def _problem(name: str) -> str | None:
 
 
 def _impossible(name: str, dimension: int) -> str | None:
-    """Return why a model cannot have made vectors of this dimension, and the way to it, or None."""
+    """Return why a model cannot have made vectors of this dimension, and what to do; else None."""
     from openmemory.adapters.embedders import StaticEmbedder
 
     if name in _PROVIDERS:
@@ -120,7 +120,7 @@ def _impossible(name: str, dimension: int) -> str | None:
 
 
 def _configured(settings: "Settings", plan: "Plan") -> str:
-    """Return the provider's model of the settings where its dimension is the vectors', else that nobody knows."""
+    """Return the provider's model of the settings if it has the vectors' dimension, else UNKNOWN_MODEL."""
     from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
 
     chosen = settings.embeddings

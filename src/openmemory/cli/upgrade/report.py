@@ -1,4 +1,4 @@
-"""What an old database is, what an upgrade does to it and what came of it, for a person at a terminal."""
+"""Print an old database, the plan of its upgrade and the result, for a person at a terminal."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +69,7 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
 
 
 def is_kept(reason: str) -> bool:
-    """Return whether rows of this reason have a place, and only a note of what they lost is set aside."""
+    """Return whether rows with this reason are kept, and only a note of what they lost is set aside."""
     return "; kept " in reason
 
 
@@ -110,7 +110,7 @@ def bar(*, stderr: bool) -> "Iterator[Callable[[Progress], None]]":
         def show(now: "Progress") -> None:
             key = (now.step, now.doing)
             if key not in tasks:
-                for before in live.tasks:  # one thing is done after the other, and not all of them say when they end
+                for before in live.tasks:  # tasks run one after the other, and not all of them report their end
                     live.update(before.id, total=before.total or 1, completed=before.total or 1)
                 tasks[key] = live.add_task(f"{now.step[:3]} {now.doing}", total=now.total or None, pace="")
             live.update(tasks[key], completed=now.done, total=now.total or None)

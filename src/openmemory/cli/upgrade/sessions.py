@@ -1,4 +1,4 @@
-"""Nobody else may write to an old database while it is lifted: who seems to, and whether anything was written."""
+"""Refuse to lift an old database while others seem to write to it, or have written."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic, sleep
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from openmemory.postgres.statements import Names
     from openmemory.postgres.upgrade.found import Found, Session
 
-# PostgreSQL's sessions tell what they wrote at most once a second.
+# PostgreSQL's sessions report what they wrote at most once a second.
 _WATCHED_S = 1.5
 
 
@@ -28,7 +28,7 @@ def refuse_writers(writers: "Sequence[Session]", ignore_sessions: bool) -> None:
 
 
 def doubt(found: "Found") -> str:
-    """Return what the owner is asked to see to, where sessions may be an old server's and may be none; else ""."""
+    """Return a warning of sessions that may or may not be an old server's, or "" if there are none."""
     from openmemory.cli.upgrade.report import told
 
     if not found.doubtful:
@@ -53,7 +53,7 @@ def refuse_servers(old: "Old", ignore_sessions: bool) -> None:
 def refuse_writes(owner: Mapping[str, str], names: "Names", found: "Found", begun_s: float) -> None:
     """Raise ConfigurationError where rows were written to the old tables since they were looked at.
 
-    Waits for what sessions of others may still have to tell.
+    Waits until the sessions of others must have reported their writes.
     """
     from openmemory.cli.upgrade.report import told
     from openmemory.postgres.upgrade.look import written

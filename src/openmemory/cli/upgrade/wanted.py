@@ -1,4 +1,4 @@
-"""What is asked of an upgrade, and of which database."""
+"""The options of an upgrade, and its database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the command line asks of an upgrade; what is None was not said."""
+    """The options of an upgrade on the command line; None was not given."""
 
     yes: bool = False
     as_json: bool = False
@@ -46,14 +46,14 @@ class Wanted:
 
     @property
     def of_an_upgrade(self) -> list[str]:
-        """Return the options that were said and mean something to an upgrade only."""
+        """Return the given options that are for an upgrade only."""
         names = ("dry_run", "tenant", "tenant_from", "dim", "embedding_model", "batch_size", "backup", "step")
         return [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) not in (None, False)]
 
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A database that an upgrade has to do with."""
+    """The database of an upgrade."""
 
     settings: "Settings"
     logins: "Logins"
