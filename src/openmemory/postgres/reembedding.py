@@ -78,7 +78,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Aside:
+class SetAside:
     """An old vector that an upgrade set aside."""
 
     place: int
@@ -118,7 +118,7 @@ _FINISH = statement("reembedding.finish", type(None))
 _LAST_CHANGE = statement("reembedding.last_change", _Place)
 _CHANGES = statement("reembedding.changes", Change)
 _SETTLE = statement("reembedding.settle", type(None))
-_ASIDE = statement("reembedding.aside", Aside)
+_ASIDE = statement("reembedding.aside", SetAside)
 _COUNT_ASIDE = statement("reembedding.count_aside", _Count)
 _MARK_REPAIRED = statement("reembedding.mark_repaired", type(None))
 _WITHOUT_EMBEDDING = statement("reembedding.without_embedding", _Id)
@@ -201,7 +201,7 @@ async def settle(tx: RegistryTx, done: Sequence[Change]) -> None:
     await tx.run(_SETTLE, places=[one.place for one in done])
 
 
-async def aside(tx: RegistryTx, after: int, limit: int) -> list[Aside]:
+async def aside(tx: RegistryTx, after: int, limit: int) -> list[SetAside]:
     """Return up to `limit` vectors that were set aside, after a place."""
     return await tx.all(_ASIDE, after=after, limit=limit)
 
@@ -212,7 +212,7 @@ async def count_aside(tx: RegistryTx) -> int:
     return found.count if found else 0
 
 
-async def mark_repaired(tx: RegistryTx, entries: Sequence[Aside]) -> None:
+async def mark_repaired(tx: RegistryTx, entries: Sequence[SetAside]) -> None:
     """Record that the memories of these entries have a vector again; the old values stay."""
     await tx.run(_MARK_REPAIRED, places=[one.place for one in entries])
 

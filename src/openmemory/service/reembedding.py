@@ -15,12 +15,12 @@ from openmemory.core.memory import Embedding
 from openmemory.core.scope import Scope
 from openmemory.postgres import reembedding
 from openmemory.postgres.database import Database
-from openmemory.postgres.reembedding import Aside, Change, Text
+from openmemory.postgres.reembedding import Change, SetAside, Text
 
 log = structlog.get_logger()
 
 OnProgress = Callable[[int, int], None]
-Entry = TypeVar("Entry", Change, Aside)
+Entry = TypeVar("Entry", Change, SetAside)
 
 # Providers take several requests at a time; each holds so many texts.
 _AT_ONCE, _REQUEST = 4, 256
@@ -211,13 +211,13 @@ class Reembedding:
         async with self._database.tenant(Scope(tenant), read_only=True) as tx:
             return tenant, await reembedding.texts_of(tx, [one.id for one in changes])
 
-    async def _aside(self, after: int) -> list[Aside]:
+    async def _aside(self, after: int) -> list[SetAside]:
         async with self._database.registry() as tx:
             return await reembedding.aside(tx, after, self._batch_size)
 
-    async def _lacking(self, entries: Sequence[Aside]) -> tuple[list[Aside], list[tuple[str, list[Text]]]]:
+    async def _lacking(self, entries: Sequence[SetAside]) -> tuple[list[SetAside], list[tuple[str, list[Text]]]]:
         """Return the entries whose memories exist, and by tenant the texts of the memories without a vector."""
-        there: list[Aside] = []
+        there: list[SetAside] = []
         lacking: list[tuple[str, list[Text]]] = []
         for tenant, of in _by_tenant(entries):
             ids = [one.id for one in of]

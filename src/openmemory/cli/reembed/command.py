@@ -10,7 +10,7 @@ from openmemory.cli.naming import index_choice, names_of
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.printing import agree, count_of, note
 from openmemory.cli.reembed.report import bar, print_count, say, sessions_told, told
-from openmemory.cli.reembed.work import Place, Wanted, Work, place_of, working
+from openmemory.cli.reembed.work import Job, ReembedOptions, Work, job_of, working
 from openmemory.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def reembed(
 
     A server may serve meanwhile, and is stopped for the exchange at the end. Asks first.
     """
-    wanted = Wanted(
+    wanted = ReembedOptions(
         quarantined=quarantined,
         dry_run=dry_run,
         keep_old=keep_old,
@@ -66,141 +66,139 @@ def reembed(
         if abandon:
             _abandon(logins, names_of(settings), wanted)
         else:
-            place = place_of(settings, logins)
-            _repair(place, wanted) if quarantined else _move(place, wanted)
+            job = job_of(settings, logins)
+            _repair(job, wanted) if quarantined else _move(job, wanted)
 
 
-def _move(place: Place, wanted: Wanted) -> None:
+def _move(job: Job, wanted: ReembedOptions) -> None:
     """Move every vector, from where an unfinished run was stopped."""
     from openmemory.postgres.beside import new_vectors
     from openmemory.postgres.reembedding import Beside
 
-    names = Beside.of(place.names)
-    with new_vectors(place.logins.owner, names) as new:
+    names = Beside.of(job.names)
+    with new_vectors(job.logins.owner, names) as new:
         begun = new.begun()
-        _check_begun(place, begun)
-        if place.is_there:
-            _tidy_after_another(place, wanted, new, names)
+        _check_begun(job, begun)
+        if job.is_there:
+            _tidy_after_another(job, wanted, new, names)
             return
         if wanted.keep_old:
             new.refuse_kept()
-        with working(place, names, wanted) as work:
+        with working(job, names, wanted) as work:
             tenants = work.run(work.rows.unfinished()) if begun else new.tenants()
             if wanted.dry_run:
                 counted = work.run(work.rows.count(tenants, begun=bool(begun)))
-                print_count(counted, place.recorded, place.target, as_json=wanted.as_json)
+                print_count(counted, job.recorded, job.target, as_json=wanted.as_json)
                 return
-            _agree(place, wanted, work.run(work.rows.texts(tenants, begun=bool(begun))), begun=bool(begun))
+            _agree(job, wanted, work.run(work.rows.texts(tenants, begun=bool(begun))), begun=bool(begun))
             started = monotonic()
             if not begun:
-                new.begin(place.target)
-            texts = _fill_and_exchange(place, wanted, new, work)
-            _tidy(place, new, work)
-    _finish(place, wanted, texts, monotonic() - started, names.before)
+                new.begin(job.target)
+            texts = _fill_and_exchange(job, wanted, new, work)
+            _tidy(job, new, work)
+    _finish(job, wanted, texts, monotonic() - started, names.before)
 
 
-def _check_begun(place: Place, begun: Mapping[str, str]) -> None:
+def _check_begun(job: Job, begun: Mapping[str, str]) -> None:
     """Raise ConfigurationError where an unfinished run moves to another model than the settings choose."""
-    if begun and dict(begun) != place.target:
+    if begun and dict(begun) != job.target:
         raise ConfigurationError(
-            f"a run that moves the vectors to {told(begun)} was begun, and the settings choose {told(place.target)}."
+            f"a run that moves the vectors to {told(begun)} was begun, and the settings choose {told(job.target)}."
             " Set them back to finish it, or drop what it has made: openmemory reembed --abandon"
         )
 
 
-def _agree(place: Place, wanted: Wanted, texts: int, *, begun: bool) -> None:
+def _agree(job: Job, wanted: ReembedOptions, texts: int, *, begun: bool) -> None:
     done = "Go on, and embed" if begun else "Embed"
     after = "kept in a schema of their own" if wanted.keep_old else "dropped"
     agree(
-        f"The vectors are of {told(place.recorded)}. {done} {count_of(texts, 'text')} with {told(place.target)}? The"
+        f"The vectors are of {told(job.recorded)}. {done} {count_of(texts, 'text')} with {told(job.target)}? The"
         f" old vectors stay in use until the new ones are complete, and are {after} then.",
         yes=wanted.yes,
     )
 
 
-def _fill_and_exchange(place: Place, wanted: Wanted, new: "NewVectors", work: "Work") -> int:
+def _fill_and_exchange(job: Job, wanted: ReembedOptions, new: "NewVectors", work: "Work") -> int:
     """Embed everything, and exchange the tables once nothing is left; return how many texts were embedded."""
     from openmemory.postgres.beside import KEPT
 
-    if sessions := new.sessions(place.logins.server_user):
+    if sessions := new.sessions(job.logins.server_user):
         note(
             f"a server is connected ({sessions_told(sessions)}): it may serve on, and is to be stopped for the exchange"
         )
     with bar() as show:
         texts = work.run(work.rows.fill(show))
-    new.complete(index_choice(place.settings), note)
+    new.complete(index_choice(job.settings), note)
     for _ in range(_TRIES):
         texts += work.run(work.rows.catch_up())
-        sessions = new.sessions(place.logins.server_user)
+        sessions = new.sessions(job.logins.server_user)
         if sessions and not wanted.ignore_sessions:
             raise ConfigurationError(
                 f"every text is embedded, but a server is still connected: {sessions_told(sessions)}. It would go on to"
                 " write vectors of the old model. Stop it and run `openmemory reembed` again, which takes moments; then"
                 " start it with these settings. Where those are a pooler's sessions: --ignore-sessions"
             )
-        if new.exchange(place.target, keep=wanted.keep_old):
+        if new.exchange(job.target, keep=wanted.keep_old):
             return texts
     raise ConfigurationError(f"memories are written all the time, so the exchange finds no moment. {KEPT}")
 
 
-def _tidy_after_another(place: Place, wanted: Wanted, new: "NewVectors", names: "Names") -> None:
+def _tidy_after_another(job: Job, wanted: ReembedOptions, new: "NewVectors", names: "Names") -> None:
     """Finish what a run left when it was stopped after its exchange; mostly this is nothing."""
     is_left = new.is_untidied()
     if is_left and not wanted.dry_run:
-        with working(place, names, wanted) as work:
-            _tidy(place, new, work)
+        with working(job, names, wanted) as work:
+            _tidy(job, new, work)
     done = "tidied up after a run that was stopped" if is_left else "nothing to do"
-    what = {"moved": False, "texts": 0, "to": place.target, "tidied": is_left}
-    say(what, f"{done}: the vectors are of {told(place.target)}", as_json=wanted.as_json)
+    what = {"moved": False, "texts": 0, "to": job.target, "tidied": is_left}
+    say(what, f"{done}: the vectors are of {told(job.target)}", as_json=wanted.as_json)
 
 
-def _tidy(place: Place, new: "NewVectors", work: "Work") -> None:
+def _tidy(job: Job, new: "NewVectors", work: "Work") -> None:
     """Grant the usual rights, and mark the quarantined vectors whose memories have one now."""
     from openmemory.postgres import roles
 
-    roles.grant(place.logins.owner, place.names, place.logins.server_user)
+    roles.grant(job.logins.owner, job.names, job.logins.server_user)
     if new.has_quarantine():
         work.run(work.rows.repair())
     new.tidied()
 
 
-def _finish(place: Place, wanted: Wanted, texts: int, seconds: float, kept: str) -> None:
+def _finish(job: Job, wanted: ReembedOptions, texts: int, seconds: float, kept: str) -> None:
     what = {
         "moved": True,
         "texts": texts,
         "seconds": round(seconds, 3),
-        "from": {name: place.recorded.get(name) for name in place.target},
-        "to": place.target,
+        "from": {name: job.recorded.get(name) for name in job.target},
+        "to": job.target,
         "kept": kept if wanted.keep_old else None,
     }
     old = f"kept in schema {kept}" if wanted.keep_old else "dropped"
     pace = f"{texts / seconds:,.0f}/s" if seconds else ""
-    line = (
-        f"{count_of(texts, 'text')} embedded in {seconds:,.0f} s ({pace}); the vectors are of {told(place.target)} now"
-    )
+    line = f"{count_of(texts, 'text')} embedded in {seconds:,.0f} s ({pace}); the vectors are of {told(job.target)} now"
     say(what, f"{line}, the old ones are {old}. Start servers with these settings only.", as_json=wanted.as_json)
 
 
-def _repair(place: Place, wanted: Wanted) -> None:
+def _repair(job: Job, wanted: ReembedOptions) -> None:
     """Embed the memories whose old vectors an upgrade set aside."""
     from openmemory.postgres.beside import new_vectors
     from openmemory.postgres.reembedding import Beside
 
-    if not place.is_there:
+    if not job.is_there:
         raise ConfigurationError(
-            f"--quarantined: the vectors in use are of {told(place.recorded)}, and the settings choose"
-            f" {told(place.target)}. Set OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or move"
+            f"--quarantined: the vectors in use are of {told(job.recorded)}, and the settings choose"
+            f" {told(job.target)}. Set OM_EMBEDDINGS, OM_EMBED_MODEL, OM_VEC_DIM and OM_VEC_TYPE back to it; or move"
             " every memory to the settings' model with `openmemory reembed`, which repairs these as well"
         )
-    names = Beside.of(place.names)
-    with new_vectors(place.logins.owner, names) as new:
+    names = Beside.of(job.names)
+    with new_vectors(job.logins.owner, names) as new:
         if not new.has_quarantine():
             say({"texts": 0}, "nothing was set aside by an upgrade", as_json=wanted.as_json)
             return
-        with working(place, names, wanted) as work:
+        with working(job, names, wanted) as work:
             found = work.run(work.rows.repair(dry_run=True))
             if wanted.dry_run:
-                print_count(found, place.recorded, place.target, found.without_memory, as_json=wanted.as_json)
+                print_count(found, job.recorded, job.target, found.without_memory, as_json=wanted.as_json)
                 return
             agree(f"Embed {count_of(found.texts, 'text')} whose old vectors were set aside?", yes=wanted.yes)
             with bar() as show:
@@ -211,7 +209,7 @@ def _repair(place: Place, wanted: Wanted) -> None:
     say(what, line, as_json=wanted.as_json)
 
 
-def _abandon(logins: "Logins", names: "Names", wanted: Wanted) -> None:
+def _abandon(logins: "Logins", names: "Names", wanted: ReembedOptions) -> None:
     """Drop what an unfinished run has made."""
     from openmemory.postgres.beside import new_vectors
     from openmemory.postgres.reembedding import Beside

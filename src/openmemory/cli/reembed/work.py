@@ -27,7 +27,7 @@ _STATEMENT_TIMEOUT_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class ReembedOptions:
     """What the command line asks for."""
 
     quarantined: bool
@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Job:
     """The database, and the model that its vectors are moved to."""
 
     settings: "Settings"
@@ -73,7 +73,7 @@ class Place:
         return all(self.recorded.get(name) == value for name, value in self.target.items())
 
 
-def place_of(settings: "Settings", logins: "Logins") -> Place:
+def job_of(settings: "Settings", logins: "Logins") -> Job:
     """Return the database of the settings; raises ConfigurationError where nothing can be moved."""
     from openmemory import app
     from openmemory.postgres import migrate, registry
@@ -93,14 +93,14 @@ def place_of(settings: "Settings", logins: "Logins") -> Place:
                 f"schema {names.schema} is not at this version's schema yet; run `openmemory migrate` first"
             )
         refuse_half_done(logins.owner, names)
-        place = Place(settings, logins, names, embedder, registry.facts(logins.owner, names))
+        job = Job(settings, logins, names, embedder, registry.facts(logins.owner, names))
     for option, own, name in (
         ("OM_PG_TABLE", names.memories, "memories"),
         ("OM_VECTOR_TABLE", names.vectors, "vectors"),
     ):
-        if (there := place.recorded.get(f"{name}_table", own)) != own:
+        if (there := job.recorded.get(f"{name}_table", own)) != own:
             raise ConfigurationError(f"this schema was made with {option}={there}; set it back")
-    return place
+    return job
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Work:
 
 
 @contextmanager
-def working(place: Place, names: "Names", wanted: Wanted) -> Iterator[Work]:
+def working(job: Job, names: "Names", wanted: ReembedOptions) -> Iterator[Work]:
     """Yield the work on a pool of its own, as the database's owner."""
     from openmemory.adapters.embedders import OpenAIEmbedder
     from openmemory.postgres.beside import OURS
@@ -129,13 +129,13 @@ def working(place: Place, names: "Names", wanted: Wanted) -> Iterator[Work]:
     from openmemory.postgres.pool import PoolLimits
     from openmemory.service.reembedding import Reembedding
 
-    conninfo = {**place.logins.owner, "application_name": OURS}
+    conninfo = {**job.logins.owner, "application_name": OURS}
     database = Database(conninfo, names, PoolLimits(_POOL), _STATEMENT_TIMEOUT_MS, behind_pooler=False)
     with asyncio.Runner() as runner:
         runner.run(database.open())
         try:
-            yield Work(Reembedding(database, place.embedder, wanted.batch_size), runner)
+            yield Work(Reembedding(database, job.embedder, wanted.batch_size), runner)
         finally:
             runner.run(database.close())
-            if isinstance(place.embedder, OpenAIEmbedder):
-                runner.run(place.embedder.aclose())
+            if isinstance(job.embedder, OpenAIEmbedder):
+                runner.run(job.embedder.aclose())
