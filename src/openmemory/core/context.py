@@ -25,7 +25,7 @@ _FARTHEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """For each distance, the weight with which a row takes the value of the row that far before or after it.
+    """For each distance, the weights with which rows take the value of the row that far before or after them.
 
     `lexical` and `dense` hold pairs of a distance, negative for the row after, and the weights of the rows that have
     such a neighbour, 0 for those that have none.

@@ -110,7 +110,7 @@ def search_columns(memories: Sequence[NewMemory]) -> dict[str, object]:
 
 
 def traits(terms: TermVector, marks: int) -> int:
-    """Return what a text is like as it is stored: the count of its terms below, its marks above."""
+    """Return the `traits` column of a text: its count of terms in the low 13 bits, its marks above."""
     return marks << search_rows.LENGTH_BITS | min(terms.length, search_rows.LENGTHS)
 
 
