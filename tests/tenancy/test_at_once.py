@@ -83,7 +83,9 @@ async def test_role_tenant_and_limits_hold_for_both_and_are_gone_after(single: D
     (first,), (second,) = await single.read_at_once(scope, WHO, WHO)
     (alone,) = await single.read(scope, WHO)
 
-    assert first == second == alone == _Seen(names.app_role, scope.tenant, '"public", "public", "pg_temp"', "on", "300ms")
+    assert (
+        first == second == alone == _Seen(names.app_role, scope.tenant, '"public", "public", "pg_temp"', "on", "300ms")
+    )
     await assert_clean(single)
 
 
