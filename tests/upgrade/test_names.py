@@ -1,5 +1,6 @@
 """Names of users and projects that the new tables cannot have as they are: kept, and told."""
 
+import hashlib
 import secrets
 import unicodedata
 from string import ascii_letters
@@ -10,6 +11,7 @@ from psycopg import errors
 from openmemory.core.scope import tenant_problem
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.standing import aside as look_aside
 from openmemory.postgres.upgrade.way_back import drop_bytea
@@ -127,6 +129,36 @@ def test_more_facts_of_one_instant_than_a_millisecond_has_microseconds_follow_ea
         noted = connection.execute("SELECT metadata FROM temporal_facts WHERE object = 'last'").fetchone()
     assert [row[0] for row in rows] == [*(str(number) for number in range(1, 1002)), "last"]
     assert noted == ({"openmemory_old": {"id": "g", "valid_from": 1001}},)
+
+
+def test_of_two_users_whose_new_name_is_one_the_second_is_kept_with_a_note(odd: Place) -> None:
+    long = "x" * 129
+    digest = f"{'x' * 23}~{hashlib.md5(long.encode(), usedforsecurity=False).hexdigest()}"
+    with odd.owner() as connection:
+        query = "INSERT INTO openmemory_users (user_id, summary, reflection_count) VALUES (%s, %s, 7)"
+        connection.cursor().executemany(query, [(long, "of the long name"), (digest, "of the digest")])
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd)
+        one = connection.execute("SELECT user_id, summary FROM openmemory_users").fetchall()
+        noted = connection.execute(
+            "SELECT original ->> 'summary' FROM openmemory_row_quarantine WHERE reason LIKE 'the tenant has one%'"
+        ).fetchall()
+    assert one == [(digest, "of the long name")]
+    assert noted == [("of the digest",)]
+
+
+def test_who_has_a_row_by_the_new_name_is_not_counted_as_without_one(odd: Place) -> None:
+    with odd.owner() as connection:
+        for table in ("memories", "users"):
+            connection.execute(f"ALTER TABLE openmemory_{table} ADD COLUMN IF NOT EXISTS tenant_id text".encode())
+        remember(connection, A, user_id="n" * 129, tenant_id="acme")
+        remember(connection, B, user_id="n" * 129, tenant_id="globex")
+        connection.execute("INSERT INTO openmemory_users (user_id, tenant_id) VALUES (%s, 'acme')", ["n" * 129])
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd)
+    assert foretold["users: it has memories in a tenant where it has no row; kept in both"] == 1
 
 
 def test_facts_of_any_length_come_across(odd: Place) -> None:

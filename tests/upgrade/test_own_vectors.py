@@ -7,7 +7,7 @@ from openmemory.postgres.upgrade.plan import STEPS
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import upgrade
 from tests.postgres.databases import Place
-from tests.upgrade.test_odd_values import DIMENSION, ORDINARY, A, B, C, odd, remember
+from tests.upgrade.test_odd_values import DIMENSION, ORDINARY, A, B, C, lift, odd, remember
 from tests.upgrade.test_script import psql
 
 __all__ = ["odd"]
@@ -71,3 +71,18 @@ def test_a_dimension_that_its_numbers_contradict_is_told_and_noted(odd: Place, b
     assert found.kept_back(DIMENSION) == report.set_aside
     assert report.set_aside == {"vectors: its dim is not how many numbers it has; kept by its numbers": 1}
     assert noted == [(B, "1536")]
+
+
+def test_vectors_whose_ids_are_texts_in_another_writing_are_foretold_as_they_are_found(odd: Place) -> None:
+    nan = b"\x00\x00\xc0\x7f" * DIMENSION
+    with odd.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_vectors ALTER id TYPE text")
+        for id_ in (A, B, C):
+            remember(connection, id_)
+        query = "INSERT INTO openmemory_vectors (id, sector, dim, v) VALUES (%s, 'semantic', 4, %s)"
+        vectors = [(A.upper(), BYTES), (B.replace("-", ""), nan), ("no uuid", BYTES)]
+        connection.cursor().executemany(query, vectors)
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd)
+    assert foretold == {"vectors: holds NaN": 1, "vectors: no memory has this id": 1, "vectors: no value": 1}

@@ -217,7 +217,7 @@ def test_other_types_are_read_by_psql_as_by_migrate(odd: Place) -> None:
 def test_a_time_that_is_no_millisecond_of_a_user_or_a_link_is_noted_and_foretold(
     odd: Place, type_: str, lost: str
 ) -> None:
-    note = "a time of it is no whole millisecond; kept to the millisecond, or with another of its times"
+    note = "a time or number of it is none of the new column's; kept as near as that has it"
     with odd.owner() as connection:
         for table in ("users", "waypoints"):
             retype(connection, "updated_at", type_, table)
@@ -234,3 +234,38 @@ def test_a_time_that_is_no_millisecond_of_a_user_or_a_link_is_noted_and_foretold
         kept = connection.execute("SELECT id, original ->> 'updated_at' FROM openmemory_row_quarantine ORDER BY source")
         said = f"{lost.replace(' ', 'T')}{'+00:00' if type_ == 'timestamptz' and lost != 'infinity' else ''}"
         assert kept.fetchall() == [("ada", said), (A, said)]
+
+
+@pytest.mark.parametrize(
+    ("column", "type_", "old", "noted"),
+    [
+        ("salience", "numeric", "0.123456789012345678901234567890", "0.123456789012345678901234567890"),
+        ("salience", "numeric", "0.1", None),
+        ("salience", "text", " 2.5e-1", None),
+        ("decay_lambda", "text", "0.02000000000000000000000000001", "0.02000000000000000000000000001"),
+        ("feedback_score", "bigint", 9_007_199_254_740_993, "9007199254740993"),
+        ("feedback_score", "bigint", 9_007_199_254_740_992, None),
+    ],
+)
+def test_a_number_that_a_double_does_not_hold_is_noted(
+    odd: Place, column: str, type_: str, old: object, noted: str | None
+) -> None:
+    with odd.owner() as connection:
+        retype(connection, column, type_)
+        remember(connection, A, **{column: old})
+        lift(odd)
+        assert memory(connection, A, f"metadata -> 'openmemory_old' -> 'columns' ->> '{column}'") == (noted,)
+
+
+def test_a_weight_that_a_double_does_not_hold_is_noted_and_foretold(odd: Place) -> None:
+    with odd.owner() as connection:
+        retype(connection, "weight", "numeric", "waypoints")
+        remember(connection, A)
+        remember(connection, B)
+        query = "INSERT INTO openmemory_waypoints (src_id, dst_id, user_id, weight) VALUES (%s, %s, 'ada', %s)"
+        connection.cursor().executemany(query, [(A, B, "0.12345678901234567890"), (B, A, "0.25")])
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+
+        assert foretold == lift(odd)
+        kept = connection.execute("SELECT id, original ->> 'weight' FROM openmemory_row_quarantine").fetchall()
+    assert kept == [(A, "0.12345678901234567890")]

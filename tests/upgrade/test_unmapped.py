@@ -65,6 +65,14 @@ def test_what_an_owner_added_to_memories_and_facts_goes_into_their_metadata(odd:
         ("an_own", '(1,"{""nul"": ""\\\\u0000""}")', None),
         ("an_own[]", '{"(1,\\"\\"\\"nul\\"\\"\\")"}', None),
         ("jsonb", DEEP, None),
+        ("jsonb", '{"large": ' + "9" * 4_400 + "}", None),
+        ("jsonb[]", '{NULL,"null"}', None),
+        ("numeric", "9" * 4_400, None),
+        ("numeric", "NaN", "NaN"),
+        ("numeric(20, 4)", "1234567890123456.7891", 1234567890123456.7891),
+        ("numeric[]", "{1" + "0" * 310 + ".5}", None),
+        ("double precision", "-0", "-0"),
+        ("real[]", "{1,-0}", None),
     ],
 )
 def test_a_value_that_json_would_not_keep_whole_is_noted_as_text(

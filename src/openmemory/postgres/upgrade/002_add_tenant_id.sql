@@ -71,19 +71,22 @@ CREATE OR REPLACE FUNCTION {staging}.as_instant(ms bigint) RETURNS timestamptz
                 THEN to_timestamp(floor(ms / 1000.0)) + (ms - 1000 * floor(ms / 1000.0)) * interval '1 millisecond'
            END;
 
--- JSON, or null where it is none, holds what jsonb cannot, or what Python and clients do not take: a hundred levels of
--- nesting, or a number of 4,300 digits. PostgreSQL 15 can only be asked by trying, which begins a subtransaction, and a
--- parallel query may have none.
+-- Whether a JSON text holds what clients' parsers do not take: a hundred levels of nesting, or a number with 309 digits
+-- in a row, which may be more than a double is (Python reads none of 4,300).
+CREATE OR REPLACE FUNCTION {staging}.is_unreadable(given text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (octet_length(given) >= 200 AND given::jsonb @? '$.**{100}')
+           OR (given ~ '[0-9]{255}|[0-9][eE][+]?[0-9]{3}'
+               AND (SELECT max(length(digits[1]))
+                      FROM regexp_matches(given::jsonb::text, '[0-9]+', 'g') AS digits) >= 309);
+
+-- JSON, or null where it is none, is unreadable, or holds what jsonb cannot. PostgreSQL 15 can only be asked by trying,
+-- which begins a subtransaction, and a parallel query may have none.
 CREATE OR REPLACE FUNCTION {staging}.as_json(old text) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
 AS $body$
 BEGIN
-    RETURN CASE WHEN octet_length(old) >= 200 AND old::jsonb @? '$.**{100}' THEN NULL
-                WHEN (octet_length(old) >= 4300 OR old ~ '[0-9][eE][+]?[0-9]{4}')
-                     AND (SELECT max(length(digits[1]))
-                            FROM regexp_matches(old::jsonb::text, '[0-9]+', 'g') AS digits) >= 4300 THEN NULL
-                ELSE old::jsonb
-           END;
+    RETURN CASE WHEN NOT {staging}.is_unreadable(old) THEN old::jsonb END;
 EXCEPTION
     WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex OR program_limit_exceeded
       OR numeric_value_out_of_range THEN
@@ -282,7 +285,7 @@ BEGIN
        AND ({staging}.is_no_instant(u.created_at) OR {staging}.is_no_instant(u.updated_at))
      UNION ALL
     SELECT {staging}.as_tenant(u.tenant_id, u.user_id), 'users', u.user_id,
-           'a time of it is no whole millisecond; kept to the millisecond, or with another of its times', u.original
+           'a time or number of it is none of the new column''s; kept as near as that has it', u.original
       FROM {old_users} u
      WHERE u.user_id <> ''
        AND u.is_rounded;
@@ -304,7 +307,8 @@ BEGIN
     SELECT n.tenant_id, 'users', n.user_id, 'the tenant has one of its name; kept as the row that came first',
            n.original
       FROM (SELECT {staging}.as_tenant(u.tenant_id, u.user_id) AS tenant_id, u.user_id, u.original,
-                   row_number() OVER (PARTITION BY {staging}.as_tenant(u.tenant_id, u.user_id), u.user_id
+                   row_number() OVER (PARTITION BY {staging}.as_tenant(u.tenant_id, u.user_id),
+                                                   {staging}.as_name(u.user_id)
                                           ORDER BY u.place) AS turn
               FROM {old_users} u
              WHERE u.user_id <> '') AS n
@@ -379,7 +383,7 @@ BEGIN
                     WHEN {staging}.is_no_instant(w.created_at) OR {staging}.is_no_instant(w.updated_at)
                     THEN 'a time of it is in no year of the calendar; kept with another of its times'
                     WHEN w.is_rounded
-                    THEN 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times'
+                    THEN 'a time or number of it is none of the new column''s; kept as near as that has it'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM {old_waypoints} w

@@ -114,9 +114,10 @@ def _no_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Co
 def _asked(layout: Layout, columns: Mapping[str, Columns], block: str, dimension: int = 0) -> bytes:
     own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
-    tenant, unseen = own["tenant"].strip(), {"unseen": own["unseen"].strip()}
-    tenants = {
-        f"tenant_of_{row}": layout.render(tenant.replace("ROW", row), unseen)
+    tenant, name, unseen = own["tenant"].strip(), own["name"].strip(), {"unseen": own["unseen"].strip()}
+    of_rows = {
+        f"{what}_of_{row}": layout.render(template.replace("ROW", row), unseen)
+        for what, template in (("tenant", tenant), ("name", name))
         for row in ("s", "d", "u", "m", "o", "n", "f")
     }
-    return layout.render(own[block], {**rows, **tenants, "to_be": str(dimension)}).encode()
+    return layout.render(own[block], {**rows, **of_rows, "to_be": str(dimension)}).encode()

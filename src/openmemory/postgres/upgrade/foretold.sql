@@ -43,6 +43,13 @@ CASE WHEN ROW.tenant_id <> 'default'
      ELSE {tenant}
 END
 
+-- name: name
+-- What the user of ROW is called afterwards.
+CASE WHEN octet_length(ROW.user_id) > 128 OR ROW.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
+     THEN left(regexp_replace(ROW.user_id, '[\u0001-\u001f\u007f-\u009f]', '', 'g'), 23) || '~' || md5(ROW.user_id)
+     ELSE ROW.user_id
+END
+
 -- name: waypoints
 SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already' END, note) AS reason,
        count(*),
@@ -66,7 +73,7 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
                          OR w.updated_at NOT BETWEEN -62135596800000 AND 253402300799999
                     THEN 'a time of it is in no year of the calendar; kept with another of its times'
                     WHEN w.is_rounded
-                    THEN 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times'
+                    THEN 'a time or number of it is none of the new column''s; kept as near as that has it'
                END AS note,
                row_number() OVER (PARTITION BY w.raw_src_id, w.raw_dst_id ORDER BY w.place) AS turn
           FROM ({waypoints_rows}) AS w
@@ -121,7 +128,7 @@ SELECT 'a time of it is in no year of the calendar; kept with another of its tim
         OR u.updated_at NOT BETWEEN -62135596800000 AND 253402300799999)
 HAVING count(*) > 0
  UNION ALL
-SELECT 'a time of it is no whole millisecond; kept to the millisecond, or with another of its times',
+SELECT 'a time or number of it is none of the new column''s; kept as near as that has it',
        count(*),
        min(u.user_id)
   FROM ({users_rows}) AS u
@@ -130,10 +137,10 @@ SELECT 'a time of it is no whole millisecond; kept to the millisecond, or with a
 HAVING count(*) > 0
  UNION ALL
 SELECT 'the tenant has one of its name; kept as the row that came first', sum(count - 1)::bigint, min(user_id)
-  FROM (SELECT count(*) AS count, u.user_id
+  FROM (SELECT count(*) AS count, min(u.user_id) AS user_id
           FROM ({users_rows}) AS u
          WHERE u.user_id <> ''
-         GROUP BY {tenant_of_u}, u.user_id
+         GROUP BY {tenant_of_u}, {name_of_u}
         HAVING count(*) > 1) AS doubled
 HAVING count(*) > 0;
 
@@ -143,13 +150,13 @@ SELECT 'it has memories in a tenant where it has no row; kept in both' AS reason
        count(*),
        min(u.user_id)
   FROM ({users_rows}) AS u
- WHERE u.user_id IN (
+ WHERE {name_of_u} IN (
            SELECT user_id
-             FROM (SELECT {tenant_of_m} AS tenant_id, m.user_id
+             FROM (SELECT {tenant_of_m} AS tenant_id, {name_of_m} AS user_id
                      FROM ({memories_rows}) AS m
                     WHERE m.user_id <> ''
                    EXCEPT
-                   SELECT {tenant_of_o}, o.user_id
+                   SELECT {tenant_of_o}, {name_of_o}
                      FROM ({users_rows}) AS o) AS added);
 
 -- name: facts

@@ -59,6 +59,18 @@ def is_timestamp(there: str) -> bool:
     return _family(there) == "timestamp"
 
 
+def is_finer(column: str, kind: str, there: str) -> str | None:
+    """Return the condition of a value that `read` rounds, or None where a type has no such values."""
+    family = _family(there)
+    if kind == "ms" and family == "timestamp":
+        return f"(NOT isfinite({column}) OR {column} <> date_trunc('milliseconds', {column}))"
+    if kind == "float8" and family in {"numeric", "bigint", "text"}:
+        number = f"nullif(btrim({column}), '')" if family == "text" else column
+        # Written with as few digits as tell a double apart: what an owner wrote, if a double holds it.
+        return f"({number}::float8::text::numeric <> {number}::numeric)"
+    return None
+
+
 def read(column: str, kind: str, there: str | None) -> str:
     """Return the expression that reads an old column as `kind`, or a null where the shape has no such column."""
     base = _BASES.get(kind, kind)

@@ -189,7 +189,8 @@ class _Look(Questions):
     def _memory(self) -> dict[str, str]:
         """Return how the memory of a vector is found."""
         memories, vectors = self.columns["memories"], self.columns["vectors"]
-        same = "m.id = v.id" if memories.get("id") == vectors.get("id") else "m.id::text = v.id::text"
+        are_uuids = memories.get("id") == vectors.get("id") == "uuid"
+        same = "m.id = v.id" if are_uuids else f"{_one_writing('m.id')} = {_one_writing('v.id')}"
         # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
         ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
         return {"memory_ids": self.layout.render(ids), "same_id": same}
@@ -273,3 +274,11 @@ class _Look(Questions):
 
 
 _TITLES = {"facts": "temporal_facts"}
+
+
+def _one_writing(id_: str) -> str:
+    """Return the expression of an id as text in which a UUID is written in one way, as the steps take it."""
+    return (
+        f"CASE WHEN {id_}::text ~* '^[0-9a-f]{{8}}-?([0-9a-f]{{4}}-?){{3}}[0-9a-f]{{12}}$'"
+        f" THEN lower(replace({id_}::text, '-', '')) ELSE {id_}::text END"
+    )

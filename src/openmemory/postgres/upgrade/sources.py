@@ -80,7 +80,8 @@ DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
 # Their new rows have metadata, where a column without a place goes.
 NOTED = {"memories", "facts"}
 # What jsonb may refuse or not keep as it is goes as the text that it is.
-_AS_TEXT = {"json", "json[]", "record", "record[]"}
+_AS_TEXT = {"json", "json[]", "jsonb[]", "record", "record[]"}
+_FLOATS = {"real", "double precision"}
 
 
 def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ def _other(what: str, columns: Columns) -> str:
     """Return the expression of what goes into a row's metadata for lack of a column; null where that is nothing."""
     fields = {name: _as_it_is(name, columns[name]) for name in noted(what, columns)}
     for name, is_rounded in _rounded(what, columns).items():
-        fields[name] = f"CASE WHEN {is_rounded} THEN {sql.Identifier(name).as_string()} END"
+        fields[name] = f"CASE WHEN {is_rounded} THEN {_as_it_is(name, columns[name])} END"
     if not fields:
         return "NULL::jsonb AS other"
     # to_jsonb() of SQL's null is null, and of JSON's null a value, as it was.
@@ -215,19 +216,19 @@ def _other(what: str, columns: Columns) -> str:
 
 
 def _is_rounded(what: str, columns: Columns) -> str:
-    """Return the expression of whether a row's times are other than they were when read as milliseconds."""
+    """Return the expression of whether a row has times or numbers that are rounded when they are read."""
     found = [f"coalesce({is_rounded}, false)" for is_rounded in _rounded(what, columns).values()]
     return f"{' OR '.join(found) or 'false'} AS is_rounded"
 
 
 def _rounded(what: str, columns: Columns) -> dict[str, str]:
-    """Return the columns that hold instants, each with when one is no millisecond; null where there is none."""
-    return {
-        name: f"(NOT isfinite({column}) OR {column} <> date_trunc('milliseconds', {column}))"
+    """Return the columns that hold finer values than the new ones, each with when one is; null where there is none."""
+    found = {
+        name: kinds.is_finer(sql.Identifier(name).as_string(), kind, columns[name])
         for name, kind in MAPPED[what].items()
-        if kind == "ms" and kinds.is_timestamp(columns.get(name, ""))
-        for column in (sql.Identifier(name).as_string(),)
+        if name in columns
     }
+    return {name: is_finer for name, is_finer in found.items() if is_finer}
 
 
 def _whole(columns: Columns) -> str:
@@ -238,15 +239,20 @@ def _whole(columns: Columns) -> str:
 
 
 def _as_it_is(name: str, kind: str) -> str:
-    """Return the expression of an owner's value, which jsonb keeps whole: as text where it would not as JSON."""
+    """Return the expression of an owner's value; one that JSON or its readers would not keep whole goes as text."""
     column = sql.Identifier(name).as_string()
+    text = f"{column}::text"
     if kind in _AS_TEXT:
-        return f"{column}::text"
-    if kind == "jsonb":  # as deep as clients' parsers go
-        return f"CASE WHEN {column} @? '$.**{{100}}' THEN to_jsonb({column}::text) ELSE {column} END"
-    if kind.endswith("[]"):  # a text begins with the bounds where they are not from 1 on
-        return f"CASE WHEN left({column}::text, 1) = '[' THEN to_jsonb({column}::text) ELSE to_jsonb({column}) END"
-    return column
+        return text
+    if kind in _FLOATS or kind.startswith("numeric"):
+        is_odd = f"length({text}) >= 255 OR {text} = '-0'"
+    elif kind == "jsonb":
+        is_odd = f"{column} @? '$.**{{100}}' OR {text} ~ '[0-9]{{255}}'"
+    elif kind.endswith("[]"):  # the bounds stand in front where they are not from 1 on
+        is_odd = f"left({text}, 1) = '[' OR {text} ~ '[0-9]{{255}}|[{{,]-0[,}}]'"
+    else:
+        return column
+    return f"CASE WHEN {is_odd} THEN to_jsonb({text}) ELSE to_jsonb({column}) END"
 
 
 def _as_jsonb(fields: Mapping[str, str]) -> str:
