@@ -95,3 +95,29 @@ def test_what_becomes_of_a_column_that_is_renamed_is_true_of_its_table(odd: Plac
     assert in_metadata not in of_users
     assert in_metadata in of_memories
     assert stays not in of_memories
+
+
+@pytest.mark.parametrize(("table", "column"), [("memories", "id"), ("vectors", "id"), ("vectors", "sector")])
+@pytest.mark.parametrize("way", ["UPDATE", "DELETE"])
+def test_rows_that_lost_their_key_are_refused_with_what_makes_them_readable(
+    odd: Place, table: str, column: str, way: str
+) -> None:
+    with odd.owner() as connection:
+        connection.execute(f"ALTER TABLE openmemory_{table} DROP CONSTRAINT IF EXISTS openmemory_{table}_pkey".encode())
+        connection.execute(f"ALTER TABLE openmemory_{table} ALTER {column} DROP NOT NULL".encode())
+        remember(connection, A)
+        connection.execute(
+            "INSERT INTO openmemory_vectors (id, sector, dim, v) VALUES (%s, 'semantic', 4, %s)", [A, bytes(16)]
+        )
+        connection.execute(f"UPDATE openmemory_{table} SET {column} = NULL".encode())
+
+        said = refusal(odd)
+
+        assert f'1 rows of "public"."openmemory_{table}" have no {column} (NULL)' in said
+        found = re.search(rf"\(({way} [^;]*? WHERE {column} IS NULL)\)", said)
+        if found is None:
+            assert (column, way) == ("id", "UPDATE")
+            assert table == "vectors"
+            return
+        connection.execute(found[1].encode())
+        look(odd.logins.owner, odd.names)

@@ -20,6 +20,14 @@ _KEYS = {
 }
 
 
+# What a row cannot do without, where a key was lost, and what an owner may give it.
+_NEEDED = (
+    ("memories", "id", "gen_random_uuid()"),
+    ("vectors", "id", None),
+    ("vectors", "sector", "'semantic'"),
+)
+
+
 def check_readable(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError, with the way out, where old rows cannot be read.
 
@@ -30,6 +38,7 @@ def check_readable(connection: Connection, layout: Layout) -> None:
     except errors.ObjectNotInPrerequisiteState as error:
         raise ConfigurationError(f"{first_line(error)}. {error.diag.message_hint}") from error
     _refuse_without_content(connection, layout)
+    _refuse_without_key(connection, layout)
     _refuse_other_values(connection, layout)
     refuse_other_types(connection, layout)
 
@@ -79,6 +88,21 @@ def _refuse_without_content(connection: Connection, layout: Layout) -> None:
             f"{count:,} memories have no content (NULL), such as {example}. Delete them, or give them one:"
             f" UPDATE {table} SET content = '' WHERE content IS NULL"
         )
+
+
+def _refuse_without_key(connection: Connection, layout: Layout) -> None:
+    for what, name, given in _NEEDED:
+        there = sources.columns(connection, layout, layout.old_tables[what]).get(name)
+        table = layout.names.table(layout.old_tables[what])
+        if there is None:
+            continue
+        ((count,),) = connection.execute(f"SELECT count(*) FROM {table} WHERE {name} IS NULL".encode()).fetchall()
+        if count:
+            way = f"give them one (UPDATE {table} SET {name} = {given} WHERE {name} IS NULL), or " if given else ""
+            raise ConfigurationError(
+                f"{count:,} rows of {table} have no {name} (NULL), by which they could be kept. Nothing was changed:"
+                f" {way}keep a copy of them elsewhere and delete them (DELETE FROM {table} WHERE {name} IS NULL)"
+            )
 
 
 def _refuse_other_values(connection: Connection, layout: Layout) -> None:
