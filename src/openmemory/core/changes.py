@@ -2,12 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from openmemory.core.memory import OLD_VALUES, Change, JsonObject, Memory, NewMemory, Told
+from openmemory.core.memory import OLD_VALUES, Change, JsonObject, JsonValue, Memory, NewMemory, Told
 from openmemory.core.scope import Scope
 from openmemory.core.sectors import RATE_PER_DAY, Sector, classify
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What makes one object of another: the names that go, and the values that are new or others."""
+
+    gone: list[str]
+    other: JsonObject
 
 
 def retold(memory: Memory, change: Change, content: str) -> Told:
@@ -55,8 +63,7 @@ def changes_nothing(memory: Memory, change: Change, now: datetime) -> bool:
     """Return whether `change`, its content aside, asks for what is there already."""
     return (
         (change.tags is None or list(change.tags) == memory.tags)
-        # As text, since 1 and true are equal to Python.
-        and _sorted(_metadata(memory, change)) == _sorted(memory.metadata)
+        and _as_text(_metadata(memory, change)) == _as_text(memory.metadata)
         and change.salience in (None, memory.salience_now(now))
         and (change.sector is None or sector_pair(memory) == (change.sector.value, change.sector.bit))
     )
@@ -74,8 +81,24 @@ def _metadata(memory: Memory, change: Change) -> JsonObject:
     return {name: value for name, value in left.items() if name != OLD_VALUES or value is not None}
 
 
-def _sorted(metadata: JsonObject) -> str:
-    return json.dumps(metadata, sort_keys=True)
+def difference(before: JsonObject, after: JsonObject) -> Difference:
+    """Return what makes `after` of `before`; a value that stays is not in it.
+
+    PostgreSQL keeps more digits of a number than a float has, so what was read must not be written back.
+    """
+    return Difference(
+        [name for name in before if name not in after],
+        {
+            name: value
+            for name, value in after.items()
+            if name not in before or _as_text(value) != _as_text(before[name])
+        },
+    )
+
+
+def _as_text(value: JsonValue) -> str:
+    """Return JSON that only the same value has: 1 and true are equal to Python."""
+    return json.dumps(value, sort_keys=True)
 
 
 def changed(memory: Memory, change: Change, encoded: NewMemory | None, salience_now: float) -> Memory:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from openmemory.core.changes import Difference
 from openmemory.core.memory import JsonValue, Memory, NewMemory, Place
 from openmemory.core.scope import Scope
 from openmemory.errors import MemoryExists
@@ -143,10 +144,11 @@ async def listing(
     )
 
 
-async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: datetime) -> int:
-    """Write content, sectors, tags, metadata and salience of `changed`, which `tx` has locked; return its new version.
+async def update(tx: TenantTx, changed: Memory, metadata: Difference, fingerprint: UUID | None, now: datetime) -> int:
+    """Write content, sectors, tags and salience of `changed`, which `tx` has locked; return its new version.
 
-    Raises MemoryExists if another memory of the same scope says the same (`fingerprint` None: the text is the old).
+    Of its metadata only the difference is written. `fingerprint` None: the text is the old.
+    Raises MemoryExists if another memory of the same scope says the same.
     """
     try:
         (written,) = await tx.all(
@@ -157,7 +159,8 @@ async def update(tx: TenantTx, changed: Memory, fingerprint: UUID | None, now: d
             sectors=changed.sectors,
             decay_rate=changed.decay_rate,
             tags=changed.tags,
-            metadata=Jsonb(changed.metadata),
+            gone=metadata.gone,
+            other=Jsonb(metadata.other),
             salience=changed.salience,
             fingerprint=fingerprint,
             now=now,

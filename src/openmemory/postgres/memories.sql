@@ -95,13 +95,14 @@ OFFSET %(offset)s;
 
 -- name: update
 -- A changed memory; its version counts up, and from the largest integer to one, so that each change is another version.
+-- Metadata that stay are not sent: they may have more digits than the program read.
 UPDATE {memories}
    SET content = %(content)s,
        primary_sector = %(primary_sector)s,
        sectors = %(sectors)s,
        decay_rate = %(decay_rate)s,
        tags = %(tags)s::text[],
-       metadata = %(metadata)s,
+       metadata = (metadata - %(gone)s::text[]) || %(other)s,
        salience = %(salience)s,
        salience_at = %(now)s,
        fingerprint = coalesce(%(fingerprint)s, fingerprint),

@@ -128,7 +128,8 @@ class Memories:
             if encoded is not None:
                 encoded = changes.reclassified(encoded, current, change)
             changed = changes.changed(current, change, encoded, current.salience_now(now))
-            version = await memories.update(tx, changed, encoded.fingerprint if encoded else None, now)
+            metadata = changes.difference(current.metadata, changed.metadata)
+            version = await memories.update(tx, changed, metadata, encoded.fingerprint if encoded else None, now)
             if encoded is None and changes.sector_pair(changed) != changes.sector_pair(current):
                 await vectors.resector(tx, memory_id, current.primary_sector)
             if encoded is not None:
