@@ -1,5 +1,7 @@
 """POST /memory/add/batch."""
 
+import asyncio
+from random import Random
 from uuid import uuid4
 
 import httpx2
@@ -195,3 +197,17 @@ async def test_what_the_service_refuses_of_a_partial_batch_is_named_by_its_place
     _, short = response.json()["results"]
     assert [one["field"] for one in short["errors"]] == ["items[1].embedding"]
     assert (short["status"], short["code"]) == (400, "malformed")
+
+
+async def test_batches_that_say_the_same_at_once_in_many_orders_are_all_answered(me: httpx2.AsyncClient) -> None:
+    texts = [f"Line {number}" for number in range(300)]
+    orders = [Random(seed).sample(texts, len(texts)) for seed in range(8)]  # noqa: S311 -- no secret
+
+    responses = await asyncio.gather(
+        *(me.post("/memory/add/batch", json={"items": [{"content": text} for text in order]}) for order in orders)
+    )
+
+    assert [response.status_code for response in responses] == [200] * 8
+    results = [one for response in responses for one in response.json()["results"]]
+    assert len({one["id"] for one in results}) == 300
+    assert sum(not one["deduplicated"] for one in results) == 300

@@ -6,6 +6,8 @@
 -- An id that another memory has already is refused also for what was said before, by a count that may not be null. (To
 -- set the id itself would violate the primary key, but lock the row against everything that refers to it.)
 -- Its search row and a user seen for the first time are written in the same round trip.
+-- Batches of a tenant take turns: the order given is not the same in all, and two that wait for each other's memories
+-- would deadlock. (One order of fingerprints in all would spoil the order of arrival.) A memory alone waits for no turn.
 WITH given AS (
     SELECT *
       FROM unnest(%(ids)s::uuid[], %(users)s::text[], %(projects)s::text[], %(sessions)s::text[], %(speakers)s::text[],
@@ -18,6 +20,8 @@ WITH given AS (
            AS g (id, user_id, project_id, session_id, speaker, content, primary_sector, sectors, tags, metadata,
                  salience, decay_rate, created_at, occurred_at, fingerprint, session_key, speaker_key, traits, terms, embedding,
                  place)
+     WHERE cardinality(%(ids)s::uuid[]) = 1
+        OR (SELECT pg_advisory_xact_lock(hashtext('memories in turn'), hashtext(%(tenant)s))) IS NOT NULL
 ), met AS (
     INSERT INTO {users} (tenant_id, user_id)
     SELECT DISTINCT %(tenant)s, user_id
@@ -133,12 +137,15 @@ DELETE FROM {memories}
    AND id = %(id)s;
 
 -- name: delete_of_user
+-- In turn with the tenant's batches (see insert), which lock memories in another order.
 DELETE FROM {memories}
  WHERE tenant_id = %(tenant)s
    AND id = ANY (ARRAY(SELECT id
                          FROM {memories}
                         WHERE tenant_id = %(tenant)s
                           AND user_id = %(user)s
+                          AND (SELECT pg_advisory_xact_lock(hashtext('memories in turn'), hashtext(%(tenant)s)))
+                              IS NOT NULL
                         LIMIT %(most)s
                           FOR UPDATE));
 
