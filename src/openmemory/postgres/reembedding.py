@@ -217,14 +217,15 @@ async def mark_repaired(tx: RegistryTx, entries: Sequence[SetAside]) -> None:
     await tx.run(_MARK_REPAIRED, places=[one.place for one in entries])
 
 
-async def without_embedding(tx: TenantTx, ids: Sequence[UUID]) -> set[UUID]:
-    """Return those of these memories whose search row in use has no vector."""
-    return {row.id for row in await tx.all(_WITHOUT_EMBEDDING, ids=list(ids))}
+async def without_embedding(tx: TenantTx, ids: Sequence[UUID], nothing: Embedding) -> set[UUID]:
+    """Return those of these memories whose search row in use has no vector, or `nothing`'s."""
+    rows = await tx.all(_WITHOUT_EMBEDDING, ids=list(ids), nothing=Vectors([nothing]))
+    return {row.id for row in rows}
 
 
-async def repair(tx: TenantTx, ids: Sequence[UUID], embeddings: Sequence[Embedding]) -> int:
-    """Give memories without a vector one; return how many search rows that were."""
-    return await tx.run(_REPAIR, ids=list(ids), embeddings=Vectors(embeddings))
+async def repair(tx: TenantTx, ids: Sequence[UUID], embeddings: Sequence[Embedding], nothing: Embedding) -> int:
+    """Give memories without a vector, or with `nothing`'s, one; return how many search rows that were."""
+    return await tx.run(_REPAIR, ids=list(ids), embeddings=Vectors(embeddings), nothing=Vectors([nothing]))
 
 
 def _room(one: Text, dimension: int) -> int:

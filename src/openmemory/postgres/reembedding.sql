@@ -86,12 +86,12 @@ UPDATE {vector_quarantine}
  WHERE entry = ANY (%(places)s::int8[]);
 
 -- name: without_embedding
--- Which of these memories have a search row without a vector.
+-- Which of these memories have a search row without a vector, or with the one of a text that was refused.
 SELECT DISTINCT id
   FROM {used_vectors}
  WHERE tenant_id = %(tenant)s
    AND id = ANY (%(ids)s::uuid[])
-   AND embedding IS NULL;
+   AND (embedding IS NULL OR embedding::vector = (%(nothing)s::vector[])[1]);
 
 -- name: repair
 -- Only where there is none still: a memory that was changed meanwhile has a newer one. A server that knows the row by
@@ -102,4 +102,4 @@ UPDATE {used_vectors} v
   FROM unnest(%(ids)s::uuid[], %(embeddings)s::vector[]) AS g (id, embedding)
  WHERE v.tenant_id = %(tenant)s
    AND v.id = g.id
-   AND v.embedding IS NULL;
+   AND (v.embedding IS NULL OR v.embedding::vector = (%(nothing)s::vector[])[1]);

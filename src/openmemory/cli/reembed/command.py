@@ -1,6 +1,6 @@
 """`openmemory reembed`: make every vector anew with the model of the settings, or only the missing ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import typer
 from openmemory.cli.naming import index_choice, names_of
 from openmemory.cli.options import ConfigOption, JsonOption, YesOption, read_settings
 from openmemory.cli.printing import agree, count_of, note
-from openmemory.cli.reembed.report import bar, print_count, say, sessions_told, told
+from openmemory.cli.reembed.report import bar, print_count, refused_facts, refused_told, say, sessions_told, told
 from openmemory.cli.reembed.work import Job, ReembedOptions, Work, job_of, working
 from openmemory.errors import ConfigurationError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from openmemory.app import Logins
     from openmemory.postgres.beside import NewVectors
     from openmemory.postgres.statements import Names
+    from openmemory.service.reembedding import Key
 
 _TRIES = 10
 
@@ -96,7 +97,8 @@ def _move(job: Job, wanted: ReembedOptions) -> None:
                 new.begin(job.target)
             texts = _fill_and_exchange(job, wanted, new, work)
             _tidy(job, new, work)
-    _finish(job, wanted, texts, monotonic() - started, names.before)
+            refused = work.rows.refused
+    _finish(job, wanted, texts, refused, monotonic() - started, names.before)
 
 
 def _check_begun(job: Job, begun: Mapping[str, str]) -> None:
@@ -164,10 +166,11 @@ def _tidy(job: Job, new: "NewVectors", work: "Work") -> None:
     new.tidied()
 
 
-def _finish(job: Job, wanted: ReembedOptions, texts: int, seconds: float, kept: str) -> None:
+def _finish(job: Job, wanted: ReembedOptions, texts: int, refused: "Sequence[Key]", seconds: float, kept: str) -> None:
     what = {
         "moved": True,
         "texts": texts,
+        "refused": refused_facts(refused),
         "seconds": round(seconds, 3),
         "from": {name: job.recorded.get(name) for name in job.target},
         "to": job.target,
@@ -176,7 +179,11 @@ def _finish(job: Job, wanted: ReembedOptions, texts: int, seconds: float, kept: 
     old = f"kept in schema {kept}" if wanted.keep_old else "dropped"
     pace = f"{texts / seconds:,.0f}/s" if seconds else ""
     line = f"{count_of(texts, 'text')} embedded in {seconds:,.0f} s ({pace}); the vectors are of {told(job.target)} now"
-    say(what, f"{line}, the old ones are {old}. Start servers with these settings only.", as_json=wanted.as_json)
+    line += f", the old ones are {old}. Start servers with these settings only."
+    line += refused_told(
+        refused, "was refused and is found by its words alone", "were refused and are found by their words alone"
+    )
+    say(what, line, as_json=wanted.as_json)
 
 
 def _repair(job: Job, wanted: ReembedOptions) -> None:
@@ -193,7 +200,11 @@ def _repair(job: Job, wanted: ReembedOptions) -> None:
     names = Beside.of(job.names)
     with new_vectors(job.logins.owner, names) as new:
         if not new.has_quarantine():
-            say({"texts": 0}, "nothing was set aside by an upgrade", as_json=wanted.as_json)
+            say(
+                {"texts": 0, "refused": refused_facts([])},
+                "nothing was set aside by an upgrade",
+                as_json=wanted.as_json,
+            )
             return
         with working(job, names, wanted) as work:
             found = work.run(work.rows.repair(dry_run=True))
@@ -203,9 +214,17 @@ def _repair(job: Job, wanted: ReembedOptions) -> None:
             agree(f"Embed {count_of(found.texts, 'text')} whose old vectors were set aside?", yes=wanted.yes)
             with bar() as show:
                 found = work.run(work.rows.repair(show))
+            refused = work.rows.refused
     stay = f"; {found.without_memory:,} stay, for no memory has their id" if found.without_memory else ""
-    what = {"texts": found.texts, "entries": found.entries, "without_memory": found.without_memory}
+    what = {
+        "texts": found.texts,
+        "entries": found.entries,
+        "refused": refused_facts(refused),
+        "without_memory": found.without_memory,
+    }
     line = f"{count_of(found.texts, 'memory')} repaired, {found.entries:,} entries of the quarantine marked so{stay}"
+    if refused:
+        line += "." + refused_told(refused, "was refused and stays set aside", "were refused and stay set aside")
     say(what, line, as_json=wanted.as_json)
 
 

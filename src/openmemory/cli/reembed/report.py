@@ -5,14 +5,16 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from openmemory.cli.printing import console, print_facts, print_json, safe
+from openmemory.cli.printing import console, count_of, print_facts, print_json, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openmemory.postgres.upgrade.found import Session
-    from openmemory.service.reembedding import Counted
+    from openmemory.service.reembedding import Counted, Key
 
+FIRST = 5
+"""How many refused memories are named."""
 _LINE_EVERY_S = 10.0
 _MINUTE_S, _HOUR_S = 60, 3600
 
@@ -38,6 +40,21 @@ def say(document: Mapping[str, object], line: str, *, as_json: bool) -> None:
         print_json(dict(document))
     else:
         console().print(safe(line), soft_wrap=True)
+
+
+def refused_facts(refused: "Sequence[Key]") -> dict[str, object]:
+    """Return how many texts were refused, and the first memories of them, for JSON."""
+    return {"texts": len(refused), "first": [{"tenant": tenant, "id": str(id_)} for tenant, id_ in refused[:FIRST]]}
+
+
+def refused_told(refused: "Sequence[Key]", singular: str, plural: str) -> str:
+    """Return the sentence that names the first memories whose texts were refused; "" where none was."""
+    if not refused:
+        return ""
+    named = ", ".join(f"{id_} of {tenant}" for tenant, id_ in refused[:FIRST])
+    more = f" and {len(refused) - FIRST:,} more" if len(refused) > FIRST else ""
+    told_of = singular if len(refused) == 1 else plural
+    return f" {count_of(len(refused), 'text')} {told_of}: {named}{more}. Shorten what a model cannot take."
 
 
 def print_count(
