@@ -1,5 +1,6 @@
 """A connection of its own, beside the pool."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import Queue
@@ -10,8 +11,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres import migrate, roles
 from openmemory.postgres.direct import connected, in_turn, patient
-from tests.cli.homes import PATIENCE_S
+from openmemory.postgres.locks import Lock, the_only_one
+from tests.cli.homes import PATIENCE_S, Home
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_name
 from tests.postgres.pooling import pooled
@@ -88,6 +91,60 @@ def test_whoever_waits_for_a_turn_says_so_and_gets_it_however_hasty_the_role_is(
 
     assert done.get(timeout=PATIENCE_S)
     waiting.join()
+
+
+@pytest.mark.parametrize("lock", [Lock.START, Lock.SCHEMA], ids=lambda lock: lock.name)
+def test_whoever_waits_names_the_holder_and_leaves_a_pooler_its_sessions_and_no_lock(
+    place: Place, tmp_path: Path, lock: Lock
+) -> None:
+    states: list[tuple[object, ...]] = []
+
+    def look_and_leave(said: str) -> None:
+        assert f": pid {holder.info.backend_pid} (" in said
+        assert f"pg_terminate_backend({holder.info.backend_pid})" in said
+        states.extend(holder.execute("SELECT state FROM pg_stat_activity WHERE application_name = 'waiter'"))
+        raise InterruptedError
+
+    with pooled({**place.logins.owner, "application_name": "waiter"}, tmp_path) as conninfo:
+        with connected(place.logins.owner) as holder, the_only_one(holder, lock):
+            with pytest.raises(InterruptedError), in_turn(conninfo, look_and_leave, lock):
+                pass
+            assert states == [("idle",)]
+        with connected(place.logins.owner) as watching:
+            assert held_locks(watching) == 0
+
+
+def test_migrations_behind_a_pooler_leave_no_lock_on_a_session_that_it_keeps(place: Place, tmp_path: Path) -> None:
+    roles.prepare_app_role(place.logins.owner, place.names)
+    held: list[int] = []
+
+    with pooled(place.logins.owner, tmp_path) as conninfo, connected(place.logins.owner) as watching:
+
+        def give_up(_: migrate.Migration) -> None:
+            held.append(held_locks(watching))
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            migrate.migrate(conninfo, place.names, give_up)
+
+        assert held == [1]
+        assert held_locks(watching) == 0
+
+
+def test_a_migrate_that_waits_says_for_whom(place: Place, tmp_path: Path) -> None:
+    home = Home(tmp_path, {"OM_PG_DSN": make_conninfo("", **place.logins.owner), "OM_EMBEDDINGS": "hash"})
+    with (
+        connected(place.logins.owner) as holder,
+        the_only_one(holder, Lock.SCHEMA),
+        ThreadPoolExecutor(1) as threads,
+        home.started("migrate", "--yes") as waiting,
+    ):
+        assert waiting.stderr is not None
+        said = threads.submit(waiting.stderr.readline).result(PATIENCE_S)
+        pid = holder.info.backend_pid
+
+    assert b"waiting for another process" in said
+    assert f"pid {pid} ".encode() in said
 
 
 def held_locks(connection: psycopg.Connection) -> int:

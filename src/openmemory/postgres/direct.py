@@ -1,20 +1,23 @@
 """A connection of its own, beside the pool: for migrations, locks and checks at start.
 
-Migrations and the locks of a session need a login that goes past any pooler. A check, and the turn of bringing a
-database up, also work behind one.
+Migrations and the locks of a session need a login that goes past any pooler. A check, and a turn, also work behind one.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from time import sleep
 from typing import LiteralString
 
 import psycopg
+import structlog
 from psycopg import Connection, IsolationLevel, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
-from openmemory.postgres.locks import Lock
+from openmemory.postgres.locks import Lock, holder_of, waiting_for
 from openmemory.postgres.unreachable import refuse_unreadable, unreachable, unreadable
+
+log = structlog.get_logger()
 
 EXTENSION_SCHEMA: LiteralString = (
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'vector'"
@@ -44,6 +47,7 @@ _PLAIN: LiteralString = (
     " AS plain (name, setting)"
 )
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"
+_ASK_AGAIN_S = 0.1
 
 
 @contextmanager
@@ -95,19 +99,40 @@ def _refuse_without_encoding(connection: Connection) -> None:
 
 
 @contextmanager
-def in_turn(conninfo: Mapping[str, str], on_event: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+def in_turn(
+    conninfo: Mapping[str, str], on_event: Callable[[str], None] = lambda _: None, lock: Lock = Lock.START
+) -> Iterator[None]:
     """Wait for whoever brings this database up, and have the others wait: what is half made is never read.
 
-    The lock is a transaction's: behind a pooler the session outlives its client, and a lock of it would too.
+    Who waits says so, to `on_event` and in the log. The lock is a transaction's: behind a pooler the session outlives
+    its client, and a lock of it would too. Between two tries there is no transaction: those who wait would else take
+    all of a pooler's sessions, and leave none to the one whom they wait for.
     """
     with connected(conninfo) as connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED  # an idle one of these holds up no vacuum
-        with connection.transaction():
-            connection.execute(_PATIENT, [True])
-            if connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [Lock.START]).fetchone() != (True,):
-                on_event("waiting for another start, or `openmemory migrate`, that is bringing this database up")
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", [Lock.START])
-            yield
+        connection.prepare_threshold = None  # a pooler's next session would not know what was prepared
+        told_of: int | None = 0
+        while True:
+            with connection.transaction():
+                if _takes(connection, lock):
+                    yield
+                    return
+                holder = holder_of(connection, lock)
+            if (pid := holder.pid if holder else None) != told_of:
+                told_of, waiting = pid, waiting_for(lock, holder)
+                log.warning("database.waiting", reason=waiting)
+                on_event(waiting)
+            sleep(_ASK_AGAIN_S)
+
+
+def alone(conninfo: Mapping[str, str]) -> AbstractContextManager[None]:
+    """Have this database changed by one process at a time, on a connection beside the one that changes it."""
+    return in_turn(conninfo, lock=Lock.SCHEMA)
+
+
+def _takes(connection: Connection, lock: Lock) -> bool:
+    connection.execute(_PATIENT, [True])
+    return connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock]).fetchone() == (True,)
 
 
 @contextmanager
@@ -132,14 +157,3 @@ def find_types(connection: Connection, schema: str) -> None:
     """Have the session see the tables of `schema`, and pgvector's types and operators, in whichever schema they are."""
     schemas = [schema, *filter(None, [extension_schema(connection)])]
     connection.execute(sql.SQL("SET search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas))))
-
-
-@contextmanager
-def alone(connection: Connection) -> Iterator[None]:
-    """Hold the session's advisory lock, so that two servers starting at once do not change the database together."""
-    connection.execute("SELECT pg_advisory_lock(%s)", [Lock.SCHEMA])
-    try:
-        yield
-    finally:
-        if not connection.broken:
-            connection.execute("SELECT pg_advisory_unlock(%s)", [Lock.SCHEMA])

@@ -41,6 +41,10 @@ class Holder:
 
 
 _HOLDER = statement("locks.holder", Holder)
+_WAITING = {
+    Lock.START: "waiting for another start, or `openmemory migrate`, that is bringing this database up",
+    Lock.SCHEMA: "waiting for another process that changes this database's tables or roles",
+}
 
 
 @contextmanager
@@ -48,7 +52,7 @@ def the_only_one(connection: Connection, lock: Lock = Lock.MIGRATE) -> Iterator[
     """Hold a command's lock; raises ConfigurationError where another process has it."""
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock]).fetchone()
     if row != (True,):
-        raise _another(lock, _holder(connection, lock))
+        raise _another(lock, holder_of(connection, lock))
     try:
         yield
     finally:
@@ -61,13 +65,22 @@ def the_only_one(connection: Connection, lock: Lock = Lock.MIGRATE) -> Iterator[
 
 def refuse_beside(connection: Connection, lock: Lock = Lock.MIGRATE) -> None:
     """Raise ConfigurationError where another process, or a step in psql, holds a command's lock."""
-    if holder := _holder(connection, lock):
+    if holder := holder_of(connection, lock):
         raise _another(lock, holder)
 
 
-def _holder(connection: Connection, lock: Lock) -> Holder | None:
+def holder_of(connection: Connection, lock: Lock) -> Holder | None:
+    """Return the session that holds a lock; None where nobody does."""
     with connection.cursor(row_factory=_HOLDER.rows) as cursor:
         return cursor.execute(_HOLDER.template.encode(), {"lock": lock}).fetchone()
+
+
+def waiting_for(lock: Lock, holder: Holder | None) -> str:
+    """Return what somebody says who waits for a lock; its holder may have gone meanwhile, and is then not named."""
+    said = _WAITING[lock]
+    if holder is None:
+        return said
+    return f"{said}: {holder} has the lock. {_ended(holder)}"
 
 
 def _another(lock: Lock, holder: Holder | None) -> ConfigurationError:
@@ -75,7 +88,8 @@ def _another(lock: Lock, holder: Holder | None) -> ConfigurationError:
     said = f"another `openmemory {lock.name.lower()}` is at work on this database"
     if holder is None:
         return ConfigurationError(f"{said}; let it finish, or stop it and run this again")
-    return ConfigurationError(
-        f"{said}: {holder}. Let it finish, or stop it and run this again. Where its process is gone, end its session:"
-        f" SELECT pg_terminate_backend({holder.pid})"
-    )
+    return ConfigurationError(f"{said}: {holder}. Let it finish, or stop it and run this again. {_ended(holder)}")
+
+
+def _ended(holder: Holder) -> str:
+    return f"Where its process is gone, end its session: SELECT pg_terminate_backend({holder.pid})"

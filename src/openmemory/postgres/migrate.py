@@ -102,12 +102,12 @@ def migrate(
 ) -> list[Migration]:
     """Apply what is pending, one process at a time, and return it.
 
-    `conninfo` must reach PostgreSQL directly: the lock belongs to the session, which a transaction pooler changes.
+    `conninfo` must reach PostgreSQL directly: the search path is the session's, which a transaction pooler changes.
     Each file is one transaction unless its first line is "-- no transaction"; such a file must be safe to repeat,
     for it is recorded after it succeeded.
     """
     known = shipped() if migrations is None else tuple(migrations)
-    with connected(conninfo) as connection, alone(connection):
+    with alone(conninfo), connected(conninfo) as connection:
         current = _status(connection, names, known)
         if current.is_foreign:
             raise ConfigurationError(

@@ -53,7 +53,7 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
     Raises ConfigurationError with the SQL for an administrator where the login may not.
     """
     role = sql.Identifier(names.app_role)
-    with connected(conninfo) as connection, alone(connection):
+    with alone(conninfo), connected(conninfo) as connection:
         found = _one(connection, _ROLE, {"role": names.app_role})
         _refuse_unbound(found)
         try:
@@ -73,7 +73,7 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
 
     Safe to repeat; runs after the migrations, as the owner of the tables.
     """
-    with connected(conninfo) as connection, alone(connection), connection.transaction():
+    with alone(conninfo), connected(conninfo) as connection, connection.transaction():
         _run(connection, names, "app_role")
         others = [row.name for row in rows_of(connection, _OTHER_ROLES, {})]
         refused = [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]

@@ -94,7 +94,7 @@ def restore(
     """
     archive = archive or read(file, program, on_progress)
     _ensure_ours(archive, names)
-    with patient(conninfo) as connection, alone(connection), _explained(), connection.transaction():
+    with alone(conninfo), patient(conninfo) as connection, _explained(), connection.transaction():
         _make_room(connection, archive, names, replace=replace)
         loaded = _load(connection, archive, names, file, on_progress)
         _compare(connection, archive.rows, loaded)
