@@ -132,7 +132,9 @@ def alone(conninfo: Mapping[str, str]) -> AbstractContextManager[None]:
 
 def _takes(connection: Connection, lock: Lock) -> bool:
     connection.execute(_PATIENT, [True])
-    return connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock]).fetchone() == (True,)
+    # Without parameters: with them the statement's portal keeps its snapshot as long as the transaction lasts, and
+    # CREATE INDEX CONCURRENTLY waits for that.
+    return connection.execute(f"SELECT pg_try_advisory_xact_lock({lock:d})".encode()).fetchone() == (True,)
 
 
 @contextmanager
