@@ -179,7 +179,8 @@ class _Import:
             if found:
                 embeddings = embed([str(content) for _, content in found])
                 texts = ["[" + ",".join(map(str, one.tolist())) + "]" for one in embeddings]
-                given = {"tenant": self.tenant, "ids": [row[0] for row in found], "embeddings": texts}
+                rows = {"tenant": self.tenant, "ids": [row[0] for row in found], "embeddings": texts}
+                given = {**rows, "nothing": []}  # a vector of theirs that says nothing stays
                 with self.connection.transaction(), self._inside():
                     self.connection.execute(self._render(blocks("reembedding")["repair"]), given)
                 done += len(found)
