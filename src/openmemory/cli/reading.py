@@ -142,7 +142,7 @@ def _delete_user(opened: "Session", scope: "Scope", *, yes: bool) -> int:
     from openmemory.cli.printing import agree, count_of
 
     if not yes:
-        count = opened.run(opened.census().count(scope))
+        count = opened.run(opened.census.count(scope))
         question = f"Delete user {scope.user} of tenant {scope.tenant} with {count_of(count, 'memory')} for good?"
         agree(question, yes=False)
     return opened.run(opened.services.memories.delete_user(scope, scope.user or ""))

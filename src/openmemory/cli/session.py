@@ -28,15 +28,13 @@ class Session:
         self._runner = left.enter_context(asyncio.Runner())
         self._opened = AsyncExitStack()
         left.callback(lambda: self.run(self._opened.aclose()))
-        self.services: Services = self._enter(app.open_services(settings, ready, embedder))
+        database = self._enter(app.database_of(settings, ready))
+        self.services: Services = self._enter(app.services_over(database, settings, embedder))
+        self.census = Census(database)
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Return what `work` returns."""
         return self._runner.run(work)
-
-    def census(self) -> Census:
-        """Return the counts, which no service has; call it once."""
-        return self._enter(app.open_census(self.settings, self.ready))
 
     def _enter(self, manager: AbstractAsyncContextManager[Result]) -> Result:
         async def entered() -> Result:

@@ -23,7 +23,7 @@ def stats(
         memories = opened.services.memories
         totals = opened.run(memories.totals(scope))
         sectors = opened.run(memories.sector_counts(scope))
-        sizes = opened.run(opened.census().sizes(scope))
+        sizes = opened.run(opened.census.sizes(scope))
         if not totals.memories:
             note_unknown(opened, scope)
     found: JsonObject = {

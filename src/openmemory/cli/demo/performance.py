@@ -79,7 +79,7 @@ class Report:
 def perform(session: Session, *, keep: bool) -> Report:
     """Fill two tenants, ask both, try to cross over, and return what came of it; without `keep` they are emptied."""
     with _stored(session, keep=keep) as tenants:
-        counts = session.census()
+        counts = session.census
         report = Report(tenants, census.in_all(session.ready.logins.owner, session.ready.names))
         for tenant in tenants:
             session.run(_ask(session, tenant, QUESTIONS[0]))  # the first question reads the token table
