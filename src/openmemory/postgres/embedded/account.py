@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.embedded.interruptions import held_back
 
 if sys.platform != "win32":
     import pwd
@@ -65,7 +66,18 @@ class Account:
         return subprocess.CompletedProcess(command, process.returncode, output.decode(errors="replace"))
 
     def popen(self, command: Sequence[str], stdout: int, keep_open: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
-        """Start a program as this user, in a session of its own: Ctrl-C in our terminal is not for it."""
+        """Start a program as this user, in a session of its own: Ctrl-C in our terminal is not for it.
+
+        One that comes to us meanwhile ends the program again, which nobody else would know of.
+        """
+        with held_back() as signals:
+            process = self._popen(command, stdout, keep_open)
+            if signals:
+                process.kill()
+                process.wait()
+        return process
+
+    def _popen(self, command: Sequence[str], stdout: int, keep_open: Sequence[int]) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(  # noqa: S603 (programs of the wheel, by their full path)
                 command,

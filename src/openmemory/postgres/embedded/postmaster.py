@@ -18,6 +18,7 @@ from openmemory.postgres.embedded import cluster
 from openmemory.postgres.embedded.configuration import FORCED
 from openmemory.postgres.embedded.engine import Engine, find_engine
 from openmemory.postgres.embedded.folder import PORT, DataFolder, make_private, socket_folder
+from openmemory.postgres.embedded.interruptions import held_back
 from openmemory.postgres.embedded.locks import PAUSE_S, FileLock, Patience, empty_file
 
 _ADMITTANCE_S = 30.0
@@ -41,16 +42,14 @@ def bring_up(folder: DataFolder, patience: Patience, on_event: Callable[[str], N
     """
     make_private(folder.log, folder.account)
     socket_dir = socket_folder(folder)
-    launched: subprocess.Popen[bytes] | None = None
+    launched: list[subprocess.Popen[bytes]] = []
     refusal = ""
     try:
         while True:
-            launched_now = _launch_if_none_lives(folder, socket_dir, on_event, engine, launched)
-            if launched_now:
-                launched = launched_now
+            if _launch_if_none_lives(folder, socket_dir, on_event, engine, launched):
                 patience = Patience(patience.seconds, folder.log)
             found = _read(folder)
-            if found and found.is_ready and (launched is None or found.pid == launched.pid):
+            if found and found.is_ready and (not launched or found.pid == launched[0].pid):
                 try:
                     cluster.ensure_database(socket_dir, cluster.read_passwords(folder))
                 except psycopg.Error as error:
@@ -62,7 +61,7 @@ def bring_up(folder: DataFolder, patience: Patience, on_event: Callable[[str], N
                 raise _failure(folder, f"is not ready and has been silent for {patience.seconds:g} s.{refusal}")
     except BaseException:
         if launched:
-            _abandon(launched)
+            _abandon(launched[0])
         raise
 
 
@@ -93,14 +92,14 @@ def _launch_if_none_lives(
     socket_dir: Path,
     on_event: Callable[[str], None],
     engine: Engine | None,
-    launched: "subprocess.Popen[bytes] | None",
-) -> "subprocess.Popen[bytes] | None":
-    """Return the process, if one was launched; raise ConfigurationError if the one `launched` before has ended."""
+    launched: list["subprocess.Popen[bytes]"],
+) -> bool:
+    """Return whether one was launched, and is in `launched` now; raises ConfigurationError if an earlier one ended."""
     with FileLock(folder.alive, folder.account) as alive:
         if not alive.try_exclusive():
-            return None
+            return False
         if launched:
-            raise _failure(folder, f"ended with status {launched.wait()}.")
+            raise _failure(folder, f"ended with status {launched[0].wait()}.")
         engine = engine or find_engine(folder)
         if not cluster.exists(folder):
             on_event(f"making a new database in {folder.path}")
@@ -108,7 +107,9 @@ def _launch_if_none_lives(
         cluster.configure(folder, socket_dir)
         _discard_stale_pids(folder, socket_dir)
         on_event("starting PostgreSQL")
-        return _launch(folder, engine, alive.fileno)
+        with held_back():
+            launched.append(_launch(folder, engine, alive.fileno))
+        return True
 
 
 def _launch(folder: DataFolder, engine: Engine, keep_open: int) -> "subprocess.Popen[bytes]":

@@ -1,5 +1,6 @@
 """Starting, sharing and stopping the embedded server."""
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -60,12 +61,9 @@ class EmbeddedServer:
         """Leave the server; the last one to leave shuts it down. Doing it twice does no harm."""
         if self._users.is_closed:
             return
-        try:
-            with refusals(self.data_dir), _starting(self._folder, Patience(_STOP_S, self._folder.log), _say_nothing):
-                if self._users.try_exclusive() and shut_down(self._folder):
-                    forget_socket_folder(self._folder)
-        finally:
-            self._users.close()
+        with refusals(self.data_dir), _starting(self._folder, Patience(_STOP_S, self._folder.log), _say_nothing):
+            _leave(self._folder, self._users)
+        atexit.unregister(self.stop)
 
 
 def start(
@@ -95,10 +93,25 @@ def start(
             try:
                 users.try_shared()
                 socket_dir = bring_up(folder, patience, on_event, engine)
-                return EmbeddedServer(folder.path, socket_dir, folder, read_passwords(folder), users)
+                server = EmbeddedServer(folder.path, socket_dir, folder, read_passwords(folder), users)
+                # A signal may come between any two instructions, also before the caller's `with` has begun.
+                atexit.register(server.stop)
+                return server
+            except KeyboardInterrupt:
+                _leave(folder, users)
+                raise
             except BaseException:
                 users.close()
                 raise
+
+
+def _leave(folder: DataFolder, users: FileLock) -> None:
+    """Shut the server down if nobody else uses it; the caller holds the lock for starting."""
+    try:
+        if users.try_exclusive() and shut_down(folder):
+            forget_socket_folder(folder)
+    finally:
+        users.close()
 
 
 @contextmanager
