@@ -80,7 +80,7 @@ SELECT current_user::text AS login,
 
 -- name: there
 -- The functions and the types of a schema.
-SELECT proname::text
+SELECT proname::text AS name
   FROM pg_proc
  WHERE pronamespace = to_regnamespace(quote_ident(%(schema)s))
  UNION ALL

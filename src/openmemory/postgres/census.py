@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from psycopg import errors
 
+from openmemory.postgres.asking import asked
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.direct import patient
 from openmemory.postgres.statements import Names, statement
@@ -50,7 +51,7 @@ def in_all(conninfo: Mapping[str, str], names: Names) -> int | None:
     with patient(conninfo) as connection, connection.transaction():
         connection.execute("SET LOCAL row_security = off")  # an error, then, instead of a count of the rows it may see
         try:
-            row = connection.execute(names.render(_VISIBLE.template).encode()).fetchone()
+            (found,) = asked(connection, _VISIBLE, names.render(_VISIBLE.template).encode())
         except errors.InsufficientPrivilege:
             return None
-        return int(row[0]) if row else 0
+        return found.count

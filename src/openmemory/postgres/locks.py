@@ -9,6 +9,7 @@ from psycopg import Connection, Error
 from psycopg.pq import TransactionStatus
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.asking import first
 from openmemory.postgres.statements import statement
 
 
@@ -71,8 +72,7 @@ def refuse_beside(connection: Connection, lock: Lock = Lock.MIGRATE) -> None:
 
 def holder_of(connection: Connection, lock: Lock) -> Holder | None:
     """Return the session that holds a lock; None where nobody does."""
-    with connection.cursor(row_factory=_HOLDER.rows) as cursor:
-        return cursor.execute(_HOLDER.template.encode(), {"lock": lock}).fetchone()
+    return first(connection, _HOLDER, lock=lock)
 
 
 def waiting_for(lock: Lock, holder: Holder | None) -> str:

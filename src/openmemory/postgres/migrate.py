@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from psycopg import Connection, errors
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import alone, connected, find_types, permitted
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import Names, Statement, statement
+from openmemory.postgres.statements import Names, statement
 
 _NO_TRANSACTION = "-- no transaction"
 _PATTERN = re.compile(r"(\d{4})_\w+\.sql")
@@ -64,8 +64,13 @@ class Status:
     """Tables under our names exist that no migration of ours made: an older OpenMemory."""
 
 
-_TABLES = statement("migrate.tables", tuple)
-_SCHEMA = statement("migrate.schema", tuple)
+@dataclass(frozen=True, slots=True)
+class _Name:
+    name: str
+
+
+_TABLES = statement("migrate.tables", _Name)
+_SCHEMA = statement("migrate.schema", _Name)
 _APPLIED = statement("migrate.applied", Applied)
 _CREATE_SCHEMA = statement("migrate.create_schema", type(None))
 _CREATE = statement("migrate.create", type(None))
@@ -124,12 +129,11 @@ def migrate(
 
 
 def _status(connection: Connection, names: Names, known: Sequence[Migration]) -> Status:
-    tables = {str(name) for (name,) in _rows(connection, names, _TABLES)}
+    tables = {table.name for table in asked(connection, _TABLES, schema=names.schema)}
     ours = {names.memories, names.vectors, "openmemory_users", "openmemory_waypoints", "temporal_facts"}
     if "openmemory_migrations" not in tables:
         return Status((), tuple(known), is_empty=True, is_foreign=bool(tables & ours))
-    with connection.cursor(row_factory=class_row(Applied)) as cursor:
-        applied = tuple(cursor.execute(names.render(_APPLIED.template).encode()).fetchall())
+    applied = tuple(asked(connection, _APPLIED, names.render(_APPLIED.template).encode()))
     _check_history(applied, known)
     done = {entry.number for entry in applied}
     pending = tuple(migration for migration in known if migration.number not in done)
@@ -152,13 +156,10 @@ def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> No
             )
 
 
-def _rows(connection: Connection, names: Names, query: Statement[tuple[object, ...]]) -> list[tuple[object, ...]]:
-    return connection.execute(names.render_with_params(query.template), {"schema": names.schema}).fetchall()
-
-
 def _create_history(connection: Connection, names: Names) -> None:
     with _explained("the table of migrations", names), connection.transaction():
-        if not _rows(connection, names, _SCHEMA):  # IF NOT EXISTS would ask for the right to create one all the same
+        # IF NOT EXISTS would ask for the right to create one all the same.
+        if not asked(connection, _SCHEMA, schema=names.schema):
             connection.execute(names.render(_CREATE_SCHEMA.template).encode())
         connection.execute(names.render(_CREATE.template).encode())
 

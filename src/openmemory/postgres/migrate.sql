@@ -1,11 +1,11 @@
 -- name: tables
 -- The tables of the schema, ours and others'.
-SELECT tablename
+SELECT tablename AS name
   FROM pg_tables
  WHERE schemaname = %(schema)s;
 
 -- name: schema
-SELECT nspname
+SELECT nspname AS name
   FROM pg_namespace
  WHERE nspname = %(schema)s;
 

@@ -1,17 +1,14 @@
 """What keeps tenants apart in the catalogue: forced row-level security, the one policy, and rights on nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.statements import Names, Statement, statement
-
-Row = TypeVar("Row")
+from openmemory.postgres.asking import asked
+from openmemory.postgres.statements import Names, statement
 
 # As the migrations make it, and as PostgreSQL then writes it.
 _POLICY = "tenant_isolation"
@@ -69,15 +66,9 @@ def check_login_rights(connection: Connection, names: Names, login: str) -> None
     _check_rights(connection, names, login, _OF_LOGIN)
 
 
-def rows_of(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Sequence[Row]:
-    """Return the rows of a statement."""
-    with connection.cursor(row_factory=class_row(query.row)) as cursor:
-        return cursor.execute(query.template.encode(), params).fetchall()
-
-
 def _check_protection(connection: Connection, names: Names) -> None:
-    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
-    for table in rows_of(connection, UNPROTECTED, params):
+    tables = list(names.tenant_tables)
+    for table in asked(connection, UNPROTECTED, role=names.app_role, schema=names.schema, tables=tables):
         if table.is_missing:
             raise ConfigurationError(f"table {table.name} is missing; run `openmemory migrate`")
         if table.is_owned:
@@ -92,9 +83,9 @@ def _check_protection(connection: Connection, names: Names) -> None:
 
 def _check_policies(connection: Connection, names: Names) -> None:
     """Raise ConfigurationError unless each tenant table has the one policy that the migrations made, and as it was."""
-    params = {"role": names.app_role, "schema": names.schema, "tables": list(names.tenant_tables)}
+    tables = list(names.tenant_tables)
     role, own = sql.Identifier(names.app_role).as_string(), sql.Identifier(_POLICY).as_string()
-    for policy in rows_of(connection, _POLICIES, params):
+    for policy in asked(connection, _POLICIES, role=names.app_role, schema=names.schema, tables=tables):
         table = names.table(policy.table_name)
         if policy.name not in (None, _POLICY):
             raise ConfigurationError(
@@ -114,8 +105,9 @@ def _check_policies(connection: Connection, names: Names) -> None:
 def _check_rights(connection: Connection, names: Names, role: str, wanted: Sequence[tuple[str, str]]) -> None:
     """Raise ConfigurationError where somebody took rights that `openmemory migrate` had given."""
     tables, privileges = zip(*wanted, strict=True)
-    params = {"role": role, "schema": names.schema, "tables": list(tables), "privileges": list(privileges)}
-    if lacking := [row.name for row in rows_of(connection, _LACKING, params)]:
+    of_role = {"role": role, "schema": names.schema}
+    found = asked(connection, _LACKING, **of_role, tables=list(tables), privileges=list(privileges))
+    if lacking := [row.name for row in found]:
         raise ConfigurationError(
             f"role {role} lacks rights on tables of schema {names.schema}: {', '.join(lacking)}. Run"
             " `openmemory migrate` as their owner, which gives them"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openmemory.postgres.asking import asked
 from openmemory.postgres.database import RegistryTx
 from openmemory.postgres.direct import connected, permitted
 from openmemory.postgres.statements import Names, statement
@@ -50,7 +51,7 @@ async def tenants_after(tx: RegistryTx, after: str, most: int) -> list[str]:
 def facts(conninfo: Mapping[str, str], names: Names) -> dict[str, str]:
     """Return what is recorded about the database, such as its embedding model."""
     with connected(conninfo) as connection, permitted():
-        return {str(name): str(value) for name, value in connection.execute(names.render(_META.template).encode())}
+        return {fact.name: fact.value for fact in asked(connection, _META, names.render(_META.template).encode())}
 
 
 def record_facts(conninfo: Mapping[str, str], names: Names, new: Mapping[str, str]) -> None:

@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.asking import asked, first
 from openmemory.postgres.direct import alone, connected, extension_schema
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.protection import UNPROTECTED, check_login_rights, check_tables, rows_of
-from openmemory.postgres.statements import Names, Statement, statement
+from openmemory.postgres.protection import UNPROTECTED, check_login_rights, check_tables
+from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.versions import Versions, check_versions
-
-Row = TypeVar("Row")
 
 _MEMBERSHIPS_HAVE_OPTIONS = 160000
 
@@ -54,7 +52,7 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
     """
     role = sql.Identifier(names.app_role)
     with alone(conninfo), connected(conninfo) as connection:
-        found = _one(connection, _ROLE, {"role": names.app_role})
+        found = first(connection, _ROLE, role=names.app_role)
         _refuse_unbound(found)
         try:
             with connection.transaction():
@@ -75,11 +73,11 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
     """
     with alone(conninfo), connected(conninfo) as connection, connection.transaction():
         _run(connection, names, "app_role")
-        others = [row.name for row in rows_of(connection, _OTHER_ROLES, {})]
+        others = [row.name for row in asked(connection, _OTHER_ROLES)]
         refused = [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]
         for role in refused:
             _run(connection, names, "revoke_from_role", role)
-        for sequence in rows_of(connection, _SEQUENCES, {"schema": names.schema, "tables": list(names.tenant_tables)}):
+        for sequence in asked(connection, _SEQUENCES, schema=names.schema, tables=list(names.tenant_tables)):
             for role in [*refused, sql.Identifier(names.app_role)]:
                 connection.execute(f"REVOKE ALL ON SEQUENCE {sequence.name} FROM {role.as_string()}".encode())
         if login is not None:
@@ -94,9 +92,9 @@ def check(conninfo: Mapping[str, str], names: Names, *, owner_serves: bool = Fal
     `owner_serves`: no other login is named, so the tables' owner serves, which is a warning and no refusal.
     """
     with connected(conninfo) as connection:
-        versions = _one(connection, _VERSIONS, {})
+        versions = first(connection, _VERSIONS)
         warnings = check_versions(versions) if versions else []
-        role = _one(connection, _ROLE, {"role": names.app_role})
+        role = first(connection, _ROLE, role=names.app_role)
         _refuse_unbound(role)
         if role is None or not role.may_become:
             raise ConfigurationError(_ask_for_role(connection, names, role))
@@ -133,7 +131,7 @@ def _join(connection: Connection, names: Names, login: str) -> None:
         with connection.transaction():
             _run(connection, names, "membership", sql.Identifier(login))
     except ConfigurationError:
-        allowed = _one(connection, _MAY_BECOME, {"login": login, "role": names.app_role})
+        allowed = first(connection, _MAY_BECOME, login=login, role=names.app_role)
         if allowed is None or not allowed.yes:
             raise
 
@@ -156,7 +154,7 @@ def _refuse_without_extension(connection: Connection, role: str) -> None:
 def _missing_usage(connection: Connection, role: str) -> sql.Composed | None:
     """Return the GRANT that `role` lacks on the schema of pgvector, or None if it may use that."""
     schema = extension_schema(connection)
-    allowed = _one(connection, _MAY_USE, {"role": role, "schema": schema}) if schema else None
+    allowed = first(connection, _MAY_USE, role=role, schema=schema) if schema else None
     if allowed is None or allowed.yes:
         return None
     return sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(str(schema)), sql.Identifier(role))
@@ -169,9 +167,9 @@ def _check_login(connection: Connection, names: Names, login: str, *, owner_serv
             f"the server logs in as {login}, who owns the tables or could: SQL smuggled into a statement could reach"
             " every tenant. Name a login that owns nothing in OM_PG_APP_USER, and run `openmemory migrate`"
         ]
-    role = _one(connection, _ROLE, {"role": login})
-    params = {"role": login, "schema": names.schema, "tables": list(names.tenant_tables)}
-    owned = [table.name for table in rows_of(connection, UNPROTECTED, params) if table.is_owned]
+    role = first(connection, _ROLE, role=login)
+    found = asked(connection, UNPROTECTED, role=login, schema=names.schema, tables=list(names.tenant_tables))
+    owned = [table.name for table in found if table.is_owned]
     if role is None or role.is_superuser or role.bypasses_rls or role.unbound or owned:
         raise ConfigurationError(
             f"the login {login} (OM_PG_APP_USER) is a superuser, bypasses row-level security or owns the tables, or may"
@@ -182,7 +180,7 @@ def _check_login(connection: Connection, names: Names, login: str, *, owner_serv
 
 def _ask_for_role(connection: Connection, names: Names, found: _Role | None) -> str:
     role = sql.Identifier(names.app_role).as_string()
-    versions = _one(connection, _VERSIONS, {})
+    versions = first(connection, _VERSIONS)
     login = sql.Identifier(versions.login if versions else "").as_string()
     create = "" if found else f"CREATE ROLE {role} NOLOGIN NOINHERIT; "
     return (
@@ -216,7 +214,3 @@ def _run(connection: Connection, names: Names, block: str, role: sql.Composable 
         raise ConfigurationError(f"rights: {first_line(error)}. {remedy}") from error
     except errors.UndefinedObject as error:
         raise ConfigurationError(f"rights: {first_line(error)}. Create the login that OM_PG_APP_USER names") from error
-
-
-def _one(connection: Connection, query: Statement[Row], params: Mapping[str, object]) -> Row | None:
-    return next(iter(rows_of(connection, query, params)), None)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import patient
 from openmemory.postgres.statements import Names, statement
 
@@ -24,5 +25,5 @@ _OTHERS = statement("backup.others", Others)
 
 def others(conninfo: Mapping[str, str], names: Names) -> list[Others]:
     """Return, kind by kind, the objects that the owner of OpenMemory's tables could not restore."""
-    with patient(conninfo) as connection, connection.cursor(row_factory=_OTHERS.rows) as cursor:
-        return cursor.execute(_OTHERS.template.encode(), {"memories": names.table(names.memories)}).fetchall()
+    with patient(conninfo) as connection:
+        return asked(connection, _OTHERS, memories=names.table(names.memories))

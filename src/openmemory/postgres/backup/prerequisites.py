@@ -1,15 +1,24 @@
 """Make the extension, the type and the function that a backup of the tables alone does not bring."""
 
 import re
+from dataclasses import dataclass
 
 from psycopg import Connection, sql
 
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import extension_schema
 from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.statements import Names, statement
 
 _MADE = re.compile(r"CREATE (?:OR REPLACE )?(?:TYPE|FUNCTION) \{(textrange|faded)\}")
-_THERE = statement("backup.there", tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    name: str
+
+
+_THERE = statement("backup.there", _There)
 
 
 def make_missing(connection: Connection, names: Names) -> None:
@@ -17,7 +26,7 @@ def make_missing(connection: Connection, names: Names) -> None:
     if extension_schema(connection) is None:
         connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(names.schema)))
         connection.execute("CREATE EXTENSION vector")
-    there = {str(name) for (name,) in connection.execute(_THERE.template.encode(), {"schema": names.schema})}
+    there = {one.name for one in asked(connection, _THERE, schema=names.schema)}
     for migration in shipped():
         for part in statements_of(migration.template):
             made = _MADE.match(part)

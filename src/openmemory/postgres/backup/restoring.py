@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from psycopg import Connection, errors, sql
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.asking import asked
 from openmemory.postgres.backup.archive import (
     Archive,
     chosen,
@@ -240,10 +240,8 @@ def _beside(names: Names) -> tuple[str, ...]:
 
 
 def _here(connection: Connection) -> _Here:
-    with connection.cursor(row_factory=class_row(_Here)) as cursor:
-        found = cursor.execute(_HERE.template.encode()).fetchone()
-    assert found is not None  # noqa: S101 -- a SELECT without FROM
-    return found
+    (here,) = asked(connection, _HERE)
+    return here
 
 
 def _create_schemas(connection: Connection, archive: Archive, contents: Sequence[str], here: _Here) -> None:

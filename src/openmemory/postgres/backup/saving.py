@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.asking import asked
 from openmemory.postgres.backup.archive import digests_in, is_dump, rows_in
 from openmemory.postgres.backup.programs import Program, Way, candidates, choose, running, way_of
 from openmemory.postgres.backup.tables import Table, count, is_ours, label, refuse_hidden, tables_of
@@ -19,7 +21,13 @@ from openmemory.postgres.statements import Names, statement
 if sys.platform != "win32":
     import fcntl
 
-_SNAPSHOT = statement("backup.snapshot", tuple)
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    id: str
+
+
+_SNAPSHOT = statement("backup.snapshot", _Snapshot)
 
 
 def our_tables(conninfo: Mapping[str, str], names: Names) -> list[str]:
@@ -149,10 +157,10 @@ def _snapshot(connection: Connection) -> Iterator[str]:
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         try:
-            row = connection.execute(_SNAPSHOT.template.encode()).fetchone()
+            (snapshot,) = asked(connection, _SNAPSHOT)
         except errors.Error as error:
             raise ConfigurationError(f"the server exports no snapshot: {first_line(error)}") from error
-        yield str(row[0]) if row else ""
+        yield snapshot.id
 
 
 def _wanted(connection: Connection, tables: Sequence[str] | None) -> list[Table]:

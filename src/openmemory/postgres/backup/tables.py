@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import Connection, errors, sql
-from psycopg.rows import class_row
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.asking import asked
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schemas_of_upgrade, statement
 from openmemory.postgres.upgrade.found import Dependant
@@ -58,8 +58,7 @@ def label(schema: str, name: str) -> str:
 
 def tables_of(connection: Connection) -> list[Table]:
     """Return the tables of the database whose rows a dump would hold."""
-    with connection.cursor(row_factory=class_row(_TABLES.row)) as cursor:
-        return cursor.execute(_TABLES.template.encode()).fetchall()
+    return asked(connection, _TABLES)
 
 
 def is_ours(table: Table, names: Names) -> bool:
