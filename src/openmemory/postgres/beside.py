@@ -3,20 +3,22 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import find_types, patient
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.locks import Lock, the_only_one
 from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
 from openmemory.postgres.shared_indexes import IndexChoice, statements
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.statements import Row, Statement, blocks, statement
 from openmemory.postgres.upgrade.found import Session
-from openmemory.postgres.upgrade.questions import session
+from openmemory.postgres.upgrade.questions import Answer, Name
 
 OURS = "openmemory-reembed"
 """How the sessions of a re-embedding name themselves."""
@@ -27,6 +29,23 @@ Facts = Mapping[str, str]
 OnStep = Callable[[str], None]
 
 _LOCK_TIMEOUT = "5s"
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    name: str
+    value: str
+
+
+_TARGET = statement("beside.target", _Fact)
+_TENANTS = statement("beside.tenants", Name)
+_KNOWN_TENANTS = statement("registry.tenants", Name)
+_SESSIONS = statement("beside.sessions", Session)
+_IS_BOUND = statement("beside.is_bound", Answer)
+_IS_INDEXED = statement("beside.is_indexed", Answer)
+_HAS_KEY = statement("beside.has_key", Answer)
+_HAS_CHANGES = statement("beside.has_changes", Answer)
+_IS_UNTIDIED = statement("beside.is_untidied", Answer)
 
 
 @contextmanager
@@ -52,12 +71,11 @@ class NewVectors:
         """Return what an unfinished run is moving to: model, dimension and type; {} where none was begun."""
         if not self._is_there(self._names.beside):
             return {}
-        return {str(name): str(value) for name, value in self._all("target")}
+        return {fact.name: fact.value for fact in self._all(_TARGET)}
 
     def tenants(self) -> list[str]:
         """Return the tenants that have memories; those of the registry, where the owner may not see whose there are."""
-        block = blocks("registry")["tenants"] if self._is_bound() else blocks("beside")["tenants"]
-        return [str(row[0]) for row in self._execute(block).fetchall()]
+        return [tenant.name for tenant in self._all(_KNOWN_TENANTS if self._is_bound() else _TENANTS)]
 
     def begin(self, target: Facts) -> None:
         """Make the new table and have every change of a memory noted from now on; all of it or nothing."""
@@ -78,14 +96,14 @@ class NewVectors:
 
     def complete(self, index: IndexChoice, on_step: OnStep) -> None:
         """Give the full table its indexes and its foreign key, and vacuum it; what is there already stays."""
-        if not self._true("is_indexed", vectors=self._names.render("{vectors}")):
+        if not self._true(_IS_INDEXED, vectors=self._names.render("{vectors}")):
             on_step("building the tenant index")
         for part in _parts()[1]:
             self._execute(part)
         for name, text in statements(self._names, index).items():
             on_step(f"building {name}")
             self._connection.execute(text.replace(" CONCURRENTLY", "").encode())
-        if not self._true("has_key", vectors=self._names.render("{vectors}")):
+        if not self._true(_HAS_KEY, vectors=self._names.render("{vectors}")):
             with self._short_transaction():
                 self._run("add_key")
         on_step("vacuuming")
@@ -100,7 +118,7 @@ class NewVectors:
         self._run("prove_key")
         with self._short_transaction() as transaction:
             self._run("close")
-            if self._true("has_changes"):
+            if self._true(_HAS_CHANGES):
                 raise psycopg.Rollback(transaction)
             self._run("stop_noting")
             self._run("keep_used" if keep else "drop_used")
@@ -113,7 +131,7 @@ class NewVectors:
 
     def is_untidied(self) -> bool:
         """Return whether a run was stopped after its exchange, before `tidied`."""
-        return self._true("is_untidied")
+        return self._true(_IS_UNTIDIED)
 
     def tidied(self) -> None:
         """Record that what comes after an exchange is done."""
@@ -134,7 +152,7 @@ class NewVectors:
 
     def sessions(self, login: str | None) -> list[Session]:
         """Return other sessions of the server's login; None: the owner's, where the owner serves."""
-        return [session(row) for row in self._all("sessions", login=login, ours=OURS)]
+        return self._all(_SESSIONS, login=login, ours=OURS)
 
     def has_quarantine(self) -> bool:
         """Return whether an upgrade has a table for the vectors that it set aside."""
@@ -148,26 +166,28 @@ class NewVectors:
             yield transaction
 
     def _is_bound(self) -> bool:
-        return self._true("is_bound", memories=self._names.render("{memories}"))
+        return self._true(_IS_BOUND, memories=self._names.render("{memories}"))
 
     def _is_there(self, schema: str) -> bool:
         query = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)"
         return self._connection.execute(query, [schema]).fetchone() == (True,)
 
-    def _true(self, block: str, **params: object) -> bool:
-        return self._all(block, **params) == [(True,)]
+    def _true(self, query: Statement[Answer], **params: object) -> bool:
+        (answer,) = self._all(query, **params)
+        return answer.yes
 
-    def _all(self, block: str, **params: object) -> list[tuple[object, ...]]:
-        return self._run(block, **params).fetchall()
+    def _all(self, query: Statement[Row], **params: object) -> list[Row]:
+        return asked(self._connection, query, self._rendered(query.template, params), **params)
 
-    def _run(self, block: str, **params: object) -> psycopg.Cursor[tuple[object, ...]]:
+    def _run(self, block: str, **params: object) -> None:
         template = blocks("beside")[block].replace("{vectors_key}", _key())
-        if params:
-            return self._connection.execute(self._names.render_with_params(template), params)
-        return self._execute(template)
+        self._connection.execute(self._rendered(template, params), params or None)
 
-    def _execute(self, template: str) -> psycopg.Cursor[tuple[object, ...]]:
-        return self._connection.execute(self._names.render(template).encode())
+    def _execute(self, template: str) -> None:
+        self._connection.execute(self._rendered(template, {}))
+
+    def _rendered(self, template: str, params: Mapping[str, object]) -> bytes:
+        return self._names.render_with_params(template) if params else self._names.render(template).encode()
 
 
 def _parts() -> tuple[list[str], list[str]]:

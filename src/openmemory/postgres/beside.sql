@@ -73,13 +73,13 @@ WITH RECURSIVE found AS (
       FROM found
      WHERE found.tenant_id IS NOT NULL
 )
-SELECT tenant_id
+SELECT tenant_id AS name
   FROM found
  WHERE tenant_id IS NOT NULL;
 
 -- name: is_bound
 -- Whether row-level security binds the login here; it does where the owner is no superuser.
-SELECT row_security_active(%(memories)s::text);
+SELECT row_security_active(%(memories)s::text) AS yes;
 
 -- name: lift
 ALTER TABLE {memories} NO FORCE ROW LEVEL SECURITY;
@@ -91,13 +91,13 @@ ALTER TABLE {memories} FORCE ROW LEVEL SECURITY;
 SELECT EXISTS (SELECT
                  FROM pg_index
                 WHERE indrelid = %(vectors)s::text::regclass
-                  AND NOT indisprimary);
+                  AND NOT indisprimary) AS yes;
 
 -- name: has_key
 SELECT EXISTS (SELECT
                  FROM pg_constraint
                 WHERE conrelid = %(vectors)s::text::regclass
-                  AND contype = 'f');
+                  AND contype = 'f') AS yes;
 
 -- name: add_key
 ALTER TABLE {vectors} ADD {vectors_key} NOT VALID;
@@ -119,7 +119,7 @@ VACUUM (ANALYZE, PROCESS_TOAST false) {vectors};
 LOCK TABLE {memories}, {used_vectors} IN ACCESS EXCLUSIVE MODE;
 
 -- name: has_changes
-SELECT EXISTS (SELECT FROM {changes}) OR EXISTS (SELECT FROM {tenants_to_do});
+SELECT EXISTS (SELECT FROM {changes}) OR EXISTS (SELECT FROM {tenants_to_do}) AS yes;
 
 -- name: stop_noting
 DROP TRIGGER IF EXISTS openmemory_reembed ON {memories};
@@ -151,7 +151,7 @@ VALUES ('reembedding', 'exchanged')
 -- name: is_untidied
 SELECT EXISTS (SELECT
                  FROM {meta}
-                WHERE name = 'reembedding');
+                WHERE name = 'reembedding') AS yes;
 
 -- name: tidied
 DELETE FROM {meta}
@@ -164,8 +164,8 @@ DROP SCHEMA {beside} CASCADE;
 -- name: sessions
 -- Other sessions of the logins that a server has. Which statement was their last is not shown to everybody, and a
 -- pool's is mostly COMMIT, so they are known by the login; an owner's own tools name themselves.
-SELECT a.pid, coalesce(a.application_name, ''), coalesce(host(a.client_addr), ''), coalesce(a.usename, ''),
-       coalesce(a.state, '')
+SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.client_addr), '') AS address,
+       coalesce(a.usename, '') AS user, coalesce(a.state, '') AS state
   FROM pg_stat_activity a
  WHERE a.datname = current_database()
    AND a.pid <> pg_backend_pid()

@@ -9,7 +9,7 @@ VALUES (%(name)s)
     ON CONFLICT DO NOTHING;
 
 -- name: tenants
-SELECT tenant_id AS name, status, created_at
+SELECT tenant_id AS name
   FROM {tenants}
  ORDER BY tenant_id;
 

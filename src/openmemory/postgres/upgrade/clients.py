@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from openmemory.postgres.direct import OURS
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.questions import Questions, as_int, session
+from openmemory.postgres.upgrade.questions import Count, Questions
 
 # Tables that stay as they are, and that nobody but upstream's server writes to.
 _UPSTREAMS_OWN = ("openmemory_embed_logs", "stats", "temporal_edges")
@@ -23,30 +24,53 @@ class Clients:
     """Sessions that may be an old server's, or not."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """A session that may be an old server's, and whether it likely is."""
+
+    pid: int
+    application: str
+    address: str
+    user: str
+    state: str
+    is_likely: bool
+
+    @property
+    def session(self) -> Session:
+        return Session(self.pid, self.application, self.address, self.user, self.state)
+
+
+_SESSIONS = statement("upgrade/clients.sessions", _Client)
+_HIDDEN = statement("upgrade/clients.hidden", Count)
+_OTHERS = statement("upgrade/clients.others", Session)
+
+
 def clients_of(asking: Questions, there: Sequence[str]) -> Clients:
     """Return whose sessions are likely an old server's that uses the tables that are `there`, and whose may be."""
     if not there:
         return Clients()
     schema = asking.layout.names.schema
-    found = asking.rows(
-        "sessions",
+    found = asking.all(
+        _SESSIONS,
         writes=Layout.literal(_writes(schema, (*there, *_UPSTREAMS_OWN))),
         names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
         also_names=Layout.literal(_uses(schema, _UPSTREAMS_OWN)),
         ours=Layout.literal(OURS),
     )
-    likely, doubtful = ([session(row[:-1]) for row in found if row[-1] is is_likely] for is_likely in (True, False))
-    return Clients(tuple(likely), tuple(doubtful))
+    return Clients(
+        writers=tuple(one.session for one in found if one.is_likely),
+        doubtful=tuple(one.session for one in found if not one.is_likely),
+    )
 
 
 def others(asking: Questions) -> tuple[Session, ...]:
     """Return other clients' sessions, whatever they do."""
-    return tuple(map(session, asking.rows("others")))
+    return tuple(asking.all(_OTHERS))
 
 
 def hidden(asking: Questions) -> int:
     """Return how many sessions there are whose statements this login may not see."""
-    return as_int(asking.rows("hidden")[0][0])
+    return asking.one(_HIDDEN).count
 
 
 def _writes(schema: str, tables: Iterable[str]) -> str:

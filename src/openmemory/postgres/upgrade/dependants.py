@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row
 
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade.found import Dependant
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.questions import Questions
 
 STAND_ON_IT: Collection[str] = ("view", "materialized view", "function", "foreign key")
 """The kinds that PostgreSQL drops no table under, unless they are dropped as well."""
+
+_DEPENDANTS = statement("upgrade/dependants.dependants", Dependant)
 
 
 def dependants(connection: Connection, layout: Layout, schema: str) -> tuple[Dependant, ...]:
@@ -20,9 +22,7 @@ def dependants(connection: Connection, layout: Layout, schema: str) -> tuple[Dep
         "tables": f"array_remove(ARRAY[{', '.join(f'to_regclass({table})' for table in tables)}]::oid[], NULL)",
         "role_text": Layout.literal(layout.names.app_role),
     }
-    query = layout.render(blocks("upgrade/dependants")["dependants"], more)
-    with connection.cursor(row_factory=class_row(Dependant)) as cursor:
-        return tuple(cursor.execute(query.encode()).fetchall())
+    return tuple(Questions(connection, layout).all(_DEPENDANTS, **more))
 
 
 def listed(found: Collection[Dependant]) -> str:

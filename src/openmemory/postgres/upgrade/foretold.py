@@ -1,14 +1,14 @@
 """Which rows will be set aside, or kept with a note of what they cannot keep: told before an upgrade begins."""
 
 from collections.abc import Iterator, Mapping
-
-from psycopg import Connection
+from dataclasses import dataclass
 
 from openmemory.core.scope import tenant_problem
 from openmemory.core.sectors import Sector
-from openmemory.postgres.statements import Names, blocks
+from openmemory.postgres.statements import Names, Statement, blocks, statement
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.questions import Answer, Counted, Name, Questions
 from openmemory.postgres.upgrade.sources import Columns
 
 _NO_TENANTS = "users: its name may not be a tenant's; kept with the rows of no user"
@@ -27,67 +27,69 @@ _INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_tr
 _SHARED_KINDS = ("hnsw", "ivfflat")
 
 
-def rows_set_aside(
-    connection: Connection, layout: Layout, columns: Mapping[str, Columns], dimension: int
-) -> dict[str, tuple[int, str]]:
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    """Rows that will be set aside or noted for one reason, and the id of one of them."""
+
+    reason: str
+    count: int
+    example: str | None
+
+
+_WAYPOINTS = statement("upgrade/foretold.waypoints", _SetAside)
+_VECTORS = statement("upgrade/foretold.vectors", _SetAside)
+_USERS = statement("upgrade/foretold.users", _SetAside)
+_ELSEWHERE = statement("upgrade/foretold.elsewhere", _SetAside)
+_FACTS = statement("upgrade/foretold.facts", _SetAside)
+_NAMES = statement("upgrade/foretold.names", Name)
+_NAMESAKE = statement("upgrade/foretold.namesake", Answer)
+_FACTS_TWICE = statement("upgrade/foretold.facts_twice", Counted)
+_TENANTS = statement("upgrade/foretold.tenants", Name)
+_TAKEN = statement("upgrade/foretold.taken", Name)
+
+
+def rows_set_aside(asking: Questions, columns: Mapping[str, Columns], dimension: int) -> dict[str, tuple[int, str]]:
     """Return how many rows will be set aside or noted, by the reason, and the id of one; without the values of vectors.
 
     `columns` are the old tables', and `dimension` is that of the vectors that will come across.
     """
-    counted: dict[str, tuple[int, str]] = {}
-    for what, block in _asked_of(columns):
-        for reason, count, example in connection.execute(_asked(layout, columns, block, dimension)):
-            counted[f"{what}: {reason}"] = int(count), str(example or "")
-    if layout.plan.tenant_from_user:
-        counted[_NO_TENANTS] = _no_tenants(connection, layout, columns), ""
-    return counted
+    rows = _rows(asking.layout, columns)
+    found = {
+        f"{what}: {one.reason}": (one.count, one.example or "")
+        for what, query in _asked_of(columns)
+        for one in asking.all(query, **rows, to_be=str(dimension))
+    }
+    if asking.layout.plan.tenant_from_user:
+        names = asking.each(_NAMES, _NAMES_AT_ONCE, **rows)
+        found[_NO_TENANTS] = sum(tenant_problem(user.name) is not None for user in names), ""
+    return found
 
 
-def _asked_of(columns: Mapping[str, Columns]) -> Iterator[tuple[str, str]]:
-    """Yield each old table and the block that counts its rows, where there can be any."""
-    of_memories = [what for what, found in columns.items() if found and columns["memories"]]
-    yield from ((what, what) for what in ("waypoints",) if what in of_memories)
-    yield from ((what, what) for what in ("users", "facts") if columns[what])
-    if "vectors" in of_memories and columns["vectors"].keys() & {"tenant_id", "project_id", "user_id", "dim"}:
-        yield "vectors", "vectors"
-    if "users" in of_memories and "tenant_id" in {*columns["memories"], *columns["users"]}:
-        yield "users", "elsewhere"
-
-
-def has_namesake(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> bool:
+def has_namesake(asking: Questions, columns: Mapping[str, Columns]) -> bool:
     """Return whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
-    if not layout.plan.tenant_from_user:
-        return False
-    ((found,),) = connection.execute(_asked(layout, columns, "namesake")).fetchall()
-    return bool(found)
+    return asking.layout.plan.tenant_from_user and asking.one(_NAMESAKE, **_rows(asking.layout, columns)).yes
 
 
-def facts_twice(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> tuple[int, str]:
+def facts_twice(asking: Questions, columns: Mapping[str, Columns]) -> Counted:
     """Return how many ids more than one fact of a tenant has, and one of them."""
-    ((count, example),) = connection.execute(_asked(layout, columns, "facts_twice")).fetchall()
-    return int(count), str(example)
+    return asking.one(_FACTS_TWICE, **_rows(asking.layout, columns))
 
 
-def unfit_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> tuple[str, ...]:
+def unfit_tenants(asking: Questions, columns: Mapping[str, Columns]) -> tuple[str, ...]:
     """Return the tenants of old rows whose names no request may bring, and whose rows would thus share one."""
-    found: set[str] = set()
-    for what in ("memories", "users", "facts"):
-        if "tenant_id" in columns[what]:
-            query = f"SELECT DISTINCT tenant_id::text FROM {{old_{what}_table}} WHERE tenant_id::text <> ''"
-            found |= {str(name) for (name,) in connection.execute(layout.render(query).encode())}
+    tables = [asking.layout.old_tables[what] for what in ("memories", "users", "facts") if "tenant_id" in columns[what]]
+    found = {one.name for table in tables for one in asking.all(_TENANTS, table=asking.layout.names.table(table))}
     return tuple(sorted(name for name in found if tenant_problem(name) is not None))
 
 
-def taken_names(connection: Connection, layout: Layout, *, is_staged: bool) -> tuple[str, ...]:
+def taken_names(asking: Questions, *, is_staged: bool) -> tuple[str, ...]:
     """Return what of the owner's has a name that the new tables need; they may be in their own schema already."""
     wanted = (
-        *new_names(layout.names),
+        *new_names(asking.layout.names),
         *(f"idx_vectors_{sector}_{kind}" for sector in Sector for kind in _SHARED_KINDS),
     )
     array = f"ARRAY[{', '.join(map(Layout.literal, wanted))}]"
-    more = {"new_names": array, "is_staged": str(is_staged).lower()}
-    query = layout.render(blocks("upgrade/foretold")["taken"], more)
-    return tuple(str(name) for (name,) in connection.execute(query.encode()))
+    return tuple(one.name for one in asking.all(_TAKEN, new_names=array, is_staged=str(is_staged).lower()))
 
 
 def new_names(names: Names) -> tuple[str, ...]:
@@ -103,15 +105,23 @@ def new_names(names: Names) -> tuple[str, ...]:
     )
 
 
-def _no_tenants(connection: Connection, layout: Layout, columns: Mapping[str, Columns]) -> int:
-    """Return how many users have a name that no tenant may have."""
-    with connection.transaction(), connection.cursor("users") as cursor:
-        cursor.itersize = _NAMES_AT_ONCE
-        cursor.execute(_asked(layout, columns, "names"))
-        return sum(tenant_problem(str(name)) is not None for (name,) in cursor)
+def _asked_of(columns: Mapping[str, Columns]) -> Iterator[tuple[str, Statement[_SetAside]]]:
+    """Yield each old table and the statement that counts its rows, where there can be any."""
+    of_memories = [what for what, found in columns.items() if found and columns["memories"]]
+    if "waypoints" in of_memories:
+        yield "waypoints", _WAYPOINTS
+    if columns["users"]:
+        yield "users", _USERS
+    if columns["facts"]:
+        yield "facts", _FACTS
+    if "vectors" in of_memories and columns["vectors"].keys() & {"tenant_id", "project_id", "user_id", "dim"}:
+        yield "vectors", _VECTORS
+    if "users" in of_memories and "tenant_id" in {*columns["memories"], *columns["users"]}:
+        yield "users", _ELSEWHERE
 
 
-def _asked(layout: Layout, columns: Mapping[str, Columns], block: str, dimension: int = 0) -> bytes:
+def _rows(layout: Layout, columns: Mapping[str, Columns]) -> dict[str, str]:
+    """Return what reads the old tables, and the tenant and the name of the user of a row that it gives."""
     own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
     tenant, name, unseen = own["tenant"].strip(), own["name"].strip(), {"unseen": own["unseen"].strip()}
@@ -120,4 +130,4 @@ def _asked(layout: Layout, columns: Mapping[str, Columns], block: str, dimension
         for what, template in (("tenant", tenant), ("name", name))
         for row in ("s", "d", "u", "m", "o", "n", "f")
     }
-    return layout.render(own[block], {**rows, **of_rows, "to_be": str(dimension)}).encode()
+    return {**rows, **of_rows}

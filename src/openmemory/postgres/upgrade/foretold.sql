@@ -3,7 +3,7 @@
 
 -- name: taken
 -- Names that the new tables bring into the schema and that something else there has, which is no part of an old table.
-SELECT taken.relname::text
+SELECT taken.relname::text AS name
   FROM pg_class taken
  WHERE taken.relnamespace = to_regnamespace(quote_ident({final_text}))
    AND taken.relname = ANY ({new_names}::text[])
@@ -26,6 +26,12 @@ SELECT format('schema %I', nspname)
  WHERE nspname = {kept_text}
     OR nspname = {staging_text} AND NOT {is_staged}
  ORDER BY 1;
+
+-- name: tenants
+-- The tenants that the rows of an old table name.
+SELECT DISTINCT tenant_id::text AS name
+  FROM {table}
+ WHERE tenant_id::text <> '';
 
 -- name: unseen
 '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]'
@@ -52,8 +58,8 @@ END
 
 -- name: waypoints
 SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already' END, note) AS reason,
-       count(*),
-       min(src_id)
+       count(*) AS count,
+       min(src_id) AS example
   FROM (SELECT w.src_id,
                CASE WHEN s.raw_id IS NULL THEN 'its source is no memory'
                     WHEN d.raw_id IS NULL THEN 'its target is no memory'
@@ -87,8 +93,8 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
 
 -- name: vectors
 SELECT note AS reason,
-       count(*),
-       min(id)
+       count(*) AS count,
+       min(id) AS example
   FROM (SELECT v.id,
                CASE WHEN v.tenant_id <> ''
                          AND v.tenant_id <> coalesce(nullif(m.tenant_id, ''), 'default')
@@ -111,8 +117,8 @@ SELECT note AS reason,
 SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
             ELSE 'its name is longer than 128 bytes or has control characters; kept with a digest of it'
        END AS reason,
-       count(*),
-       min(u.user_id)
+       count(*) AS count,
+       min(u.user_id) AS example
   FROM ({users_rows}) AS u
  WHERE coalesce(u.user_id, '') = ''
     OR octet_length(u.user_id) > 128
@@ -147,8 +153,8 @@ HAVING count(*) > 0;
 -- name: elsewhere
 -- Users whose row is in another tenant than memories of theirs are, where they have none: they get one there.
 SELECT 'it has memories in a tenant where it has no row; kept in both' AS reason,
-       count(*),
-       min(u.user_id)
+       count(*) AS count,
+       min(u.user_id) AS example
   FROM ({users_rows}) AS u
  WHERE {name_of_u} IN (
            SELECT user_id
@@ -161,14 +167,14 @@ SELECT 'it has memories in a tenant where it has no row; kept in both' AS reason
 
 -- name: facts
 SELECT 'has no id, subject, predicate or object' AS reason,
-       count(*),
-       min(f.id)
+       count(*) AS count,
+       min(f.id) AS example
   FROM ({facts_rows}) AS f
  WHERE num_nulls(f.id, f.subject, f.predicate, f.object) > 0;
 
 -- name: names
 -- Who would become a tenant.
-SELECT DISTINCT n.user_id
+SELECT DISTINCT n.user_id AS name
   FROM (SELECT user_id, tenant_id FROM ({users_rows}) AS u
          UNION ALL
         SELECT user_id, tenant_id FROM ({memories_rows}) AS m
@@ -181,12 +187,12 @@ SELECT DISTINCT n.user_id
 -- Whether a user who becomes a tenant has the name of the one that gets the rows of no user.
 SELECT EXISTS (SELECT FROM ({memories_rows}) AS m WHERE m.user_id = {tenant})
     OR EXISTS (SELECT FROM ({users_rows}) AS u WHERE u.user_id = {tenant})
-    OR EXISTS (SELECT FROM ({facts_rows}) AS f WHERE f.user_id = {tenant});
+    OR EXISTS (SELECT FROM ({facts_rows}) AS f WHERE f.user_id = {tenant}) AS yes;
 
 -- name: facts_twice
 -- Facts whose ids are one in their tenant, of which the new table could hold one; one UUID in two writings is one id.
-SELECT count(*),
-       coalesce(min(written), '')
+SELECT count(*) AS count,
+       coalesce(min(written), '') AS example
   FROM (SELECT min(f.id) AS written
           FROM ({facts_rows}) AS f
          WHERE num_nulls(f.id, f.subject, f.predicate, f.object) = 0

@@ -1,34 +1,73 @@
-"""The blocks of look.sql, asked on one connection."""
+"""What is asked on one connection about the tables that the settings name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 from psycopg import Connection
 
-from openmemory.postgres.statements import Names, blocks
-from openmemory.postgres.upgrade.found import Session
+from openmemory.postgres.asking import asked
+from openmemory.postgres.statements import Statement
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.plan import Plan
 
-Rows = list[tuple[object, ...]]
+Row = TypeVar("Row")
 
 
 class Questions:
-    """Questions on one connection about the tables that the settings name."""
+    """Statements with the names of a layout in them; `more` is SQL for the placeholders that those leave."""
 
-    def __init__(self, connection: Connection, names: Names, plan: Plan | None = None) -> None:
+    def __init__(self, connection: Connection, layout: Layout) -> None:
         self.connection = connection
-        self.layout = Layout(names, plan or Plan(names.dimension))
+        self.layout = layout
 
-    def rows(self, block: str, **more: str) -> Rows:
-        """Return the rows of a block of look.sql, none where it returns nothing."""
-        done = self.connection.execute(self.layout.render(blocks("upgrade/look")[block], more).encode())
-        return done.fetchall() if done.description else []
+    def all(self, statement: Statement[Row], /, **more: str) -> list[Row]:
+        """Return every row of `statement`."""
+        return asked(self.connection, statement, self._rendered(statement, more))
+
+    def one(self, statement: Statement[Row], /, **more: str) -> Row:
+        """Return the row of a `statement` that has one whatever it finds, as a count has."""
+        (row,) = self.all(statement, **more)
+        return row
+
+    def each(self, statement: Statement[Row], at_once: int, /, **more: str) -> Iterator[Row]:
+        """Yield every row of `statement`, of which no more are held than are fetched `at_once`."""
+        with self.connection.transaction(), self.connection.cursor("rows", row_factory=statement.rows) as cursor:
+            cursor.itersize = at_once
+            cursor.execute(self._rendered(statement, more))
+            yield from cursor
+
+    def run(self, statement: Statement[None], /, **more: str) -> int:
+        """Run a statement without rows and return how many rows it changed."""
+        return self.connection.execute(self._rendered(statement, more)).rowcount
+
+    def _rendered(self, statement: Statement[Row], more: dict[str, str]) -> bytes:
+        return self.layout.render(statement.template, more).encode()
 
 
-def session(row: tuple[object, ...]) -> Session:
-    """Return the session of a row that tells its pid, application, address, user and state."""
-    pid, *told = row
-    return Session(as_int(pid), *map(str, told))
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are."""
+
+    count: int
 
 
-def as_int(value: object) -> int:
-    """Return a number that PostgreSQL sent, of whichever type."""
-    return int(str(value))
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many there are, and the id of one of them, "" where there is none."""
+
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of one of those that are listed."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether it is so."""
+
+    yes: bool

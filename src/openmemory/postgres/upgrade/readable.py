@@ -6,9 +6,10 @@ from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import kinds, record, sources
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.questions import Count, Counted, Questions
 
 # By what an owner finds a row.
 _KEYS = {
@@ -26,6 +27,10 @@ _NEEDED = (
     ("vectors", "id", None),
     ("vectors", "sector", "'semantic'"),
 )
+
+_MISREAD = statement("upgrade/readable.misread", Counted)
+_WITHOUT_CONTENT = statement("upgrade/readable.without_content", Counted)
+_WITHOUT = statement("upgrade/readable.without", Count)
 
 
 def check_readable(connection: Connection, layout: Layout) -> None:
@@ -56,19 +61,15 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
     """Yield what is wrong with the columns of an old table, each with an example and what to do about it."""
     table = layout.names.table(layout.old_tables[what])
     found = sources.columns(connection, layout, layout.old_tables[what])
-    key = _key(what, found)
+    asking, key = Questions(connection, layout), _key(what, found)
     for name in (name for name in sources.MAPPED[what] if name in found):
         column, kind = sql.Identifier(name).as_string(), sources.MAPPED[what][name]
         for test in kinds.tests(table, column, kind, found[name], is_noted=what in sources.NOTED):
-            query = (
-                f"SELECT count(*), coalesce(min({key}), 'NULL') FROM {table}"
-                f" WHERE {column} IS NOT NULL AND ({test.holds}) IS NOT TRUE"
-            )
-            ((count, example),) = connection.execute(query.encode()).fetchall()
-            if count:
+            misread = asking.one(_MISREAD, table=table, key=key, column=column, holds=test.holds)
+            if misread.count:
                 yield (
-                    f"the column {name} of {table} is of type {found[name]}, and {count:,} of its values, such as that"
-                    f" of {example}, cannot be read as {test.wanted}. Run {test.remedy};"
+                    f"the column {name} of {table} is of type {found[name]}, and {misread.count:,} of its values, such"
+                    f" as that of {misread.example}, cannot be read as {test.wanted}. Run {test.remedy};"
                 )
 
 
@@ -80,12 +81,11 @@ def _key(what: str, found: sources.Columns) -> str:
 def _refuse_without_content(connection: Connection, layout: Layout) -> None:
     if "content" not in sources.columns(connection, layout, layout.names.memories):
         return
-    query = layout.render(blocks("upgrade/look")["without_content"])
-    ((count, example),) = connection.execute(query.encode()).fetchall()
-    if count:
+    found = Questions(connection, layout).one(_WITHOUT_CONTENT)
+    if found.count:
         table = layout.names.table(layout.names.memories)
         raise ConfigurationError(
-            f"{count:,} memories have no content (NULL), such as {example}. Delete them, or give them one:"
+            f"{found.count:,} memories have no content (NULL), such as {found.example}. Delete them, or give them one:"
             f" UPDATE {table} SET content = '' WHERE content IS NULL"
         )
 
@@ -96,8 +96,7 @@ def _refuse_without_key(connection: Connection, layout: Layout) -> None:
         table = layout.names.table(layout.old_tables[what])
         if there is None:
             continue
-        ((count,),) = connection.execute(f"SELECT count(*) FROM {table} WHERE {name} IS NULL".encode()).fetchall()
-        if count:
+        if count := Questions(connection, layout).one(_WITHOUT, table=table, column=name).count:
             way = f"give them one (UPDATE {table} SET {name} = {given} WHERE {name} IS NULL), or " if given else ""
             raise ConfigurationError(
                 f"{count:,} rows of {table} have no {name} (NULL), by which they could be kept. Nothing was changed:"

@@ -9,12 +9,14 @@ from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import versions
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import connected
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
-from openmemory.postgres.statements import Names, Row, Statement, statement
+from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade.foretold import taken_names
 from openmemory.postgres.upgrade.layout import LOCK_TIMEOUT, Layout
+from openmemory.postgres.upgrade.questions import Questions
 
 TAKEN = (
     "schema {} has something else under a name of the new tables: {}. Rename it (ALTER TABLE or ALTER INDEX … RENAME TO"
@@ -72,14 +74,14 @@ _HOLDERS = statement("upgrade/refusals.holders", _Holder)
 
 def check_versions(connection: Connection) -> None:
     """Refuse a PostgreSQL before 15, and a pgvector before 0.8.0 where one is installed, with the remedy."""
-    (found,) = _asked(connection, _VERSIONS)
+    (found,) = asked(connection, _VERSIONS)
     if found.pgvector or found.server < versions.OLDEST_SERVER:
         versions.check_versions(found)
 
 
 def refuse_taken_names(connection: Connection, layout: Layout) -> None:
     """Raise ConfigurationError where something of the owner's has a name that a new table needs."""
-    if taken := taken_names(connection, layout, is_staged=True):
+    if taken := taken_names(Questions(connection, layout), is_staged=True):
         raise ConfigurationError(f"{TAKEN.format(layout.names.schema, ', '.join(taken))}. {KEPT}")
 
 
@@ -180,39 +182,34 @@ def _lacking(connection: Connection, names: Names, *, beforehand: bool = False) 
     wanted shows when it is.
     """
     oids = _old_tables(connection, names)
-    (has,) = _asked(connection, _RIGHTS, schema=names.schema, app_role=names.app_role, oids=oids)
+    (has,) = asked(connection, _RIGHTS, schema=names.schema, app_role=names.app_role, oids=oids)
     to, app_role, schema = (sql.Identifier(name) for name in (has.login, names.app_role, names.schema))
     extension = has.has_extension or (beforehand and has.may_create_in_database and not has.extension_is_untrusted)
     may_become = has.may_act_as_app_role or (has.may_make_roles and not has.has_app_role)
-    asked = [sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in has.other_owners]
+    wanted = [sql.SQL("GRANT {} TO {}").format(sql.Identifier(owner), to) for owner in has.other_owners]
     for table in has.tables_of_superusers:
-        asked.append(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, table), to))
+        wanted.append(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(names.schema, table), to))
     if not has.may_create_in_database:
-        asked.append(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(has.database), to))
+        wanted.append(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(has.database), to))
     if not has.may_create_in_schema:
-        asked.append(sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to))
+        wanted.append(sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(schema, to))
     if not extension:
-        asked.append(sql.SQL("CREATE EXTENSION vector").format())
+        wanted.append(sql.SQL("CREATE EXTENSION vector").format())
     if not (beforehand or has.has_app_role or has.may_make_roles):
-        asked.append(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role))
+        wanted.append(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(app_role))
     if not (beforehand or may_become):
-        asked.append(sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to))
-    return [one.as_string() for one in asked]
+        wanted.append(sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(app_role, to))
+    return [one.as_string() for one in wanted]
 
 
 def _old_tables(connection: Connection, names: Names) -> list[int]:
     tables = [names.memories, names.vectors, "openmemory_waypoints", "openmemory_users", "temporal_facts"]
-    return [one.oid for one in _asked(connection, _OLD_TABLES, schema=names.schema, tables=tables)]
+    return [one.oid for one in asked(connection, _OLD_TABLES, schema=names.schema, tables=tables)]
 
 
 def _holders(conninfo: Mapping[str, str], names: Names) -> str:
     with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
-        if found := _asked(connection, _HOLDERS, oids=_old_tables(connection, names)):
+        if found := asked(connection, _HOLDERS, oids=_old_tables(connection, names)):
             listed = ", ".join(f"pid {one.pid} {one.application!r} ({one.state})" for one in found)
             return f" on the old tables: {listed}"
     return ""
-
-
-def _asked(connection: Connection, query: Statement[Row], **params: object) -> list[Row]:
-    with connection.cursor(row_factory=query.rows) as cursor:
-        return cursor.execute(query.template.encode(), params).fetchall()

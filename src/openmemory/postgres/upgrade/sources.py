@@ -1,10 +1,12 @@
 """Views that give every known shape of the old tables the same columns, so that one SQL reads them all."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from psycopg import Connection, sql
 
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.asking import asked
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import kinds
 from openmemory.postgres.upgrade.layout import Layout
 
@@ -84,6 +86,15 @@ _AS_TEXT = {"json", "json[]", "jsonb[]", "record", "record[]"}
 _FLOATS = {"real", "double precision"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    type: str
+
+
+_COLUMNS = statement("upgrade/sources.columns", _Column)
+
+
 def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
     """Return the columns of an old table that have no place of their own in the new one."""
     known = MAPPED[what].keys() | _READ_APART[what]
@@ -153,8 +164,7 @@ def columns(connection: Connection, layout: Layout, table: str) -> Columns:
 
 def columns_of(connection: Connection, table: str) -> Columns:
     """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table."""
-    found = connection.execute(blocks("upgrade/look")["columns"].encode(), [table])
-    return {str(name): str(kind) for name, kind in found}
+    return {column.name: column.type for column in asked(connection, _COLUMNS, table=table)}
 
 
 def _memories(columns: Columns) -> list[str]:

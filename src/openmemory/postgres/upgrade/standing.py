@@ -1,20 +1,21 @@
 """How an upgrade stands, and what it left: read from its record and from the tables that it made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from psycopg import errors
+from psycopg import Connection, errors
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres import locks
 from openmemory.postgres.direct import connected, patient, permitted
 from openmemory.postgres.registry import facts
-from openmemory.postgres.statements import Names
+from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
-from openmemory.postgres.upgrade.questions import Questions, as_int, session
+from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.questions import Count, Questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,31 @@ class Aside:
     source: str
     reason: str
     count: int
-    first_ids: tuple[str, ...]
+    first_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A table and the disk that it holds."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """How long the old table of `what` is."""
+
+    what: str
+    count: int
+
+
+_ASIDE = statement("upgrade/standing.aside", Aside)
+_KEPT = statement("upgrade/standing.kept", _Kept)
+_BLOCKS = statement("upgrade/standing.blocks", _Blocks)
+_SERVING = statement("upgrade/standing.serving", Session)
+_REPAIRED = statement("upgrade/standing.repaired", Count)
+_NAME_MODEL = statement("upgrade/standing.name_model", type(None))
 
 
 def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
@@ -32,20 +57,19 @@ def aside(conninfo: Mapping[str, str], names: Names) -> list[Aside]:
     with patient(conninfo) as connection, permitted():
         if not record.read(connection, names):
             return []
-        found = Questions(connection, names).rows("aside")
-    return [Aside(str(source), str(why), as_int(count), tuple(ids)) for source, why, count, ids in found]  # type: ignore[arg-type]  # an array of text
+        return _questions(connection, names).all(_ASIDE)
 
 
 def kept_bytes(conninfo: Mapping[str, str], names: Names) -> dict[str, int]:
     """Return the disk that the old tables hold which an upgrade put aside, {} where there are none."""
     with connected(conninfo) as connection, permitted():
-        return {str(name): as_int(size) for name, size in Questions(connection, names).rows("kept")}
+        return {table.name: table.bytes for table in _questions(connection, names).all(_KEPT)}
 
 
 def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str, str]) -> dict[str, float]:
     """Return which part of each old table an unfinished upgrade has read, of 0 to 1."""
     with connected(conninfo) as connection, permitted():
-        blocks_of = {str(what): as_int(count) for what, count in Questions(connection, names).rows("blocks")}
+        blocks_of = {old.what: old.count for old in _questions(connection, names).all(_BLOCKS)}
     return {
         what: min(1.0, int(recorded.get(f"{what}_block", "0")) / count if count else 1.0)
         for what, count in blocks_of.items()
@@ -56,8 +80,7 @@ def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tup
     """Return the sessions that may be a server's: those of `login`, or other ones of the owner where that is None."""
     text = "NULL" if login is None else Layout.literal(login)
     with connected(conninfo) as connection, permitted():
-        found = Questions(connection, names).rows("serving", login_text=text)
-    return tuple(map(session, found))
+        return tuple(_questions(connection, names).all(_SERVING, login_text=text))
 
 
 def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:
@@ -71,7 +94,7 @@ def repaired(conninfo: Mapping[str, str], names: Names) -> int:
     with patient(conninfo) as connection, permitted():
         if not record.read(connection, names):
             return 0
-        return as_int(Questions(connection, names).rows("repaired")[0][0])
+        return _questions(connection, names).one(_REPAIRED).count
 
 
 def refuse_half_done(conninfo: Mapping[str, str], names: Names) -> None:
@@ -96,7 +119,11 @@ def made_by(conninfo: Mapping[str, str], names: Names) -> str:
 def name_model(conninfo: Mapping[str, str], names: Names, model: str) -> None:
     """Record which model made the vectors of a lifted database."""
     with connected(conninfo) as connection, permitted():
-        asking = Questions(connection, names)
-        asking.rows("name_model", name_text=Layout.literal(model))
+        asking = _questions(connection, names)
+        asking.run(_NAME_MODEL, name_text=Layout.literal(model))
         if record.read(connection, names):
             record.write(connection, asking.layout, {"embedding_model": model})
+
+
+def _questions(connection: Connection, names: Names) -> Questions:
+    return Questions(connection, Layout(names, Plan(names.dimension)))
