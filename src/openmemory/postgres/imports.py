@@ -10,11 +10,13 @@ import numpy.typing as npt
 from psycopg import Connection, Cursor, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import find_types, patient
 from openmemory.postgres.locks import Lock, the_only_one
-from openmemory.postgres.statements import Names, blocks, schema_beside
+from openmemory.postgres.statements import Names, Row, Statement, blocks, schema_beside, statement
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
+from openmemory.postgres.upgrade.questions import Count
 from openmemory.postgres.upgrade.refusals import KEPT, explained
 from openmemory.postgres.upgrade.steps import upgrade
 
@@ -61,6 +63,27 @@ class Source:
 
     columns: Mapping[str, Sequence[str]]
     rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the tenant has already of one table of the file."""
+
+    source: str
+    same: int
+    contradicting: int
+    first_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    id: UUID
+    content: str
+
+
+_MEMORIES = statement("imports.memories", Count)
+_ALREADY = statement("imports.already", _Held)
+_WITHOUT_VECTOR = statement("imports.without_vector", _Memory)
 
 
 def import_rows(
@@ -159,14 +182,15 @@ class _Import:
                 already = self._already(given)
                 filled = self._run("fill", given).rowcount
                 added = {"users": self._run("users", given).rowcount}
-                added["memories"] = int(str(self._run("memories", given).fetchall()[0][0]))
+                (memories,) = self._asked(_MEMORIES, given)
+                added["memories"] = memories.count
                 added["waypoints"] = self._run("waypoints", given).rowcount
                 added["temporal_facts"] = self._run("facts", given).rowcount
         return Imported(added, already, filled, {}, 0), ids
 
     def _already(self, given: Mapping[str, object]) -> dict[str, Already]:
-        rows = self._run("already", given).fetchall()
-        return {str(table): Already(int(str(same)), int(str(other)), tuple(ids)) for table, same, other, ids in rows}  # type: ignore[arg-type]  # an array of text
+        found = self._asked(_ALREADY, given)
+        return {one.source: Already(one.same, one.contradicting, tuple(one.first_ids)) for one in found}
 
     def embed_missing(self, ids: Sequence[UUID], embed: Embed, on_progress: OnProgress) -> int:
         """Embed those of the memories that have no vector; return how many those were."""
@@ -175,11 +199,11 @@ class _Import:
         for start in range(0, len(ids), _AT_ONCE):
             given = {"tenant": self.tenant, "ids": list(ids[start : start + _AT_ONCE])}
             with self.connection.transaction(), self._inside():
-                found = self._run("without_vector", given).fetchall()
+                found = self._asked(_WITHOUT_VECTOR, given)
             if found:
-                embeddings = embed([str(content) for _, content in found])
+                embeddings = embed([memory.content for memory in found])
                 texts = ["[" + ",".join(map(str, one.tolist())) + "]" for one in embeddings]
-                rows = {"tenant": self.tenant, "ids": [row[0] for row in found], "embeddings": texts}
+                rows = {"tenant": self.tenant, "ids": [memory.id for memory in found], "embeddings": texts}
                 given = {**rows, "nothing": []}  # a vector of theirs that says nothing stays
                 with self.connection.transaction(), self._inside():
                     self.connection.execute(self._render(blocks("reembedding")["repair"]), given)
@@ -199,6 +223,9 @@ class _Import:
         self.connection.execute("SELECT set_config('app.current_tenant', %s, true)", [self.tenant])
         yield
         self.connection.execute("RESET ROLE")
+
+    def _asked(self, statement: Statement[Row], given: Mapping[str, object]) -> list[Row]:
+        return asked(self.connection, statement, self._render(statement.template), **given)
 
     def _run(self, block: str, given: Mapping[str, object]) -> Cursor[tuple[object, ...]]:
         return self.connection.execute(self._render(blocks("imports")[block]), given)

@@ -67,8 +67,8 @@ WITH held AS (
                AND t.valid && n.valid) AS either (id, is_same)
      GROUP BY either.id
 )
-SELECT source, count(*) FILTER (WHERE is_same), count(*) FILTER (WHERE NOT is_same),
-       coalesce((array_agg(id ORDER BY id) FILTER (WHERE NOT is_same))[1:3], '{}')
+SELECT source, count(*) FILTER (WHERE is_same) AS same, count(*) FILTER (WHERE NOT is_same) AS contradicting,
+       coalesce((array_agg(id ORDER BY id) FILTER (WHERE NOT is_same))[1:3], '{}') AS first_ids
   FROM held
  GROUP BY source;
 
@@ -110,7 +110,7 @@ WITH added AS (
       JOIN added a
         ON a.id = v.id
 )
-SELECT count(*)
+SELECT count(*) AS count
   FROM added;
 
 -- name: fill

@@ -2,7 +2,7 @@
 
 -- name: beside
 -- What else is in the schema that is filled than the new tables and what the steps read the old ones by.
-SELECT concat(CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END, ' ', c.relname)
+SELECT concat(CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END, ' ', c.relname) AS name
   FROM pg_class c
  WHERE c.relnamespace = to_regnamespace(quote_ident({staging_text}))
    AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
@@ -212,7 +212,7 @@ SELECT what, count, one_of_them
 -- name: recalled
 -- What recall did since is no loss: salience and the time of the last recall have their columns in the old table. A row
 -- that was not recalled has the time it came with, and stays as it was, a salience above 1 and all.
-SELECT count(*), coalesce(min(came.id), '')
+SELECT count(*) AS count, coalesce(min(came.id), '') AS example
   FROM {old_memories} came
   JOIN {memories} m
     ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
@@ -231,7 +231,7 @@ UPDATE {old_memories_table} o
 
 -- name: rounded
 -- Rows whose column did not take what was written there.
-SELECT count(*)
+SELECT count(*) AS count
   FROM {old_memories} came
   JOIN {memories} m
     ON m.tenant_id = {staging}.as_tenant(came.tenant_id, came.user_id)
@@ -246,7 +246,7 @@ coalesce({staging}.as_instant(came.last_seen_at), {staging}.as_instant(came.upda
 
 -- name: references
 -- Constraints of tables that are left alone, such as upstream's temporal_edges, to tables that are about to go.
-SELECT c.conrelid::regclass::text AS referring, quote_ident(c.conname) AS name
+SELECT c.conrelid::regclass::text AS of_table, quote_ident(c.conname) AS name
   FROM pg_constraint c
   JOIN pg_class referred
     ON referred.oid = c.confrelid

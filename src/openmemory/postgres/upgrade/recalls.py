@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.statements import blocks, statement
 from openmemory.postgres.upgrade import kinds, sources
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.questions import Count, Counted, Questions
 
+_RECALLED = statement("upgrade/down.recalled", Counted)
+_WRITE_BACK = statement("upgrade/down.write_back", type(None))
+_ROUNDED = statement("upgrade/down.rounded", Count)
 _SEEN = "date_trunc('milliseconds', m.last_seen_at)"
 
 
@@ -37,28 +41,29 @@ def write_back(connection: Connection, layout: Layout) -> None:
 
     Raises ConfigurationError where a column is of a type that cannot hold it.
     """
-    ((count, example),) = connection.execute(_asked(layout, "recalled")).fetchall()
+    asking = Questions(connection, layout)
+    recalled = asking.one(_RECALLED, came_seen=_came_seen(layout))
     there = sources.columns(connection, layout, layout.names.memories)
-    for column in _COLUMNS if count else ():
-        if not _is_written(connection, layout, column, there.get(column.name)):
+    for column in _COLUMNS if recalled.count else ():
+        if not _is_written(asking, column, there.get(column.name)):
             raise ConfigurationError(
-                f"going back would lose what recall did: {count:,} memories were recalled since (such as {example}),"
-                f" and the column {column.name} of the old ones {_lack(there.get(column.name))}. Nothing was changed."
-                f" Run {_remedy(layout, column, there.get(column.name))}; and then this again"
+                f"going back would lose what recall did: {recalled.count:,} memories were recalled since (such as"
+                f" {recalled.example}), and the column {column.name} of the old ones {_lack(there.get(column.name))}."
+                f" Nothing was changed. Run {_remedy(layout, column, there.get(column.name))}; and then this again"
             )
 
 
-def _is_written(connection: Connection, layout: Layout, column: _Written, there: str | None) -> bool:
+def _is_written(asking: Questions, column: _Written, there: str | None) -> bool:
     """Return whether the column took what was written; where it did not, the transaction may have failed."""
     if there is None:
         return False
-    more = {"column": column.name, "value": _value(column, there), "is_other": column.is_other}
+    seen = _came_seen(asking.layout)
+    is_other = column.is_other.replace("{came_seen}", seen)
     try:
-        connection.execute(_asked(layout, "write_back", **more))
-        ((rounded,),) = connection.execute(_asked(layout, "rounded", **more)).fetchall()
+        asking.run(_WRITE_BACK, column=column.name, value=_value(column, there), came_seen=seen)
+        return asking.one(_ROUNDED, is_other=is_other, came_seen=seen).count == 0
     except (errors.DataError, errors.DatatypeMismatch, errors.CheckViolation):
         return False
-    return not rounded
 
 
 def _value(column: _Written, there: str) -> str:
@@ -84,8 +89,5 @@ def _remedy(layout: Layout, column: _Written, there: str | None) -> str:
     return f"ALTER TABLE {table} ALTER COLUMN {name} DROP DEFAULT, ALTER COLUMN {name} TYPE {column.type} USING {using}"
 
 
-def _asked(layout: Layout, block: str, **more: str) -> bytes:
-    own = blocks("upgrade/down")
-    came_seen = layout.render(own["came_seen"].strip())
-    more = {name: value.replace("{came_seen}", came_seen) for name, value in more.items()}
-    return layout.render(own[block], {**more, "came_seen": came_seen}).encode()
+def _came_seen(layout: Layout) -> str:
+    return layout.render(blocks("upgrade/down")["came_seen"].strip())

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from openmemory.core.text import fingerprint
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Progress
+from openmemory.postgres.upgrade.questions import Count, Questions
 
 OnProgress = Callable[[Progress], None]
 
@@ -22,6 +24,29 @@ class Blocks:
     first: int
     end: int
     rows_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """The first heap block of an old table that is still to be read, and how many it has."""
+
+    first: int
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """An old memory as far as its fingerprint goes."""
+
+    id: str
+    content: str
+    user: str | None
+    project: str | None
+
+
+_COUNT = statement("upgrade/rows.count", Count)
+_UNREAD = statement("upgrade/rows.unread", _Unread)
+_MEMORIES = statement("upgrade/rows.memories", _Memory)
 
 
 def lift_rows(connection: Connection, layout: Layout, on_progress: OnProgress) -> None:
@@ -44,8 +69,7 @@ def lift_rows(connection: Connection, layout: Layout, on_progress: OnProgress) -
 
 def count_rows(connection: Connection, layout: Layout, what: str) -> int:
     """Return how many rows an old table has."""
-    row = connection.execute(layout.render(f"SELECT count(*) FROM {{old_{what}}}").encode()).fetchone()
-    return int(row[0]) if row else 0
+    return Questions(connection, layout).one(_COUNT, table=layout.render(f"{{old_{what}}}")).count
 
 
 def block_ranges(connection: Connection, layout: Layout, what: str, total: int) -> Iterator[Blocks]:
@@ -53,30 +77,22 @@ def block_ranges(connection: Connection, layout: Layout, what: str, total: int) 
 
     Each is recorded by whoever is given it. Where the table was rewritten meanwhile, it begins anew.
     """
-    query = layout.render(
-        f"SELECT {{staging}}.resume_at('{what}', old),"
-        " coalesce(pg_relation_size(old), 0) / current_setting('block_size')::bigint"
-        f" FROM to_regclass({{old_{what}_text}}) AS old"
-    ).encode()
+    asking, old_text = Questions(connection, layout), layout.render(f"{{old_{what}_text}}")
     while True:
-        row = connection.execute(query).fetchone()
-        first, blocks = (int(row[0]), int(row[1])) if row else (0, 0)
-        if first >= blocks:
+        unread = asking.one(_UNREAD, what=Layout.literal(what), old_text=old_text)
+        if unread.first >= unread.blocks:
             return
-        step = max(1, layout.plan.batch_size * blocks // max(1, total))
-        yield Blocks(first, first + step, min(total, total * first // blocks))
+        step = max(1, layout.plan.batch_size * unread.blocks // max(1, total))
+        yield Blocks(unread.first, unread.first + step, min(total, total * unread.first // unread.blocks))
 
 
 def _lift_memories(connection: Connection, layout: Layout, blocks: Blocks) -> None:
-    query = (
-        "SELECT id, content, {staging}.as_name(user_id), {staging}.as_name(project_id) FROM {old_memories}"
-        f" WHERE place >= '({blocks.first},0)'::tid AND place < '({blocks.end},0)'::tid"
-    )
+    query = layout.render(_MEMORIES.template, {"first": str(blocks.first), "end": str(blocks.end)})
     ids, fingerprints = [], []
     with connection.transaction():
-        for id_, content, user, project in connection.cursor().stream(layout.render(query).encode()):
-            ids.append(id_)
-            fingerprints.append(fingerprint(content, user=user, project=project))
+        for memory in connection.cursor(row_factory=_MEMORIES.rows).stream(query.encode()):
+            ids.append(memory.id)
+            fingerprints.append(fingerprint(memory.content, user=memory.user, project=memory.project))
         lift = layout.render_with_params("SELECT {staging}.lift_memories(%s, %s, %s::text[], %s::uuid[])")
         connection.execute(lift, [blocks.first, blocks.end, ids, fingerprints])
         record.write(connection, layout, {"memories_block": blocks.end})

@@ -11,11 +11,12 @@ from openmemory.postgres import migrate, roles
 from openmemory.postgres.direct import connected, find_types, patient
 from openmemory.postgres.locks import the_only_one
 from openmemory.postgres.shared_indexes import IndexChoice
-from openmemory.postgres.statements import Names
+from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import build
 from openmemory.postgres.upgrade.layout import OWN_TABLES, Layout
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress, Report
+from openmemory.postgres.upgrade.questions import Name, Questions
 from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import check_versions, explained, refuse_taken_names
 from openmemory.postgres.upgrade.rows import lift_rows
@@ -29,6 +30,19 @@ OnProgress = Callable[[Progress], None]
 READING = (1, 2, 3)
 # A policy on an old table would hide rows from its owner: an error, not fewer rows.
 _EVERY_ROW: LiteralString = "SET row_security = off"
+
+
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    """What was set aside for one reason, and the id of one of them."""
+
+    reason: str
+    count: int
+    example: str
+
+
+_SET_ASIDE = statement("upgrade/steps.set_aside", _SetAside)
+_TABLES = statement("upgrade/look.tables", Name)
 
 
 def upgrade(
@@ -100,8 +114,8 @@ class _Work:
         recorded = record.read(self.connection, self.layout.names) if self.finished == len(STEPS) else {}
         rows = {name[5:]: int(value) for name, value in recorded.items() if name.startswith("rows_")}
         aside = _set_aside(self.connection, self.layout)
-        counts = {reason: count for reason, (count, _) in aside.items()}
-        examples = {reason: example for reason, (_, example) in aside.items() if example}
+        counts = {one.reason: one.count for one in aside}
+        examples = {one.reason: one.example for one in aside if one.example}
         return Report(done, rows, counts, examples, _left_alone(self.connection, self.layout))
 
     def _enable(self, step: str) -> None:
@@ -171,19 +185,12 @@ class _Work:
         self._execute("session", "room")
 
 
-def _set_aside(connection: Connection, layout: Layout) -> dict[str, tuple[int, str]]:
-    query = layout.render(
-        "SELECT 'vectors: ' || reason, count(*), min(id::text) FROM {vector_quarantine} GROUP BY reason"
-        " UNION ALL SELECT source || ': ' || reason, count(*), min(id) FROM {row_quarantine} GROUP BY source, reason"
-        " ORDER BY 1"
-    )
-    if not record.read(connection, layout.names):
-        return {}
-    return {str(reason): (int(count), str(one)) for reason, count, one in connection.execute(query.encode())}
+def _set_aside(connection: Connection, layout: Layout) -> list[_SetAside]:
+    is_begun = record.read(connection, layout.names)
+    return Questions(connection, layout).all(_SET_ASIDE) if is_begun else []
 
 
 def _left_alone(connection: Connection, layout: Layout) -> tuple[str, ...]:
     """Return the tables of the schema that upstream made and we neither use nor touch, and others' tables."""
     ours = {*OWN_TABLES, *layout.names.tenant_tables, "openmemory_meta", "openmemory_tenants", "openmemory_migrations"}
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
-    return tuple(str(name) for (name,) in connection.execute(query, [layout.names.schema]) if name not in ours)
+    return tuple(table.name for table in Questions(connection, layout).all(_TABLES) if table.name not in ours)

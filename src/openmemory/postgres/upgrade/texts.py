@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import args_row
 
 from openmemory.core import text
 from openmemory.postgres.adaptation import sparsevec_text
-from openmemory.postgres.statements import blocks
+from openmemory.postgres.asking import asked
+from openmemory.postgres.statements import blocks, statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Progress
@@ -26,7 +25,8 @@ _STEP_2, _STEP_3, _STEP_4 = "002_add_tenant_id", "003_convert_vectors_to_pgvecto
 OnProgress = Callable[[Progress], None]
 
 
-class _Memory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Memory:
     """A memory as far as its texts go."""
 
     tenant: str
@@ -34,6 +34,9 @@ class _Memory(NamedTuple):
     content: str
     user: str | None
     project: str | None
+
+
+_NEXT = statement("upgrade/texts.next", _Memory)
 
 
 def fill_texts(connection: Connection, layout: Layout, on_progress: OnProgress) -> None:
@@ -84,13 +87,12 @@ class _Filling:
     def _batches(self) -> Iterator[list[_Memory]]:
         """Yield the memories behind the one that is recorded; the caller fills and records each batch."""
         total, done = count_rows(self.connection, self.layout, "memories"), 0
-        query = self.layout.render_with_params(blocks(f"upgrade/{_FILE}")["next"])
+        query = self.layout.render_with_params(_NEXT.template)
         while True:
             self.on_progress(Progress(self.step, self.what, done, total))
             recorded = record.read(self.connection, self.layout.names)
-            behind = recorded.get(f"{self.what}_tenant", ""), recorded.get(f"{self.what}_id", str(UUID(int=0)))
-            with self.connection.cursor(row_factory=args_row(_Memory)) as cursor:
-                memories = cursor.execute(query, [*behind, _BATCH]).fetchall()
+            tenant, id_ = recorded.get(f"{self.what}_tenant", ""), recorded.get(f"{self.what}_id", str(UUID(int=0)))
+            memories = asked(self.connection, _NEXT, query, tenant=tenant, id=id_, most=_BATCH)
             if not memories:
                 return
             yield memories

@@ -2,11 +2,11 @@
 -- which a memory that is said again is recognised.
 
 -- name: next
-SELECT tenant_id, id, content, user_id, project_id
+SELECT tenant_id AS tenant, id, content, user_id AS user, project_id AS project
   FROM {memories}
- WHERE (tenant_id, id) > (%s, %s::uuid)
+ WHERE (tenant_id, id) > (%(tenant)s, %(id)s::uuid)
  ORDER BY tenant_id, id
- LIMIT %s;
+ LIMIT %(most)s;
 
 -- name: terms
 UPDATE {vectors} v

@@ -1,6 +1,7 @@
 """The way back to the old tables, where nothing newer would be lost; and giving that way up, with the old bytes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from psycopg import Connection
 
@@ -8,7 +9,7 @@ from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected, find_types, patient
 from openmemory.postgres.locks import the_only_one
 from openmemory.postgres.registry import facts
-from openmemory.postgres.statements import Names, blocks, schema_of_reembedding
+from openmemory.postgres.statements import Names, schema_of_reembedding, statement
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
@@ -16,12 +17,40 @@ from openmemory.postgres.upgrade.foretold import new_names
 from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Plan
+from openmemory.postgres.upgrade.questions import Name, Questions
 from openmemory.postgres.upgrade.recalls import write_back
 from openmemory.postgres.upgrade.refusals import explained
 from openmemory.postgres.upgrade.unmapped import unmapped
 
 _CONVERSIONS = "002_add_tenant_id"
 _COUNTED = ("rows_memories", "rows_users", "rows_waypoints", "rows_temporal_facts")
+
+
+@dataclass(frozen=True, slots=True)
+class _Newer:
+    """New rows of one kind that the old tables do not have, and the id of one of them."""
+
+    what: str
+    count: int
+    one_of_them: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A constraint of a table that stays, to one that goes; both quoted."""
+
+    of_table: str
+    name: str
+
+
+_BESIDE = statement("upgrade/down.beside", Name)
+_NEWER = statement("upgrade/down.newer", _Newer)
+_REFERENCES = statement("upgrade/down.references", _Reference)
+_EXCHANGE_BACK = statement("upgrade/down.exchange_back", type(None))
+_REVOKE = statement("upgrade/down.revoke", type(None))
+_UNGUARD = statement("upgrade/down.unguard", type(None))
+_FORGET = statement("upgrade/down.forget", type(None))
+_DROP_KEPT = statement("upgrade/down.drop_kept", type(None))
 
 
 def down(conninfo: Mapping[str, str], names: Names) -> None:
@@ -40,15 +69,16 @@ def down(conninfo: Mapping[str, str], names: Names) -> None:
             )
         with explained("--down", conninfo, names), connection.transaction():
             connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
+            asking = Questions(connection, layout)
             if "exchanged_at" in recorded:
                 _refuse_to_drop(connection, layout, layout.names.schema)
-                _exchange_back(connection, layout, recorded)
-                _run(connection, layout, "revoke", recorded)
+                _exchange_back(asking, recorded)
+                asking.run(_REVOKE)
             else:
                 _refuse_to_drop(connection, layout, layout.filled)
-                _refuse_to_drop_own(connection, layout)
-            _run(connection, layout, "unguard", recorded)
-            _run(connection, layout, "forget", recorded)
+                _refuse_to_drop_own(asking)
+            asking.run(_UNGUARD)
+            asking.run(_FORGET)
 
 
 def foreign_keys(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
@@ -94,12 +124,13 @@ def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
         with explained("--drop-bytea", conninfo, names), connection.transaction():
             connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
             _refuse_to_drop(connection, layout, layout.kept, but="foreign key")
-            found = connection.execute(_text(layout, "references", recorded)).fetchall()
-            for table, constraint in found:
-                connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}".encode())
-            _run(connection, layout, "drop_kept", recorded)
+            asking = Questions(connection, layout)
+            references = asking.all(_REFERENCES)
+            for one in references:
+                connection.execute(f"ALTER TABLE {one.of_table} DROP CONSTRAINT {one.name}".encode())
+            asking.run(_DROP_KEPT)
             record.write(connection, layout, {"bytea_dropped_at": record.now(connection)})
-        return tuple(f"{constraint} of {table}" for table, constraint in found)
+        return tuple(f"{one.name} of {one.of_table}" for one in references)
 
 
 def _begun(connection: Connection, names: Names) -> tuple[dict[str, str], Layout]:
@@ -129,41 +160,31 @@ def _refuse_to_drop(connection: Connection, layout: Layout, schema: str, but: st
         )
 
 
-def _refuse_to_drop_own(connection: Connection, layout: Layout) -> None:
+def _refuse_to_drop_own(asking: Questions) -> None:
     """Raise ConfigurationError where the owner has put tables or views beside those that are filled."""
-    ours = ", ".join(map(Layout.literal, new_names(layout.staging)))
-    query = layout.render(blocks("upgrade/down")["beside"], {"ours": f"ARRAY[{ours}]"})
-    if found := [str(name) for (name,) in connection.execute(query.encode())]:
+    ours = ", ".join(map(Layout.literal, new_names(asking.layout.staging)))
+    if found := [one.name for one in asking.all(_BESIDE, ours=f"ARRAY[{ours}]")]:
         raise ConfigurationError(
-            f"schema {layout.filled} is to be dropped, and holds what is none of the upgrade's: {', '.join(found)}."
-            " Nothing was changed. Drop it, or bring it into another schema (ALTER TABLE or ALTER VIEW … SET SCHEMA),"
-            " and run this again"
+            f"schema {asking.layout.filled} is to be dropped, and holds what is none of the upgrade's:"
+            f" {', '.join(found)}. Nothing was changed. Drop it, or bring it into another schema (ALTER"
+            " TABLE or ALTER VIEW … SET SCHEMA), and run this again"
         )
 
 
-def _exchange_back(connection: Connection, layout: Layout, recorded: Mapping[str, str]) -> None:
-    _run(connection, layout, "exchange_back", recorded)
+def _exchange_back(asking: Questions, recorded: Mapping[str, str]) -> None:
+    connection, layout = asking.connection, asking.layout
+    asking.run(_EXCHANGE_BACK)
     find_types(connection, layout.filled)
     connection.execute(body(layout.block(_CONVERSIONS, "conversions")).encode())
     sources.create_views(connection, layout)
     connection.execute(layout.block(_CONVERSIONS, "facts").encode())
-    newer = connection.execute(_text(layout, "newer", recorded)).fetchall()
-    if newer:
-        told = ", ".join(f"{count} {what}{f' (such as {one})' if one else ''}" for what, count, one in newer)
+    if newer := asking.all(_NEWER, **{name: str(int(recorded.get(name, "0"))) for name in _COUNTED}):
+        told = ", ".join(
+            f"{one.count} {one.what}{f' (such as {one.one_of_them})' if one.one_of_them else ''}" for one in newer
+        )
         raise ConfigurationError(
             f"going back would lose what is newer than the upgrade: {told}. Nothing was changed. What was added can be"
             " deleted if it may be lost; where anything was changed or deleted, only a backup brings the old tables"
             " back (openmemory restore FILE)"
         )
     write_back(connection, layout)
-
-
-def _run(connection: Connection, layout: Layout, block: str, recorded: Mapping[str, str]) -> None:
-    connection.execute(_text(layout, block, recorded))
-
-
-def _text(layout: Layout, block: str, recorded: Mapping[str, str]) -> bytes:
-    template = blocks("upgrade/down")[block]
-    for name in _COUNTED:
-        template = template.replace(f"{{{name}}}", str(int(recorded.get(name, "0"))))
-    return layout.render(template).encode()
