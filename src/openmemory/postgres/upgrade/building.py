@@ -3,33 +3,39 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Event, Thread
-from typing import LiteralString
 
 import psycopg
 from psycopg import Connection
 
 from openmemory.errors import DatabaseUnavailable
+from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import connected
 from openmemory.postgres.shared_indexes import IndexChoice, give_memory, statements
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Progress
+from openmemory.postgres.upgrade.questions import Name
 
 OnProgress = Callable[[Progress], None]
 
 _LOOK_EVERY_S = 0.5
 _TRANSACTION = re.compile(r"\bBEGIN;\n(.*)\nCOMMIT;", re.DOTALL)
-_PROGRESS = (
-    "SELECT phase, greatest(blocks_done, tuples_done), greatest(blocks_total, tuples_total)"
-    " FROM pg_stat_progress_create_index WHERE pid = %s"
-)
-_WAITED_FOR: LiteralString = (
-    # Of another role's session only its name is shown, and not since when.
-    "SELECT concat('pid ', pid, ' ' || nullif(application_name, ''),"
-    " ', in its transaction since ' || to_char(xact_start AT TIME ZONE 'UTC', 'HH24:MI') || ' UTC')"
-    " FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid"
-)
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """What PostgreSQL does for an index, and how far that is."""
+
+    phase: str
+    done: int
+    total: int
+
+
+_PROGRESS = statement("upgrade/building.progress", _Phase)
+_WAITED_FOR = statement("upgrade/building.waited_for", Name)
 
 
 def build(
@@ -101,10 +107,10 @@ def _watched(
         try:
             with connected(conninfo) as watcher:
                 while not over.wait(_LOOK_EVERY_S):
-                    for phase, done, total in watcher.execute(_PROGRESS, [pid]):
-                        on_progress(Progress(begun.step, f"{begun.doing}: {phase}", int(done or 0), int(total or 0)))
-                    for (waited_for,) in watcher.execute(_WAITED_FOR, [pid]):
-                        on_progress(Progress(begun.step, f"{begun.doing}: waits for {waited_for}", 0, 0))
+                    for now in asked(watcher, _PROGRESS, pid=pid):
+                        on_progress(Progress(begun.step, f"{begun.doing}: {now.phase}", now.done, now.total))
+                    for session in asked(watcher, _WAITED_FOR, pid=pid):
+                        on_progress(Progress(begun.step, f"{begun.doing}: waits for {session.name}", 0, 0))
         except (psycopg.Error, DatabaseUnavailable):
             return  # the builder says what is wrong with the server
 

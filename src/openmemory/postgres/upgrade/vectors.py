@@ -15,9 +15,11 @@ from psycopg.copy import QueuedLibpqWriter
 
 from openmemory.core import text
 from openmemory.postgres.adaptation import sparsevec_bytes
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import Progress
+from openmemory.postgres.upgrade.questions import Questions
 from openmemory.postgres.upgrade.rows import Blocks, OnProgress, block_ranges, count_rows
 from openmemory.postgres.vectors import term_cap, traits
 
@@ -37,10 +39,11 @@ _COLUMNS = Struct(">h").pack(_PASSED + 5)
 _VECTOR = Struct(">Hh")
 _TEXTS_KEPT = 256
 
-_TARGET = (
-    "COPY {vectors} (tenant_id, id, sector, user_id, project_id, session_id, occurred_at, seq, sectors, session_key,"
-    " speaker_key, traits, terms, embedding) FROM STDIN (FORMAT binary)"
-)
+_OLD = statement("upgrade/vectors.old", type(None))
+_WITHOUT = statement("upgrade/vectors.without", type(None))
+_LIST_WITHOUT = statement("upgrade/vectors.list_without", type(None))
+_NEW = statement("upgrade/vectors.new", type(None))
+_SET_ASIDE = statement("upgrade/vectors.set_aside", type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def convert_vectors(
     for blocks in block_ranges(connection, layout, "vectors", total):
         on_progress(Progress(STEP, "vectors", blocks.rows_done, total))
         with connection.transaction():
-            _convert(connection, reader, layout, codec, _vectors_of(blocks, source))
+            _convert(connection, reader, layout, codec, _vectors_of(layout, blocks, source))
             record.write(connection, layout, {"vectors_block": blocks.end})
     if "without_vector" not in record.read(connection, layout.names):
         on_progress(Progress(STEP, "memories without a vector", total, total))
@@ -93,33 +96,9 @@ def convert_vectors(
     on_progress(Progress(STEP, "vectors", total, total))
 
 
-_FIELDS = "m.user_id, m.project_id, m.session_id, m.occurred_at, m.seq, m.sectors"
-_OF = "ON m.tenant_id = {staging}.as_tenant(o.tenant_id, o.user_id) AND m.id = {staging}.as_id(o.id)"
-# A memory that upstream kept without any vector is found by its words, and is listed with those to repair.
-_THOSE_WITHOUT_VECTOR = (
-    f" FROM {{old_memories}} o JOIN {{memories}} m {_OF}"
-    " WHERE NOT EXISTS (SELECT FROM {old_vectors} v WHERE v.raw_id = o.raw_id)"
-)
-_WITHOUT_VECTOR = (
-    f"SELECT m.tenant_id, m.id, m.primary_sector, {_FIELDS}, m.content, NULL::bytea, o.id, m.primary_sector, o.user_id,"
-    f" NULL::text, NULL::text{_THOSE_WITHOUT_VECTOR}"
-)
-# By PostgreSQL itself: there may be millions, and they have no bytes to bring along.
-_LIST_WITHOUT_VECTOR = (
-    "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, reason)"
-    f" SELECT m.tenant_id, m.id, m.primary_sector, o.user_id, 'no value'{_THOSE_WITHOUT_VECTOR}"
-)
-
-
-def _vectors_of(blocks: Blocks, source: str) -> str:
+def _vectors_of(layout: Layout, blocks: Blocks, source: str) -> str:
     value = {"bytes": "v.v", "vector": "vector_send(v.v::vector)", "none": "NULL::bytea"}[source]
-    return (
-        f"SELECT m.tenant_id, m.id, v.sector, {_FIELDS}, m.content, {value}, v.id, v.sector, v.user_id,"
-        " v.dim::text, CASE WHEN m.id IS NULL THEN v.original::text END"
-        " FROM {old_vectors} v LEFT JOIN {old_owners} o ON o.raw_id = v.raw_id"
-        f" LEFT JOIN {{memories}} m {_OF}"
-        f" WHERE v.place >= '({blocks.first},0)'::tid AND v.place < '({blocks.end},0)'::tid"
-    )
+    return layout.render(_OLD.template, {"value": value, "first": str(blocks.first), "end": str(blocks.end)})
 
 
 def _convert(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str) -> None:
@@ -132,21 +111,20 @@ def _convert(connection: Connection, reader: Connection, layout: Layout, codec: 
 
 def _add_without_vector(connection: Connection, reader: Connection, layout: Layout, codec: "_Codec") -> int:
     """Give memories without a vector a search row, list them with those to repair, and return how many there are."""
-    for _ in _copied(connection, reader, layout, codec, _WITHOUT_VECTOR):
+    for _ in _copied(connection, reader, layout, codec, layout.render(_WITHOUT.template)):
         pass
-    return connection.execute(layout.render(_LIST_WITHOUT_VECTOR).encode()).rowcount
+    return Questions(connection, layout).run(_LIST_WITHOUT)
 
 
 def _copied(
     connection: Connection, reader: Connection, layout: Layout, codec: "_Codec", query: str
 ) -> Iterator[list[_Aside]]:
     """Copy what a query reads, converted, and yield what cannot be, chunk by chunk."""
-    source = f"COPY ({layout.render(query)}) TO STDOUT (FORMAT binary)".encode()
     cursor = connection.cursor()
     # Writing from a thread of its own keeps both backends busy: otherwise the reader rests while rows are sent.
     writer = QueuedLibpqWriter(cursor)
-    target = cursor.copy(layout.render(_TARGET).encode(), writer=writer)
-    with reader.cursor().copy(source) as given, target as taken:
+    target = cursor.copy(layout.render(_NEW.template).encode(), writer=writer)
+    with reader.cursor().copy(query.encode()) as given, target as taken:
         taken.write(_HEADER)
         rows = _rows(given)
         while chunk := list(islice(rows, codec.rows_at_once)):
@@ -157,10 +135,7 @@ def _copied(
 
 
 def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) -> None:
-    query = layout.render_with_params(
-        "INSERT INTO {vector_quarantine} (tenant_id, id, sector, user_id, dim, original, v, reason)"
-        " VALUES (coalesce(%s, {tenant}), {staging}.as_id(%s), %s, %s, %s::int4, %s::jsonb, %s, %s)"
-    )
+    query = layout.render_with_params(_SET_ASIDE.template)
     with connection.cursor() as cursor:
         cursor.executemany(
             query,
