@@ -1,17 +1,25 @@
 """The record that an upgrade keeps in the database: its decisions, and how far it is."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import LiteralString
+from dataclasses import dataclass, replace
 
 from psycopg import Connection
 
-from openmemory.postgres.statements import Names
+from openmemory.postgres.asking import asked
+from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL, Plan
 
 DONE = "done"
-_NOW: LiteralString = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    text: str
+
+
+_WRITE = statement("upgrade/record.write", type(None))
+_NOW = statement("upgrade/record.now", _Time)
 
 
 def read(connection: Connection, names: Names) -> dict[str, str]:
@@ -24,17 +32,15 @@ def read(connection: Connection, names: Names) -> dict[str, str]:
 
 def write(connection: Connection, layout: Layout, values: Mapping[str, object]) -> None:
     """Record `values`, in the transaction that is open."""
-    query = layout.render_with_params(
-        "INSERT INTO {upgrade} (name, value) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-    )
+    query = layout.render_with_params(_WRITE.template)
     for name, value in values.items():
-        connection.execute(query, [name, str(value)])
+        connection.execute(query, {"name": name, "value": str(value)})
 
 
 def now(connection: Connection) -> str:
     """Return the server's time as it is recorded: in UTC, whatever the session's time zone and way to write dates."""
-    row = connection.execute(_NOW).fetchone()
-    return str(row[0]) if row else ""
+    (time,) = asked(connection, _NOW)
+    return time.text
 
 
 def begun_with(recorded: Mapping[str, str], plan: Plan) -> Plan:
