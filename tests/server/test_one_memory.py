@@ -209,33 +209,6 @@ async def test_the_user_may_stand_in_the_patch_itself(me: httpx2.AsyncClient) ->
     assert (await me.patch(f"/memory/{memory}", json={"user_id": "ada", "tags": ["x"]})).status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("project_id", "another"),
-        ("session_id", "another"),
-        ("speaker", "Ben"),
-        ("occurred_at", "2024-05-01T12:00:00.000001Z"),
-        ("primary_sector", "emotional"),
-    ],
-)
-@pytest.mark.parametrize("had", [True, False])
-async def test_what_no_change_reaches_is_refused_unless_it_is_as_it_was(
-    me: httpx2.AsyncClient, field: str, value: str, had: bool
-) -> None:
-    own = {"project_id": "p", "session_id": "s", "speaker": "Ann", "occurred_at": "2024-05-01T12:00:00Z"}
-    memory = await told(me, "The ferry leaves at nine", **(own if had else {}))
-    before = await read(me, memory)
-
-    refused = await me.patch(f"/memory/{memory}", json={**before, "tags": ["x"], field: value})
-    silent = await me.patch(f"/memory/{memory}", json={field: None})
-
-    problem(refused, 400, "malformed")
-    assert fields(refused) == [field]
-    assert (silent.status_code, silent.json()["version"]) == (200, before["version"])
-    assert (await read(me, memory))["tags"] == []
-
-
 async def test_another_version_is_told_before_what_no_change_reaches(me: httpx2.AsyncClient) -> None:
     memory = await told(me, "The ferry leaves at nine")
     before = await read(me, memory)
@@ -263,13 +236,6 @@ async def test_versions_may_stand_in_several_headers(me: httpx2.AsyncClient) -> 
     response = await me.patch(f"/memory/{memory}", json={"tags": ["x"]}, headers=headers)
 
     assert response.json()["version"] == 2
-
-
-async def test_a_patch_that_changes_nothing_is_no_new_version(me: httpx2.AsyncClient) -> None:
-    memory = await told(me, "The ferry leaves at nine", tags=["x"])
-
-    for body in ({}, {"tags": ["x"]}, {"content": "The ferry leaves at nine"}):
-        assert (await me.patch(f"/memory/{memory}", json=body)).json() == {"id": memory, "updated": True, "version": 1}
 
 
 async def test_a_patch_for_two_users_is_refused(me: httpx2.AsyncClient) -> None:

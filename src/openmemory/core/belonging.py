@@ -1,11 +1,16 @@
 """Whether a memory is the caller's to read and to change."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from openmemory.core.memory import Memory
 from openmemory.core.scope import Scope
+from openmemory.core.sectors import Sector
 from openmemory.errors import AnotherUsersMemory, Malformed, MemoryNotFound, VersionChanged
+
+_MS = timedelta(milliseconds=1)
+_OF_THE_SECTOR = {"primary_sector", "sectors", "decay_lambda"}
 
 
 def of_scope(scope: Scope, memory_id: UUID, memory: Memory | None) -> Memory:
@@ -28,5 +33,19 @@ def ensure_version(memory: Memory, versions: Collection[int] | None) -> None:
 def ensure_as_read(memory: Memory, as_read: Mapping[str, object]) -> None:
     """Raise Malformed unless the memory has the values of `as_read`, which cannot be changed."""
     for name, value in as_read.items():
-        if getattr(memory, name) != value:
-            raise Malformed.at(name, "is another than the memory has, and cannot be changed")
+        if not _has(memory, name, value):
+            remedy = "change `sector`" if name in _OF_THE_SECTOR else "leave it out, or send it as it was read"
+            raise Malformed.at(name, f"is another than the memory has, and cannot be changed; {remedy}")
+
+
+def _has(memory: Memory, name: str, value: object) -> bool:
+    """Return whether a memory has a value, as clients see it."""
+    match name:
+        case "sectors":
+            return memory.sectors | Sector(memory.primary_sector).bit == value
+        case "created_at":  # clients see milliseconds
+            return isinstance(value, datetime) and timedelta(0) <= memory.created_at - value < _MS
+        case "decay_lambda":
+            return memory.decay_rate == value
+        case _:
+            return bool(getattr(memory, name) == value)

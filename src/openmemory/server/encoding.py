@@ -114,6 +114,10 @@ def change(request: wire.PatchRequest) -> Change:
         raise contradiction("sector", "metadata.sector")
     if request.embedding is not None and request.content is None:
         raise Malformed.at("embedding", "comes with the `content` it is of; send both")
+    if not request.asks_for_a_change:
+        for name, remedy in wire.NEVER_SET.items():
+            if getattr(request, name) is not None:
+                raise Malformed.at(name, f"cannot be changed: {remedy}")
     return Change(
         content=request.content,
         tags=None if request.tags is None else tuple(request.tags),
@@ -121,8 +125,15 @@ def change(request: wire.PatchRequest) -> Change:
         salience=request.salience,
         embedding=_embedding(request.embedding),
         sector=request.sector or named,
-        as_read={name: value for name in wire.AS_READ if (value := getattr(request, name)) is not None},
+        as_read=_as_read(request),
     )
+
+
+def _as_read(request: wire.PatchRequest) -> dict[str, object]:
+    given = {name: value for name in wire.AS_READ if (value := getattr(request, name)) is not None}
+    if request.sectors is not None:
+        given["sectors"] = mask(request.sectors)
+    return given
 
 
 def added(result: Added) -> wire.AddAnswer:

@@ -155,9 +155,10 @@ async def patch(
     async def action(seal: Seal[Memory] | None) -> Memory:
         return await parts.memories.change(scope, memory_id(id), encoding.change(body), versions, seal)
 
-    return await write(
-        request, who, key, action, lambda changed: wire.PatchAnswer(id=changed.id, version=changed.version)
-    )
+    def encode(changed: Memory) -> wire.PatchAnswer:
+        return wire.PatchAnswer(id=changed.id, updated=body.asks_for_a_change, version=changed.version)
+
+    return await write(request, who, key, action, encode)
 
 
 @memory_calls.delete("/memory/{id}", response_model=wire.OkAnswer)

@@ -41,6 +41,7 @@ from openmemory.wire.fields import (
 from openmemory.wire.requests import (
     AS_READ,
     NARROWING,
+    NEVER_SET,
     TENANTS,
     AddBatchRequest,
     AddRequest,
@@ -58,6 +59,7 @@ __all__ = [
     "EMBEDDING_MOST",
     "MATCHES_MOST",
     "NARROWING",
+    "NEVER_SET",
     "QUERY_MAX_CHARS",
     "TENANTS",
     "AddAnswer",

@@ -128,10 +128,10 @@ class UserPageAnswer(PageAnswer):
 
 
 class PatchAnswer(_Answer):
-    """A memory was changed."""
+    """The memory is now as the change asks; `updated` is false if it asked for nothing."""
 
     id: UUID
-    updated: Literal[True] = True
+    updated: bool
     version: int
 
 

@@ -178,8 +178,20 @@ class QueryRequest(QueryFilters):
 
 
 # Who changes a memory often sends it back as it was read: these no change reaches.
-AS_READ = ("project_id", "session_id", "speaker", "occurred_at", "primary_sector")
+AS_READ = (
+    *("id", "project_id", "session_id", "speaker", "occurred_at", "created_at"),
+    *("primary_sector", "sectors", "decay_lambda"),
+)
+# What a change asks for; without any of these there is nothing to change.
+CHANGING = ("content", "tags", "metadata", "sector", "salience")
+# These change by themselves, so beside a change they may be as they were read; alone they are meant to be set.
+NEVER_SET = {
+    "version": "it grows with each change; to change only one version, send it as If-Match",
+    "updated_at": "it is the time of the last change",
+    "last_seen_at": "it is the time when the memory was last found or reinforced (POST /memory/reinforce)",
+}
 _AS_READ = "Cannot be changed: refused unless it is as the memory has it."
+_NEVER_SET = "Changes by itself: read past beside a change, refused without one."
 
 
 class PatchRequest(_Request):
@@ -201,6 +213,20 @@ class PatchRequest(_Request):
     speaker: Name | None = Field(None, description=_AS_READ)
     occurred_at: Instant | None = Field(None, description=_AS_READ)
     primary_sector: Sector | None = Field(None, description=f"{_AS_READ} `sector` changes it.")
+    sectors: list[Sector] | None = Field(
+        None, min_length=1, max_length=len(Sector), description=f"{_AS_READ} `sector` changes them."
+    )
+    id: UUID | None = Field(None, description=_AS_READ)
+    created_at: Instant | None = Field(None, description=_AS_READ)
+    decay_lambda: Number | None = Field(None, description=f"{_AS_READ} `sector` changes it.")
+    version: int | None = Field(None, description=f"{_NEVER_SET} `If-Match` refuses any other version.")
+    updated_at: Instant | None = Field(None, description=_NEVER_SET)
+    last_seen_at: Instant | None = Field(None, description=_NEVER_SET)
+
+    @property
+    def asks_for_a_change(self) -> bool:
+        """Whether there is anything to change."""
+        return any(getattr(self, name) is not None for name in CHANGING)
 
 
 class ReinforceRequest(_Request):
