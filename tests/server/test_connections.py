@@ -78,6 +78,15 @@ def test_a_head_without_end_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", [BoundedConnection], indirect=True)
+def test_a_url_that_is_too_long_is_called_too_long(url: str) -> None:
+    with closing(dialled(url)) as connection:
+        connection.sendall(b"GET /health?x=" + b"y" * 65_526 + b" HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        response, text = answer_of(connection)
+    assert (response.status, json.loads(text)["type"]) == (413, "/problems/too-large")
+    assert "line" in json.loads(text)["detail"]
+
+
+@pytest.mark.parametrize("url", [BoundedConnection], indirect=True)
 def test_what_is_no_http_is_a_problem_like_any_other(url: str) -> None:
     with closing(dialled(url)) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nx y: z\r\n\r\n")

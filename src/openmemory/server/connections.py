@@ -8,6 +8,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from openmemory.errors import Malformed, OpenMemoryError, RequestTimeout, TooLarge
 from openmemory.server.problems import answer
 
+_URL_MOST_BYTES = 65_535
+
 
 class BoundedConnection(HttpToolsProtocol):
     """A connection that reads at most `head_bytes` of a request's head, and waits at most `head_s` for all of it.
@@ -37,7 +39,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._seen_bytes += len(data)
         super().data_received(data)
         if self._head_ends is not None and self._seen_bytes > self.head_bytes:
-            self._refuse(TooLarge(f"the request's line and headers have more than {self.head_bytes:,} bytes"))
+            self._refuse(self._too_large())
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -51,9 +53,15 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP."""
+        """Refuse what is no HTTP, and a URL of so many bytes that httptools does not split it."""
+        if len(getattr(self, "url", b"")) > _URL_MOST_BYTES:  # there is none before the first request
+            self._refuse(self._too_large())
+            return
         wrong = "a header, the request's line or a chunk's size is malformed"
         self._refuse(Malformed(f"this is no HTTP that can be read: {wrong}"))
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"the request's line and headers have more than {self.head_bytes:,} bytes")
 
     def _expect_head(self) -> None:
         self._stop_waiting()
