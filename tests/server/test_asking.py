@@ -102,6 +102,11 @@ CASES = [
     Case(403, [("x-api-key", "wrong"), ("authorization", f"Bearer {KEY}")], auth=KEYED),
     Case(403, [("x-api-key", KEY), ("x-api-key", KEY)], auth=KEYED),
     Case(403, [("x-api-key", KEY), ("x-api-key", "wrong")], auth=KEYED),
+    *(
+        Case(403, [("authorization", f"Bearer {KEY}"), ("authorization", other)], auth=KEYED)
+        for other in (f"Bearer {KEY}", "Bearer wrong", "Basic x")
+    ),
+    Case(404, [("x-api-key", KEY), ("authorization", "Bearer a"), ("authorization", "Bearer b")], auth=KEYED),
     *(Case(401, [("authorization", value)], auth=KEYED) for value in ("", KEY, "Bearer", "Bearer ", f"Basic {KEY}")),
     Case(404, [("x-api-key", KEY), ("via", "x"), ("origin", "https://x")], AWAY, "memory.example", KEYED),
     Case(404, [("x-api-key", "anything")]),

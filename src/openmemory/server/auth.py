@@ -90,10 +90,13 @@ class HeaderAuth:
 
 
 def _presented_key(headers: Headers) -> str | None:
-    keys = headers.getlist("x-api-key")
+    keys = headers.getlist("x-api-key")  # counts alone where it is sent: Authorization may then be for a gateway
+    authorizations = headers.getlist("authorization")
+    if len(keys or authorizations) > 1:
+        return ""  # to choose one of several would be a guess: none is accepted
     if keys:
-        return keys[0] if len(keys) == 1 else ""  # to choose one of several would be a guess: none is accepted
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+        return keys[0]
+    scheme, _, token = "".join(authorizations).partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
 

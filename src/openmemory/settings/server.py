@@ -101,7 +101,8 @@ class AccessSettings(Section):
         validation_alias="OM_API_KEY",
         description="Server key, sent as `x-api-key` or `Authorization: Bearer`; once set, every request needs it"
         " but `/health`, `/ready`, `/metrics` and `/openapi.json`. It may name any tenant,"
-        " so it is for your own backend and never for customers.",
+        " so it is for your own backend and never for customers."
+        " Beside an `x-api-key` nobody looks at `Authorization`, which a gateway may need for itself.",
     )
     admin_key: Key | None = Field(
         None,
