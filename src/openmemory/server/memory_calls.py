@@ -49,7 +49,7 @@ register_url_convertor("name", _NameInPath())
 UserId = Annotated[wire.Name | None, Query()]
 ProjectId = Annotated[wire.Name | None, Query()]
 MemoryId = Annotated[str, Path(description="The memory's UUID.", max_length=200)]
-IfMatch = Annotated[str | None, Header(description='Only these versions, as in "3".')]
+IfMatch = Annotated[str | None, Header(description='Only these versions, as in "3"; quotes may be left out.')]
 # Parsed by the call itself: with `partial`, each memory is refused by itself.
 UnreadBatch = Annotated[Any, Body(), PlainValidator(lambda value: value, json_schema_input_type=wire.AddBatchRequest)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000)]
