@@ -1,7 +1,9 @@
 """Bodies that are no JSON, too large, or odd."""
 
+import codecs
 import json
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -46,6 +48,25 @@ async def test_what_is_no_json_is_malformed(me: httpx2.AsyncClient, path: str, b
 @pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"text"', b"true", b"{}", b"NaN", b"1e999", b'["a"]'])
 async def test_json_of_another_shape_is_malformed(me: httpx2.AsyncClient, path: str, body: bytes) -> None:
     problem(await me.post(path, content=body, headers=JSON), 400, "malformed")
+
+
+@pytest.mark.parametrize("owner", ["user_id", "userId"])
+async def test_a_byte_order_mark_before_a_body_is_ignored(me: httpx2.AsyncClient, owner: str) -> None:
+    ours = str(uuid4())
+    item = {"content": "The ferry leaves at nine", "id": ours, owner: "ann"}
+    bodies = {
+        "/memory/add": item,
+        "/memory/add/batch": {"items": [item]},
+        "/memory/query": {"query": "ferry", owner: "ann"},
+        "/memory/reinforce": {"id": ours, owner: "ann"},
+    }
+
+    statuses = [
+        (await me.post(path, content=codecs.BOM_UTF8 + json.dumps(body).encode(), headers=JSON)).status_code
+        for path, body in bodies.items()
+    ]
+
+    assert statuses == [200 if owner == "user_id" else 400] * len(bodies)
 
 
 @pytest.mark.parametrize("depth", [17, 200, 500, 900])

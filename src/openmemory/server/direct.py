@@ -1,6 +1,7 @@
 """Routes that skip most of FastAPI's work, for the calls that are made most."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Coroutine, Sequence
 from inspect import signature
 from typing import Any, get_args
@@ -37,7 +38,7 @@ class PlacedRoute(APIRoute):
         async def placed(request: Request) -> Response:
             refuse_ignored_parameters(request, parameters, in_body)
             async with place(request):
-                body = await request.body()
+                body = await _body(request)
                 refuse_intricate(body, request.app.state.limits.values)
                 if body and not has_body:
                     refuse_ignored_body(body, parameters)
@@ -83,7 +84,7 @@ class DirectRoute(PlacedRoute):
         writes = "request" in parameters
 
         async def handle(request: Request) -> Response:
-            raw = await request.body()
+            raw = await _body(request)
             body = _validated(model, raw) if is_model else raw
             given: dict[str, Any] = {"body": body, "who": await admitted(request), "parts": await services(request)}
             if writes:
@@ -114,6 +115,11 @@ class ShortWay:
         except (OpenMemoryError, RequestValidationError) as error:
             response = answered(error, scope["path"])
         await response(scope, receive, send)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body without a byte order mark, which a JSON parser may ignore (RFC 8259, 8.1)."""
+    return (await request.body()).removeprefix(BOM_UTF8)
 
 
 def _validated(model: type[BaseModel], raw: bytes) -> BaseModel:
