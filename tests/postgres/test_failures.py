@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 from psycopg import errors
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from openmemory.app import Logins
 from openmemory.errors import ConfigurationError, DatabaseConflict, DatabaseUnavailable, OpenMemoryError, Unprocessable
@@ -192,6 +193,29 @@ def test_what_the_server_does_becomes_a_word_of_the_domain(
 def test_what_went_wrong_first_is_told_where_a_pipeline_cannot_be_left_for_it() -> None:
     with pytest.raises(DatabaseUnavailable, match="the disk is full"), translated():
         leave_a_pipeline()
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        psycopg.OperationalError("cannot exit pipeline mode while busy"),
+        psycopg.OperationalError("consuming input failed: server closed the connection unexpectedly"),
+        psycopg.InterfaceError("the connection is closed"),
+        PoolTimeout("couldn't get a connection after 2.00 sec"),
+        PoolClosed("the pool 'pool-1' is already closed"),
+    ],
+    ids=lambda raised: type(raised).__name__ + str(len(str(raised))),
+)
+def test_the_drivers_own_words_are_for_no_client(raised: Exception) -> None:
+    with pytest.raises(DatabaseUnavailable, match="PostgreSQL") as caught, translated():
+        raise raised
+
+    assert str(raised) not in caught.value.detail
+
+
+def test_postgresqls_own_words_are_told() -> None:
+    with pytest.raises(DatabaseUnavailable, match="terminating connection"), translated():
+        raise errors.AdminShutdown("terminating connection due to administrator command")
 
 
 def leave_a_pipeline() -> None:

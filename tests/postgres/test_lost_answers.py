@@ -30,6 +30,7 @@ class Wire:
         self._host, self._port = host, port
         self._ends: list[asyncio.StreamWriter] = []
         self.loses_the_next_answer = False
+        self.says_instead = b""
 
     async def cut(self) -> None:
         """End every connection without a word."""
@@ -63,8 +64,15 @@ class Wire:
                 self.loses_the_next_answer = False
                 await self.cut()
                 return
-            target.write(data)
+            target.write(self.says_instead or data)
+            self.says_instead = b""
         target.close()
+
+
+def goodbye(sqlstate: str, words: str) -> bytes:
+    """Return what PostgreSQL or a pooler says as it ends a session."""
+    text = b"".join(f"{one}\0".encode() for one in ("SFATAL", f"C{sqlstate}", f"M{words}")) + b"\0"
+    return b"E" + (len(text) + 4).to_bytes(4, "big") + text
 
 
 @pytest.fixture
@@ -122,6 +130,19 @@ async def test_a_write_whose_answer_is_lost_is_done_once(memories: Memories, wir
 
     assert not added.deduplicated
     assert (await memories.get(scope, added.id)).content == "the second"
+    assert await _kept(memories, scope) == [("the first", 0.5), ("the second", 0.5)]
+
+
+async def test_a_write_that_is_broken_off_with_two_goodbyes_is_done_over_another_connection(
+    memories: Memories, wire: Wire
+) -> None:
+    scope = a_scope()
+    await memories.add(scope, Told("the first", salience=0.5))
+    wire.says_instead = goodbye("57P01", "terminating connection") + goodbye("08P01", "server conn crashed?")
+
+    added = await memories.add(scope, Told("the second", salience=0.5))
+
+    assert not added.deduplicated
     assert await _kept(memories, scope) == [("the first", 0.5), ("the second", 0.5)]
 
 

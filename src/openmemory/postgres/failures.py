@@ -47,7 +47,7 @@ def translated() -> Iterator[None]:
     except AllBusy as error:
         raise Overloaded(str(error)) from error
     except (psycopg.Error, PoolTimeout) as error:
-        raise DatabaseUnavailable(f"PostgreSQL is not available: {first_line(_first(error))}") from error
+        raise DatabaseUnavailable(f"PostgreSQL is not available: {_reason(_first(error))}") from error
 
 
 async def answered(round_trip: Awaitable[Answer], patience_s: float) -> Answer:
@@ -71,6 +71,14 @@ def _first(error: Exception) -> Exception:
     before = error.__context__
     masked = isinstance(error, psycopg.OperationalError) and error.sqlstate is None
     return before if masked and isinstance(before, psycopg.Error) else error
+
+
+def _reason(error: Exception) -> str:
+    """Return what PostgreSQL itself says, or our words: libpq and psycopg tell of their inner states."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return first_line(error)
+    is_late = isinstance(error, PoolTimeout)
+    return "no connection came about in time" if is_late else "the connection to it was lost"
 
 
 def first_line(error: Exception) -> str:

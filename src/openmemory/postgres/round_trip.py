@@ -102,9 +102,14 @@ class RoundTrips:
         preparing = [self._send(pgconn, session, one) for one in ready]
         pgconn.pipeline_sync()
         results = await connection.wait(_results(pgconn, session, preparing))
-        if pgconn.status == ConnStatus.OK:
-            pgconn.exit_pipeline_mode()
         failed = next((one for one in results if one.status == ExecStatus.FATAL_ERROR), None)
+        if pgconn.status == ConnStatus.OK:
+            try:
+                pgconn.exit_pipeline_mode()
+            except errors.OperationalError:
+                # A pooler that stops may say goodbye twice. The first one counts; who lent the connection closes it.
+                if failed is None:
+                    raise
         if failed is not None:
             raise errors.error_from_result(failed, encoding="utf-8")
         return [Answer(one, session.values) for one in results]
