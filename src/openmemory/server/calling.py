@@ -125,8 +125,11 @@ async def write(
 
 
 def shown(result: object) -> Response:
-    """Return an answer of `wire` as JSON; its shape is right by construction and is not checked again."""
-    return Response(to_json(result), media_type=_JSON)
+    """Return an answer of `wire` as JSON; its shape is right by construction and is not checked again.
+
+    A number that no float holds, which only SQL puts into a row, is null: JSON knows no Infinity.
+    """
+    return Response(to_json(result, inf_nan_mode="null"), media_type=_JSON)
 
 
 def memory_id(text: str) -> UUID:
