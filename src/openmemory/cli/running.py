@@ -23,7 +23,8 @@ from openmemory.server.telemetry import configure_logging
 from openmemory.settings import Settings
 
 _ALLOCATIONS_A_COLLECTION = 50_000
-_GRACE_S = 10
+# Whoever stops a container kills it 10 s later; what is cut off has still to be answered, and PostgreSQL to be stopped.
+_GRACE_S = 5
 _BACKLOG = 2048
 
 log = structlog.get_logger()

@@ -1,7 +1,7 @@
 """Turn memories as clients tell them into memories to store, with sectors, terms, fingerprint and embedding."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from openmemory.core import salience, sectors, text
 from openmemory.core.ids import new_ids
 from openmemory.core.lru import LruCache
 from openmemory.core.memory import CONTENT_MAX_CHARS, Embedding, NewMemory, Told
+from openmemory.core.parts import in_parts
 from openmemory.errors import Malformed, Unprocessable
 from openmemory.postgres.vectors import term_cap
 
@@ -61,9 +62,14 @@ class Encoder:
     async def _all_assembled(
         self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
     ) -> list[NewMemory]:
-        if sum(len(one.content) + _OF_A_MEMORY for one in told) <= _INLINE_CHARACTERS:
-            return self._assembled(told, embeddings, now)
-        return await asyncio.to_thread(self._assembled, told, embeddings, now)
+        pairs, ids = list(zip(told, embeddings, strict=True)), new_ids(now)
+        if sum(map(_work, pairs)) <= _INLINE_CHARACTERS:
+            return self._assembled(pairs, ids, now)
+        new: list[NewMemory] = []
+        # In parts, since nothing stops a thread: a server that stops would wait for all of a large batch.
+        for part in in_parts(pairs, _work):
+            new += await asyncio.to_thread(self._assembled, part, ids, now + len(new) * _MICROSECOND)
+        return new
 
     async def embed_question(self, tenant: str, question: str) -> Embedding | None:
         """Return the vector of a question, or None where the server embeds nothing.
@@ -153,11 +159,12 @@ class Encoder:
         return found, refused
 
     def _assembled(
-        self, told: Sequence[Told], embeddings: Sequence[Embedding | None], now: datetime
+        self, pairs: Sequence[tuple[Told, Embedding | None]], ids: Iterator[UUID], first: datetime
     ) -> list[NewMemory]:
+        """Return told memories with their embeddings as memories to store, each a microsecond after the one before."""
         return [
-            self._one(one, embedding, new_id, now + place * _MICROSECOND)
-            for place, (one, embedding, new_id) in enumerate(zip(told, embeddings, new_ids(now), strict=False))
+            self._one(one, embedding, new_id, first + place * _MICROSECOND)
+            for place, ((one, embedding), new_id) in enumerate(zip(pairs, ids, strict=False))
         ]
 
     def _one(self, told: Told, embedding: Embedding | None, new_id: UUID, created_at: datetime) -> NewMemory:
@@ -190,6 +197,10 @@ class Encoder:
             metadata=told.metadata,
             has_own_id=told.id is not None,
         )
+
+
+def _work(pair: tuple[Told, Embedding | None]) -> int:
+    return len(pair[0].content) + _OF_A_MEMORY
 
 
 def _check_content(content: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmemory.adapters.embedders.protocol import Vectors, unit_rows
+from openmemory.core.parts import in_parts
 from openmemory.errors import ConfigurationError
 
 TABLE = Path(__file__).parent.parent / "static_table"
@@ -43,7 +44,11 @@ class StaticEmbedder:
         """
         if self._table is not None and sum(map(len, texts)) <= _INLINE_CHARACTERS:
             return self._table.embed(texts)
-        return await asyncio.to_thread(lambda: self.load().embed(texts))
+        # In parts, since nothing stops a thread: a server that stops would wait for all of a large batch.
+        return np.concatenate([await asyncio.to_thread(self._embedded, part) for part in in_parts(texts, len)])
+
+    def _embedded(self, texts: Sequence[str]) -> Vectors:
+        return self.load().embed(texts)
 
     def load(self) -> "_Table":
         """Read the table, once."""
