@@ -86,3 +86,20 @@ def test_vectors_whose_ids_are_texts_in_another_writing_are_foretold_as_they_are
 
         assert foretold == lift(odd)
     assert foretold == {"vectors: holds NaN": 1, "vectors: no memory has this id": 1, "vectors: no value": 1}
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+def test_of_two_texts_that_write_one_uuid_in_two_ways_a_vectors_is_told_to_be_no_memorys(odd: Place, by: str) -> None:
+    with odd.owner() as connection:
+        for table in ("memories", "vectors"):
+            connection.execute(f"ALTER TABLE openmemory_{table} ALTER id TYPE text".encode())
+        remember(connection, A)
+        query = "INSERT INTO openmemory_vectors (id, sector, dim, v) VALUES (%s, 'semantic', 4, %s)"
+        connection.execute(query, [A.upper(), BYTES])
+        foretold = look(odd.logins.owner, odd.names).kept_back(DIMENSION)
+        for step in STEPS[: 4 if by == "psql" else 0]:
+            done = psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step))
+            assert done.returncode == 0, done.stderr
+        assert foretold == lift(odd) == {"vectors: no memory has this id": 1, "vectors: no value": 1}
+        kept = connection.execute("SELECT v, original ->> 'id' FROM openmemory_vector_quarantine").fetchall()
+    assert set(kept) == {(BYTES, A.upper()), (None, None)}

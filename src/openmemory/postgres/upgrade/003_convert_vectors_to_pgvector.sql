@@ -197,7 +197,7 @@ BEGIN
                            END AS embedding, old.v $sql$
                 ELSE $sql$ {staging}.openmemory_embedding_of(old.v::vector::real[]) AS embedding,
                            {staging}.openmemory_bytes_of(old.v::vector::real[]) AS v $sql$ END
-        || $sql$
+        || $sql$, memory.raw_id IS NOT NULL AS has_memory
           FROM {old_vectors} AS old
           LEFT JOIN {old_owners} AS memory ON memory.raw_id = old.raw_id
          CROSS JOIN LATERAL (SELECT CASE WHEN memory.raw_id IS NULL THEN old.user_id ELSE memory.user_id END)
@@ -222,7 +222,7 @@ BEGIN
         SELECT memory.tenant_id, memory.id, old.sector, memory.user_id, memory.project_id, memory.session_id,
                memory.occurred_at, memory.seq, memory.sectors, 0, '{}/536870912', old.embedding
           FROM {staging}.openmemory_old_values AS old
-          JOIN {memories} AS memory ON memory.tenant_id = old.tenant_id AND memory.id = old.id
+          JOIN {memories} AS memory ON memory.tenant_id = old.tenant_id AND memory.id = old.id AND old.has_memory
          WHERE old.place >= first_place
            AND old.place < end_place
         RETURNING id, sector, embedding IS NULL AS unreadable

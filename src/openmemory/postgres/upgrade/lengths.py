@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from openmemory.postgres.statements import blocks, statement
+from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.questions import Count, Questions
 from openmemory.postgres.upgrade.sources import Columns
@@ -45,7 +45,6 @@ _MEMORIES = statement("upgrade/lengths.memories", Count)
 _VECTORS = statement("upgrade/lengths.vectors", _OfLength)
 _WITHOUT_VECTOR = statement("upgrade/lengths.without_vector", Count)
 _NOT_FINITE = statement("upgrade/lengths.not_finite", _NotFinite)
-_ONE_WRITING = blocks("upgrade/lengths")["one_writing"].strip()
 
 
 def lengths(asking: Questions, columns: Mapping[str, Columns]) -> Lengths:
@@ -91,11 +90,11 @@ def _oddity(one: _OfLength) -> str:
 def _memory(asking: Questions, columns: Mapping[str, Columns]) -> dict[str, str]:
     """Return how the memory of a vector is found."""
     memories, vectors = columns["memories"], columns["vectors"]
-    are_uuids = memories.get("id") == vectors.get("id") == "uuid"
-    in_one_writing = " = ".join(_ONE_WRITING.replace("GIVEN", given) for given in ("m.id", "v.id"))
+    # As the steps find it: of two texts that write one UUID in two ways neither is the other's.
+    same = f"m.id = {sources.raw('v.id', vectors.get('id', 'text'), memories.get('id', 'text'))}"
     # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
     ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
-    return {"memory_ids": asking.layout.render(ids), "same_id": "m.id = v.id" if are_uuids else in_one_writing}
+    return {"memory_ids": asking.layout.render(ids), "same_id": same}
 
 
 def _value(vectors: Columns) -> str:

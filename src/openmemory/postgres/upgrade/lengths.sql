@@ -30,10 +30,3 @@ SELECT count(*) FILTER (WHERE has_nan) AS holding_nan, count(*) FILTER (WHERE NO
                     ON {same_id}
                  WHERE octet_length({value}) = {own_bytes}) AS own
          WHERE digits ~ '^(?:.{8})*.{4}[89a-f].[7f]f') AS odd;
-
--- name: one_writing
--- GIVEN as text in which a UUID is written in one way, as the steps take it.
-CASE WHEN GIVEN::text ~* '^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$'
-     THEN lower(replace(GIVEN::text, '-', ''))
-     ELSE GIVEN::text
-END

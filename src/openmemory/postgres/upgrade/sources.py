@@ -179,7 +179,7 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     column = _value(columns)
     # The length of bytes is known without fetching them.
     dim = f"vector_dims({column}::vector)" if vector_source(columns) == "vector" else f"octet_length({column}) / 4"
-    own = [f"{_raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v", f"{dim} AS value_dim"]
+    own = [f"{raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v", f"{dim} AS value_dim"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
     return [*_selected(_VECTORS, columns), *own]
 
@@ -203,7 +203,7 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
     for end in ("src_id", "dst_id"):
         there = columns.get(end)
         ends.append(f"{end}::text AS {end}" if there else f"NULL::text AS {end}")
-        ends.append(f"{_raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
+        ends.append(f"{raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
     return [*_selected(_WAYPOINTS, columns), *ends, _is_rounded("waypoints", columns), _whole(columns)]
 
 
@@ -271,7 +271,7 @@ def _as_jsonb(fields: Mapping[str, str]) -> str:
     return f"(SELECT to_jsonb(openmemory_row) FROM (SELECT {selected}) AS openmemory_row)"
 
 
-def _raw(column: str, there: str, id_type: str) -> str:
+def raw(column: str, there: str, id_type: str) -> str:
     """Return an id in the type that ids of memories have, so that their index finds it; null for what is no UUID."""
     if there == id_type:
         return column
