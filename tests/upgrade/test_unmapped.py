@@ -157,6 +157,21 @@ def test_what_is_set_aside_is_whole(odd: Place, by: str) -> None:
     assert (original["src_id"], original["dst_id"], original["tenant_id"], original["own"]) == (A, B, "acme", "y")
 
 
+@pytest.mark.parametrize("name", ["openmemory_row", "original"])
+def test_what_is_set_aside_is_whole_whatever_a_column_of_it_is_called(odd: Place, name: str) -> None:
+    with odd.owner() as connection:
+        connection.execute(
+            f"ALTER TABLE openmemory_users ADD {name} text, DROP CONSTRAINT openmemory_users_pkey".encode()
+        )
+        connection.execute("ALTER TABLE openmemory_users ALTER user_id DROP NOT NULL")
+        connection.execute(
+            f"INSERT INTO openmemory_users (summary, {name}) VALUES ('kind', NULL), ('odd', 'x')".encode()
+        )
+        lift(odd)
+        found = connection.execute("SELECT original FROM openmemory_row_quarantine ORDER BY entry").fetchall()
+    assert [(row["summary"], row[name]) for (row,) in found] == [("kind", None), ("odd", "x")]
+
+
 def test_vectors_of_a_type_that_is_not_read_are_refused_by_name(odd: Place) -> None:
     with odd.owner() as connection:
         connection.execute("ALTER TABLE openmemory_vectors ALTER v TYPE real[] USING NULL")

@@ -268,7 +268,8 @@ def _as_it_is(name: str, kind: str) -> str:
 def _as_jsonb(fields: Mapping[str, str]) -> str:
     """Return the expression of an object with these expressions under their names."""
     selected = ", ".join(f"{value} AS {sql.Identifier(name).as_string()}" for name, value in fields.items())
-    return f"(SELECT to_jsonb(openmemory_row) FROM (SELECT {selected}) AS openmemory_row)"
+    # With the star it is the row, also where a column has its name.
+    return f"(SELECT to_jsonb(openmemory_row.*) FROM (SELECT {selected}) AS openmemory_row)"
 
 
 def raw(column: str, there: str, id_type: str) -> str:
