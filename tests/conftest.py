@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi import FastAPI
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -23,6 +24,9 @@ from openmemory.postgres.statements import Names
 from openmemory.server.calling import Services
 from openmemory.settings import Settings, load
 from tests.places import PLACES
+
+# For a night: pytest --hypothesis-profile many -o faulthandler_timeout=0, and of one file at a time.
+hypothesis_settings.register_profile("many", max_examples=1_000)
 
 TEST_ROLE = "openmemory_app"
 # A run in the background of a script ignores Ctrl-C, and so would the programs that tests send it to.
