@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, Phase, given, settings
 
 from openmemory.postgres.shared_indexes import IndexChoice
+from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.found import Found
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.obstacles import refuse_obstacles
@@ -17,6 +18,7 @@ from tests.upgrade.test_script import psql
 from tests.upgrade.wild.databases import OldDatabase, old_databases
 from tests.upgrade.wild.law import lost
 from tests.upgrade.wild.reading import as_text, read_new, read_old
+from tests.upgrade.wild.values import DIMENSION
 
 _LARGE = settings(deadline=None, suppress_health_check=list(HealthCheck))
 # An example takes about a second, so that to shrink one takes minutes: of the few that the suite tries it says what is
@@ -27,7 +29,8 @@ _FEW = settings(_LARGE, max_examples=10, derandomize=True, database=None, phases
 @(_LARGE if settings.get_current_profile_name() == "many" else _FEW)
 @given(drawn=old_databases())
 def test_every_old_value_is_somewhere_and_what_was_foretold_came_true(postgres: Server, drawn: OldDatabase) -> None:
-    with a_place(postgres) as place, place.owner() as connection:
+    names = Names(dimension=DIMENSION, vector_type="halfvec" if drawn.as_halves else "vector")
+    with a_place(postgres, names) as place, place.owner() as connection:
         as_text(connection)
         database = drawn.write(connection)
         old = read_old(connection, database)

@@ -14,9 +14,9 @@ from tests.upgrade.wild import values
 from tests.upgrade.wild.own_types import EXTENSIONS, NAMES, OWN_TYPES, TYPES
 from tests.upgrade.wild.values import Value
 
-Kind = Literal["id", "end", "user", "tenant", "project", "text", "sector", "tags", "json", "time", "number", "count",
-               "vector", "derived", "own"]  # fmt: skip
-"""What a column holds: `end` is a link's, and `derived` is what upstream made of the rest."""
+Kind = Literal["id", "end", "user", "tenant", "project", "text", "about", "sector", "tags", "json", "time", "number",
+               "count", "vector", "derived", "own"]  # fmt: skip
+"""What a column holds: `end` is a link's, `about` a fact's, and `derived` is what upstream made of the rest."""
 
 TABLES = {
     "memories": "openmemory_memories",
@@ -51,6 +51,8 @@ class OldDatabase:
     tables: Mapping[str, OldTable]
     tenant_from_user: bool
     by_psql: bool
+    as_halves: bool
+    """Whether the new vectors are of 16 bits a number, which only those are that were so."""
 
     def write(self, connection: Connection) -> "OldDatabase":
         """Make these tables in an empty database; returns what is there: columns of types that it lacks are not."""
@@ -103,7 +105,10 @@ def old_databases(draw: st.DrawFn) -> OldDatabase:
         own = draw(_own_columns) if what in {"memories", "facts"} else ()
         rows = _rows(what, (*columns, *own), _ids(tables.get("memories")))
         tables[what] = OldTable((*columns, *own), draw(rows))
-    return OldDatabase(tables, draw(st.booleans()), draw(st.booleans()))
+    are_halves = any(column.type.startswith("halfvec") for column in tables["vectors"].columns)
+    return OldDatabase(
+        tables, draw(st.booleans()), draw(st.sampled_from([False, False, True])), are_halves and draw(st.booleans())
+    )
 
 
 _COLUMNS: Mapping[str, Mapping[str, Kind]] = {
@@ -126,9 +131,9 @@ _COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "tenant_id": "tenant",
     },
     "facts": {
-        "id": "id", "subject": "text", "predicate": "text", "object": "text", "valid_from": "time", "valid_to": "time",
-        "confidence": "number", "last_updated": "time", "metadata": "json", "user_id": "user", "tenant_id": "tenant",
-        "project_id": "project",
+        "id": "id", "subject": "about", "predicate": "about", "object": "text", "valid_from": "time",
+        "valid_to": "time", "confidence": "number", "last_updated": "time", "metadata": "json", "user_id": "user",
+        "tenant_id": "tenant", "project_id": "project",
     },
 }  # fmt: skip
 _SINCE_1_2_0 = {("memories", name) for name in ("user_id", "segment", "simhash", "feedback_score")}
@@ -185,10 +190,13 @@ def _values(what: str, column: Column, ids: Sequence[str]) -> st.SearchStrategy[
         # Most vectors and links are of memories that there are.
         there = st.sampled_from([one for one in ids if column.type == "text" or one in values.UUIDS] or values.UUIDS)
         return st.one_of(there, there, some)
-    return some if (what, column.name) in _ALWAYS else st.one_of(st.none(), some, some, some)
+    if (what, column.name) in _ALWAYS:
+        return some
+    return st.one_of(st.none(), *[some] * (15 if (what, column.name) in _MOSTLY else 3))
 
 
 _ALWAYS = {("memories", name) for name in ("id", "content", "primary_sector")}
+_MOSTLY = {("facts", name) for name in ("id", "subject", "predicate", "object")}
 _OF_MEMORIES = {("vectors", "id"), ("waypoints", "src_id"), ("waypoints", "dst_id")}
 _ALWAYS |= {("vectors", name) for name in ("id", "sector", "dim")}
 _ALWAYS |= {("waypoints", name) for name in ("src_id", "dst_id", "weight")}
@@ -200,6 +208,7 @@ def _some(what: str, column: Column) -> st.SearchStrategy[Value]:
         "tenant": values.TENANTS,
         "project": values.PROJECTS,
         "text": values.TEXTS,
+        "about": values.SUBJECTS,
         "derived": ("1",),
         "end": (*_with_other_writings(values.UUIDS), *values.OTHER_IDS, "gone"),
         "id": values.UUIDS if column.type == "uuid" else (*_with_other_writings(values.UUIDS), *values.OTHER_IDS),

@@ -113,6 +113,7 @@ HOLDS: Mapping[str, Callable[[Column, str, Row], bool]] = {
     "tenant": _is_same,
     "project": _is_same,
     "text": _is_same,
+    "about": _is_same,
     "sector": _is_same,
     "tags": _are_same_tags,
     "json": _is_same_json,

@@ -21,6 +21,7 @@ SECTORS = ("semantic", "episodic", "procedural", "emotional", "reflective")
 OTHER_SECTORS = ("SEMANTIC", "", "weird", "\x01", "s" * 200)
 TEXTS = ("hello world", "", " ", "\t\n\r", "a" * 20_000, "\ufffd", "\u202eabc", "😀" * 50, "\x01\x02", "İ", "ẞß",
          "\U000e0001", "'; DROP", "\\", "%s {tenant} $$ $sql$", "null", "0")  # fmt: skip
+SUBJECTS = ("Ada", "", "s" * 9_000)
 
 _MS = ("1700000000123", "0", "1", "-1", "999", "-999", "253402300799999", "253402300800000", "-62135596800000",
        "-62135596800001", "9223372036854775807", "-9223372036854775808")  # fmt: skip
