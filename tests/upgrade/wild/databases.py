@@ -93,19 +93,21 @@ def old_databases(draw: st.DrawFn) -> OldDatabase:
     lacking |= {("vectors", "user_id"), ("waypoints", "user_id")} if version != "1.3" else set()
     if version != "1.3" or draw(st.booleans()):
         lacking |= {(what, name) for what in TABLES for name in ("tenant_id", "project_id")}
+    # Upstream's own migration, which died half way, left one beside `v`.
+    lacking |= {("vectors", "embedding")} if version != "1.3" or draw(st.booleans()) else set()
     found = [what for what in TABLES if what not in {"users", "facts"}]
     found += ["users"] * (version != "1.1") + ["facts"] * draw(st.booleans())
     tables: dict[str, OldTable] = {}
     for what in found:
         columns = [
-            Column(name, kind, draw(_types(what, kind)))
+            Column(name, kind, draw(_types(what, name, kind)))
             for name, kind in _COLUMNS[what].items()
             if (what, name) not in lacking
         ]
         own = draw(_own_columns) if what in {"memories", "facts"} else ()
         rows = _rows(what, (*columns, *own), _ids(tables.get("memories")))
         tables[what] = OldTable((*columns, *own), draw(rows))
-    are_halves = any(column.type.startswith("halfvec") for column in tables["vectors"].columns)
+    are_halves = all(c.type.startswith("halfvec") for c in tables["vectors"].columns if c.kind == "vector")
     return OldDatabase(
         tables, draw(st.booleans()), draw(st.sampled_from([False, False, True])), are_halves and draw(st.booleans())
     )
@@ -119,7 +121,8 @@ _COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "mean_vec": "derived", "feedback_score": "number", "tenant_id": "tenant", "project_id": "project",
     },
     "vectors": {
-        "id": "id", "sector": "sector", "user_id": "user", "v": "vector", "dim": "count", "tenant_id": "tenant",
+        "id": "id", "sector": "sector", "user_id": "user", "v": "vector", "embedding": "vector", "dim": "count",
+        "tenant_id": "tenant",
         "project_id": "project",
     },
     "waypoints": {
@@ -153,8 +156,10 @@ _own_columns = st.lists(
 ).map(tuple)
 
 
-def _types(what: str, kind: Kind) -> st.SearchStrategy[str]:
-    """Return the types that a column of this kind was seen to have, upstream's own as often as all others."""
+def _types(what: str, name: str, kind: Kind) -> st.SearchStrategy[str]:
+    """Return the types that a column was seen to have, upstream's own as often as all others."""
+    if name == "embedding":
+        return st.just(f"vector({values.DIMENSION})")
     if kind == "id":
         return st.sampled_from(["text", "uuid"] if what == "facts" else ["uuid", "text"])
     known = _TYPES.get(kind, ["text"])

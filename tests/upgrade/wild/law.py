@@ -83,7 +83,10 @@ class _Law:
         said, old = notes.get(column.name), row[column.name]
         if said is None:
             return False
-        if old in (said.json, said.text) or is_number(old, said.json):
+        if old in (said.json, said.text):
+            return True
+        # Upstream's numbers are kept by their value, an owner's own to the last zero and sign.
+        if column.kind != "own" and is_number(old, said.json):
             return True
         if column.type in INSTANTS and is_number(milliseconds(old), said.json):
             return True
@@ -102,8 +105,9 @@ class _Law:
 
         def is_kept(column: Column) -> bool:
             old = row[column.name]
-            if column.name == "v":
-                return old in values
+            if column.kind == "vector":
+                # What is beside a `v` is garbage, as upstream's migration left it.
+                return old in values or (column.name == "embedding" and row["v"] is not None)
             if column.name == "sector" or (column.name == "dim" and any(_has(one["v"], old) for one in new)):
                 return True
             if any(self._is_said("vectors", column, row, one.original) for one in aside):

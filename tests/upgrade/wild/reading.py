@@ -70,8 +70,8 @@ def read_old(connection: Connection, database: OldDatabase) -> dict[str, list[Ro
             sql.SQL("{} AS {}").format(_exactly(column), sql.Identifier(column.name)) for column in table.columns
         )
         rows = _rows(connection, sql.SQL("SELECT {} FROM {}").format(selected, sql.Identifier(TABLES[what])))
-        sent = any(column.kind == "vector" and column.type != "bytea" for column in table.columns)
-        found[what] = [{**row, "v": _bytes(row["v"])} for row in rows] if sent else rows
+        sent = [column.name for column in table.columns if column.kind == "vector" and column.type != "bytea"]
+        found[what] = [{**row, **{name: _bytes(row[name]) for name in sent}} for row in rows]
     return found
 
 
