@@ -93,6 +93,7 @@ def old_databases(draw: st.DrawFn) -> OldDatabase:
     lacking |= {("vectors", "user_id"), ("waypoints", "user_id")} if version != "1.3" else set()
     if version != "1.3" or draw(st.booleans()):
         lacking |= {(what, name) for what in TABLES for name in ("tenant_id", "project_id")}
+    lacking |= {("facts", "user_id")} if draw(st.booleans()) else set()
     # Upstream's own migration, which died half way, left one beside `v`.
     lacking |= {("vectors", "embedding")} if version != "1.3" or draw(st.booleans()) else set()
     found = [what for what in TABLES if what not in {"users", "facts"}]
