@@ -23,7 +23,7 @@ from openmemory.cli.main import cli
 from tests.places import PLACES
 from tests.postgres.databases import Place
 
-COMMAND = (sys.executable, "-c", "from openmemory.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from openmemory.cli import run; run()")
 PATIENCE_S = 60.0
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from openmemory.cli.main import INTERRUPTED, cli, reported
+from openmemory.cli import INTERRUPTED
+from openmemory.cli.main import cli, reported
 from openmemory.errors import ConfigurationError
 from tests.cli.homes import COMMAND, Home, interrupt
 
@@ -142,10 +143,26 @@ def test_settings_fit_a_narrow_terminal_and_hide_secrets(nowhere: Home, columns:
     assert max(map(len, ran.out.splitlines())) <= columns
 
 
+def test_ctrl_c_while_the_command_is_loaded_ends_it_quietly() -> None:
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def press(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'typer':\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(press)\n"
+        "from openmemory.cli import run; run()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, "stats"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", "")
+
+
 def test_small_commands_load_no_large_modules() -> None:
     program = (
-        "import sys; from openmemory.cli import main\n"
-        "try: main()\n"
+        "import sys; from openmemory.cli import run\n"
+        "try: run()\n"
         "except SystemExit: pass\n"
         "print(sorted({'numpy', 'fastapi', 'psycopg', 'uvicorn', 'openmemory.app'} & sys.modules.keys()))"
     )

@@ -95,11 +95,11 @@ def test_a_body_in_pieces_is_refused_once_it_is_too_large(url: str) -> None:
         assert status_of(connection) == 413
 
 
-async def test_fifty_clients_add_and_ask_at_once(url: str) -> None:
+async def test_fifty_clients_add_and_ask_at_once(patient: str) -> None:
     tenants = [a_tenant() for _ in range(10)]
 
     async def work(tenant: str, number: int) -> None:
-        async with httpx2.AsyncClient(base_url=url, headers={"x-tenant-id": tenant}, timeout=PATIENCE_S) as client:
+        async with httpx2.AsyncClient(base_url=patient, headers={"x-tenant-id": tenant}, timeout=PATIENCE_S) as client:
             for turn in range(4):
                 mine = await told(client, f"Ferry {number} turn {turn}", user_id=f"user-{number}")
                 found = await asked(client, query=f"Ferry {number} turn {turn}", user_id=f"user-{number}")
@@ -109,6 +109,14 @@ async def test_fifty_clients_add_and_ask_at_once(url: str) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(50):
             tasks.start_soon(work, tenants[number % len(tenants)], number)
+
+
+@pytest.fixture
+def patient(ready: Readied, embedder: Embedder) -> Iterator[str]:
+    """Yield the address of a server that has everybody wait for as long as a slow machine takes."""
+    settings = load(environ={"OM_TENANT_WAIT_MS": "60000"})
+    with serving(application.create_app(settings, ready, embedder)) as address:
+        yield address
 
 
 @pytest.fixture

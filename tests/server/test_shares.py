@@ -292,7 +292,7 @@ async def test_where_all_tenants_search_at_once_the_server_is_overloaded_and_its
                 refused = await client.post("/memory/query", json=QUESTION)
                 ready = await client.get("/ready")
 
-    assert "4 searches are running already" in problem(refused, 503, "overloaded")["detail"]
+    assert "all places for searches are taken (4)" in problem(refused, 503, "overloaded")["detail"]
     assert int(refused.headers["retry-after"]) >= 1
     assert ready.status_code == 200
     assert [answer.status_code for answer in answers] == [200] * 4

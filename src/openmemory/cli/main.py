@@ -13,6 +13,7 @@ from typing import Annotated, ParamSpec
 import structlog
 import typer
 
+from openmemory.cli import INTERRUPTED
 from openmemory.cli.adding import add
 from openmemory.cli.asking import query
 from openmemory.cli.backing import backup
@@ -33,7 +34,6 @@ from openmemory.errors import MemoryNotFound, OpenMemoryError
 
 P = ParamSpec("P")
 
-INTERRUPTED = 130
 _BROKEN_PIPE = 141
 
 cli = typer.Typer(

@@ -46,11 +46,10 @@ def create_api(
     app.state.about = about
     app.state.limits = limits
     app.state.metrics = Metrics()
-    app.include_router(direct_calls)  # first: /memory/{id} matches their paths too
-    app.include_router(memory_calls)
-    app.include_router(status_calls)
-    app.include_router(sector_calls)
-    problems.install(app)
+    routers = (direct_calls, memory_calls, status_calls, sector_calls)  # /memory/{id} matches the first ones' paths too
+    for router in routers:
+        app.include_router(router)
+    problems.install(app, [route for router in routers for route in router.routes])
     # A request passes the last one added first: Observed, CORS, Caught, Authenticated, RequestLimit, ShortWay.
     app.add_middleware(ShortWay, routes=direct_calls.routes)
     app.add_middleware(RequestLimit, limits=limits)

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openmemory import errors
@@ -57,8 +58,9 @@ _RETRY_AFTER_S = 1
 _FRAMES = 8
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` as a problem."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Answer every error of `app`, whose calls are `routes`, as a problem."""
+    app.state.routes = routes
     app.add_exception_handler(errors.OpenMemoryError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -164,7 +166,16 @@ async def _http(request: Request, error: Exception) -> Response:
         HTTPStatus.NOT_FOUND: "there is no such path; see /openapi.json",
         HTTPStatus.METHOD_NOT_ALLOWED: "the path has no such method; see /openapi.json",
     }.get(status, str(error.detail))
-    return _problem(status, code, status.phrase, detail, request.scope["path"], headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = _allowed(request)
+    return _problem(status, code, status.phrase, detail, request.scope["path"], headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of a path; Starlette tells those of the first of its routes alone."""
+    fitting = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in fitting for method in route.methods}))
 
 
 def _unexpected(instance: str) -> Response:

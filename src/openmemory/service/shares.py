@@ -59,7 +59,7 @@ class SearchTurns:
         """Hold a place; raises RateLimited if the tenant has its half, Overloaded if all are taken."""
         async with self._shares.turn(tenant):
             if not await _acquired(self._free, self._wait_s):
-                raise Overloaded(f"{self._at_once} searches are running already; try again")
+                raise Overloaded(f"all places for searches are taken ({self._at_once}); try again")
             try:
                 yield
             finally:

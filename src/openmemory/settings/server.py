@@ -151,7 +151,7 @@ class LimitSettings(Section):
         le=60_000,
         validation_alias="OM_TENANT_WAIT_MS",
         description="Milliseconds that a request waits for its tenant's turn before it is answered 429 with"
-        " `Retry-After`.",
+        " `Retry-After`, and a question for its turn among those of all tenants before it is answered 503.",
     )
     max_body_bytes: Size = Field(
         ByteSize(_MIB),
