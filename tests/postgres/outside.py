@@ -20,7 +20,7 @@ import pytest
 from tests.cli.homes import PATIENCE_S, Home
 from tests.places import PLACES
 
-_PASSWORD = "its-password"  # noqa: S105 -- of a server that lives as long as the test
+PASSWORD = "its-password"  # noqa: S105 -- of a server that lives as long as the test
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Outside:
 
     def _connected(self, database: str) -> psycopg.Connection:
         return psycopg.connect(
-            host=str(self.folder), dbname=database, user="postgres", password=_PASSWORD, autocommit=True
+            host=str(self.folder), dbname=database, user="postgres", password=PASSWORD, autocommit=True
         )
 
 
@@ -85,12 +85,12 @@ class Site:
 
     def home(self, home: Home, *, with_login: bool = True) -> Home:
         """Return `home` with the settings that lead here."""
-        serving = {"OM_PG_APP_USER": self.login, "OM_PG_APP_PASSWORD": _PASSWORD} if with_login else {}
+        serving = {"OM_PG_APP_USER": self.login, "OM_PG_APP_PASSWORD": PASSWORD} if with_login else {}
         return home.with_settings(
             OM_PG_HOST=str(self.server.folder),
             OM_PG_DB=self.database,
             OM_PG_USER=self.owner,
-            OM_PG_PASSWORD=_PASSWORD,
+            OM_PG_PASSWORD=PASSWORD,
             OM_PG_APP_ROLE=self.role,
             **serving,
         )
@@ -100,8 +100,8 @@ def a_site(server: Outside, rights: str, *, with_extension: bool = True) -> Site
     """Return a fresh database whose owner has `rights`, such as CREATEROLE."""
     site = Site(server, secrets.token_hex(4))
     server.run(
-        f"CREATE ROLE {site.owner} LOGIN NOSUPERUSER {rights} PASSWORD '{_PASSWORD}'",
-        f"CREATE ROLE {site.login} LOGIN NOINHERIT PASSWORD '{_PASSWORD}'",
+        f"CREATE ROLE {site.owner} LOGIN NOSUPERUSER {rights} PASSWORD '{PASSWORD}'",
+        f"CREATE ROLE {site.login} LOGIN NOINHERIT PASSWORD '{PASSWORD}'",
         f"CREATE DATABASE {site.database} OWNER {site.owner}",
     )
     if with_extension:
@@ -122,7 +122,7 @@ def an_outside_server() -> Iterator[Outside]:
         if not _runs([str(programs / "postgres"), "--version"], user, folder):
             pytest.skip(f"the user of PostgreSQL cannot run {programs}")
         passwords = folder / "passwords"
-        passwords.write_text(_PASSWORD)
+        passwords.write_text(PASSWORD)
         made = [str(programs / "initdb"), "-D", str(folder / "data"), "-U", "postgres", "--auth=scram-sha-256"]
         assert _runs([*made, f"--pwfile={passwords}", "--no-sync"], user, folder)
         with _started(programs, folder, user):

@@ -18,8 +18,8 @@ from openmemory.core.scope import Scope
 from openmemory.core.text import spoken
 from openmemory.errors import DatabaseUnavailable
 from openmemory.postgres import beside
-from openmemory.postgres.beside import OURS
 from openmemory.postgres.database import Database
+from openmemory.postgres.servers import REEMBED
 from openmemory.postgres.statements import Names
 from openmemory.service.corpora import Corpora
 from tests.conftest import Server, a_database
@@ -163,7 +163,7 @@ def test_a_server_that_is_connected_is_named_and_the_exchange_waits_for_the_next
         ran = small.home(TO_HASH).run("reembed", "--yes")
 
     assert ran.status == 1
-    assert "every text is embedded, but a server is still connected: old-server" in words(ran)
+    assert "every text is embedded, but what may be a server is still connected: old-server" in words(ran)
     assert "old-server" in words(ran)
     assert small.facts()["embedding_dimension"] == "64"
     assert small.found(HashEmbedder(64), "brook", "lighthouse")
@@ -196,7 +196,7 @@ def test_a_live_session_that_holds_a_table_is_waited_for_only_so_long(
 ) -> None:
     assert beside._LOCK_TIMEOUT == "5s"
     monkeypatch.setattr(beside, "_LOCK_TIMEOUT", "100ms")
-    with psycopg.connect(**small.place.logins.owner, application_name=OURS) as live:  # type: ignore[arg-type]
+    with psycopg.connect(**small.place.logins.owner, application_name=REEMBED) as live:  # type: ignore[arg-type]
         live.execute("LOCK TABLE openmemory_memories IN SHARE MODE")
         ran = small.home(TO_HASH).run("reembed", "--yes")
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from openmemory.adapters.embedders import Embedder, OpenAIEmbedder, StaticEmbedder
 from openmemory.app.readiness import Readied
 from openmemory.postgres.database import Database
 from openmemory.postgres.pool import PoolLimits
+from openmemory.postgres.servers import SERVER
 from openmemory.server.calling import Services
 from openmemory.service.clock import Clock, system_clock
+from openmemory.service.compatibility import check_facts, facts_of
 from openmemory.service.corpora import Corpora
 from openmemory.service.encoding import Encoder
 from openmemory.service.idempotency import Idempotency
@@ -24,15 +26,23 @@ from openmemory.service.vocabularies import Vocabularies
 from openmemory.settings import Settings
 
 
-def database_of(settings: Settings, ready: Readied) -> Database:
-    """Return the database as the server's login reaches it; `async with` opens its pool."""
+def database_of(settings: Settings, ready: Readied, embedder: Embedder, called: str = SERVER) -> Database:
+    """Return the database as the server's login reaches it; `async with` opens its pool.
+
+    Its sessions are `called` so in PostgreSQL's list, where the settings give them no name.
+    """
     database = settings.database
+
+    def check(recorded: Mapping[str, str]) -> None:
+        check_facts(recorded, facts_of(ready.names, embedder))
+
     return Database(
-        ready.logins.server,
+        {"fallback_application_name": called, **ready.logins.server},
         ready.names,
         PoolLimits(database.pool_max, database.pool_idle_s, database.connect_timeout_s),
         settings.limits.statement_timeout_ms,
         behind_pooler=ready.logins.behind_pooler,
+        check_facts=check,
     )
 
 
@@ -46,7 +56,7 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """Yield the services over a pool of their own; `revive` is called when the database is away."""
     async with (
-        database_of(settings, ready) as database,
+        database_of(settings, ready, embedder) as database,
         services_over(database, settings, embedder, clock, revive) as services,
     ):
         yield services

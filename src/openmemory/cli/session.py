@@ -9,6 +9,7 @@ from openmemory import app
 from openmemory.adapters.embedders import Embedder
 from openmemory.cli.printing import note, progress, warn
 from openmemory.core.scope import Scope
+from openmemory.postgres.servers import COMMAND
 from openmemory.server.calling import Services
 from openmemory.service.census import Census
 from openmemory.settings import Settings
@@ -28,7 +29,7 @@ class Session:
         self._runner = left.enter_context(asyncio.Runner())
         self._opened = AsyncExitStack()
         left.callback(lambda: self.run(self._opened.aclose()))
-        database = self._enter(app.database_of(settings, ready))
+        database = self._enter(app.database_of(settings, ready, embedder, COMMAND))
         self.services: Services = self._enter(app.services_over(database, settings, embedder))
         self.census = Census(database)
 

@@ -15,13 +15,12 @@ from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.locks import Lock, the_only_one
 from openmemory.postgres.migrate import shipped, statements_of
 from openmemory.postgres.reembedding import Beside
+from openmemory.postgres.servers import REEMBED, servers
 from openmemory.postgres.shared_indexes import IndexChoice, statements
 from openmemory.postgres.statements import Row, Statement, blocks, statement
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.questions import Answer, Name
 
-OURS = "openmemory-reembed"
-"""How the sessions of a re-embedding name themselves."""
 KEPT = "What was done is kept; run `openmemory reembed` again to go on"
 """What the reason of a run's early end is followed by."""
 
@@ -40,7 +39,6 @@ class _Fact:
 _TARGET = statement("beside.target", _Fact)
 _TENANTS = statement("beside.tenants", Name)
 _KNOWN_TENANTS = statement("registry.tenants", Name)
-_SESSIONS = statement("beside.sessions", Session)
 _IS_BOUND = statement("beside.is_bound", Answer)
 _IS_INDEXED = statement("beside.is_indexed", Answer)
 _HAS_KEY = statement("beside.has_key", Answer)
@@ -52,7 +50,7 @@ _IS_UNTIDIED = statement("beside.is_untidied", Answer)
 def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVectors"]:
     """Yield the new vectors, to one process at a time; the driver's errors become what the owner can do about them."""
     with (
-        patient({**conninfo, "application_name": OURS}) as connection,
+        patient({**conninfo, "application_name": REEMBED}) as connection,
         _explained(),
         the_only_one(connection, Lock.REEMBED),
     ):
@@ -150,9 +148,9 @@ class NewVectors:
                 " --keep-old out"
             )
 
-    def sessions(self, login: str | None) -> list[Session]:
-        """Return other sessions of the server's login; None: the owner's, where the owner serves."""
-        return self._all(_SESSIONS, login=login, ours=OURS)
+    def servers(self, login: str | None) -> tuple[Session, ...]:
+        """Return other sessions that are a server's or may be; `login` is the server's by the settings."""
+        return servers(self._connection, self._names.app_role, login)
 
     def has_quarantine(self) -> bool:
         """Return whether an upgrade has a table for the vectors that it set aside."""

@@ -160,17 +160,3 @@ DELETE FROM {meta}
 -- name: abandon
 DROP TRIGGER IF EXISTS openmemory_reembed ON {memories};
 DROP SCHEMA {beside} CASCADE;
-
--- name: sessions
--- Other sessions of the logins that a server has. Which statement was their last is not shown to everybody, and a
--- pool's is mostly COMMIT, so they are known by the login; an owner's own tools name themselves.
-SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.client_addr), '') AS address,
-       coalesce(a.usename, '') AS user, coalesce(a.state, '') AS state
-  FROM pg_stat_activity a
- WHERE a.datname = current_database()
-   AND a.pid <> pg_backend_pid()
-   AND coalesce(a.backend_type, 'client backend') = 'client backend'
-   AND a.usename = coalesce(%(login)s::text, current_user)
-   AND a.application_name <> %(ours)s
-   AND a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
- ORDER BY a.pid;

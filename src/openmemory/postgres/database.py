@@ -7,19 +7,20 @@ from itertools import count
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, errors
 from psycopg_pool import PoolTimeout
 
 from openmemory.core.scope import Scope
-from openmemory.errors import ConfigurationError, DatabaseUnavailable, Overloaded
+from openmemory.errors import Overloaded
 from openmemory.postgres.adaptation import register_types
+from openmemory.postgres.exchanges import CheckFacts, exchanged, is_of_proof, prove
 from openmemory.postgres.failures import answered, translated
 from openmemory.postgres.liveness import Pulse
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
-from openmemory.postgres.pool import Pool, PoolLimits, connect
+from openmemory.postgres.pool import Pool, PoolLimits, why_so_few
 from openmemory.postgres.round_trip import Answer, RoundTrips, Sent
 from openmemory.postgres.statements import Call, Names, Statement, statement
-from openmemory.postgres.unreachable import refuse_unreadable, unreachable, unreadable
+from openmemory.postgres.unreachable import refuse_unreadable, unreachable
 
 Row = TypeVar("Row")
 OtherRow = TypeVar("OtherRow")
@@ -111,7 +112,8 @@ class Rendered:
 class Database:
     """A pool of connections to one PostgreSQL, and how tenants' transactions open on it.
 
-    `conninfo` holds libpq's keywords, and under "conninfo" a whole connection string if there is one.
+    `conninfo` holds libpq's keywords, and under "conninfo" a whole connection string if there is one. `check_facts` is
+    asked at first, and whenever the vectors were exchanged, whether this process may work on what is recorded.
     """
 
     def __init__(
@@ -122,8 +124,10 @@ class Database:
         statement_timeout_ms: int = 10_000,
         *,
         behind_pooler: bool = True,
+        check_facts: CheckFacts | None = None,
     ) -> None:
         self.names = names
+        self._check_facts = check_facts
         self._conninfo = conninfo
         self._rendered = Rendered(names)
         self._settings = session_settings(statement_timeout_ms)
@@ -146,35 +150,30 @@ class Database:
     async def open(self, patience_s: float = 30) -> None:
         """Connect, and learn where the extension's operators live.
 
-        Raises DatabaseUnavailable, and ConfigurationError for a connection string that cannot be read.
+        Raises DatabaseUnavailable, and ConfigurationError for a connection string that cannot be read and for facts
+        that `check_facts` refuses.
         """
         refuse_unreadable(self._conninfo)  # the pool would try again and again, and log it with its password
         try:
             await self._open(patience_s)
         except PoolTimeout as error:
-            raise await self._why_so_few() from error
+            raise await why_so_few(self._conninfo) from error
         except psycopg.Error as error:
             raise unreachable(self._conninfo, error) from error
 
     async def _open(self, patience_s: float) -> None:
         try:
             await self._pool.open(wait=True, timeout=patience_s)
-            async with self._pool.connection() as connection:
-                local = self._settings if self._behind_pooler else {}
-                self._openings = await openings(connection, self.names, local)
+            await self._learn()
         except BaseException:  # a cancellation too would leave the pool's workers running
             await self._pool.close()
             raise
 
-    async def _why_so_few(self) -> DatabaseUnavailable | ConfigurationError:
-        """Return why the pool has not the connections that it opens at first: it tells of none by itself."""
-        try:
-            await (await connect(self._conninfo)).close()
-        except psycopg.ProgrammingError as error:
-            return unreadable(self._conninfo, error)
-        except psycopg.Error as error:
-            return unreachable(self._conninfo, error)
-        return DatabaseUnavailable("PostgreSQL lets in fewer connections than are opened at first: see OM_PG_POOL_MAX")
+    async def _learn(self) -> None:
+        async with self._pool.connection() as connection:
+            proof = await prove(connection, self.names, self._check_facts) if self._check_facts else ""
+            local = self._settings if self._behind_pooler else {}
+            self._openings = await openings(connection, self.names, local, proof)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -251,7 +250,7 @@ class Database:
 
     async def _at_once(self, ask: Callable[[Connection], Awaitable[Result]]) -> Result:
         with translated():
-            connection, result = await self._pool.begin(ask)
+            connection, result = await self._begun(ask)
             await self._pool.give_back(connection)
             return result
 
@@ -265,13 +264,13 @@ class Database:
     @asynccontextmanager
     async def registry(self) -> AsyncIterator[RegistryTx]:
         """Open a transaction on the operator's tables, as the login role."""
-        async with self._transaction(b"BEGIN", None) as connection:
+        async with self._transaction(self._openings.registry, None) as connection:
             yield RegistryTx(connection, self._rendered, {}, self._patience_s)
 
     @asynccontextmanager
     async def _transaction(self, opening: bytes, tenant: str | None) -> AsyncIterator[Connection]:
         with translated():
-            connection, _ = await self._pool.begin(
+            connection, _ = await self._begun(
                 lambda one: answered(one.execute(_begin(one, opening, tenant), prepare=False), self._patience_s)
             )
             try:
@@ -279,6 +278,14 @@ class Database:
                 await answered(connection.execute("COMMIT", prepare=False), self._patience_s)
             finally:
                 await self._pool.give_back(connection)
+
+    async def _begun(self, work: Callable[[Connection], Awaitable[Result]]) -> tuple[Connection, Result]:
+        try:
+            return await self._pool.begin(work)
+        except errors.UndefinedObject as error:
+            if not is_of_proof(error):
+                raise
+            raise await exchanged(self._learn) from error
 
     async def _configure(self, connection: Connection) -> None:
         await register_types(connection)

@@ -26,8 +26,10 @@ class Openings:
     """What opens a tenant's transaction, all but the tenant: for writing, for reading, for reading as planned once.
 
     Those `at_once` are statements with the parameter `tenant`, for a transaction that ends with the round trip.
+    `registry` opens one that names no tenant.
     """
 
+    registry: bytes
     writing: bytes
     reading: bytes
     reading_as_planned: bytes
@@ -37,7 +39,7 @@ class Openings:
     @classmethod
     def nothing(cls) -> "Openings":
         """Return what is there before there is a connection."""
-        return cls(b"", b"", b"", b"", b"")
+        return cls(b"", b"", b"", b"", b"", b"")
 
 
 def session_settings(timeout_ms: int) -> dict[str, str]:
@@ -56,8 +58,11 @@ def session_settings(timeout_ms: int) -> dict[str, str]:
     }
 
 
-async def openings(connection: Connection, names: Names, settings: dict[str, str]) -> Openings:
-    """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session."""
+async def openings(connection: Connection, names: Names, settings: dict[str, str], proof: str = "") -> Openings:
+    """Return how tenants' transactions open; `settings` are set with them where they cannot belong to the session.
+
+    `proof` is an expression that fails where nobody may work on these tables any more.
+    """
     cursor = await connection.execute(EXTENSION_SCHEMA)
     found = await cursor.fetchone()
     if found is None:
@@ -66,12 +71,15 @@ async def openings(connection: Connection, names: Names, settings: dict[str, str
     searched = (names.schema, str(found[0]), "pg_temp")
     schemas = ", ".join(sql.Identifier(name).as_string() for name in searched)
     local = {"search_path": schemas, **settings}
+    proved = f"; SELECT {proof}" if proof else ""
+    reading = f"{_BEGIN_READING}{proved}"
     return Openings(
-        _string("BEGIN", names, local),
-        _string(_BEGIN_READING, names, {**local, **_READING}),
-        _string(_BEGIN_READING, names, {**local, **_READING_AS_PLANNED}),
-        _statement(connection, names, {"transaction_read_only": "on", **local, **_READING_AS_PLANNED}),
-        _statement(connection, names, local),
+        f"BEGIN{proved}".encode(),
+        _string(f"BEGIN{proved}", names, local),
+        _string(reading, names, {**local, **_READING}),
+        _string(reading, names, {**local, **_READING_AS_PLANNED}),
+        _statement(connection, names, {"transaction_read_only": "on", **local, **_READING_AS_PLANNED}, proof),
+        _statement(connection, names, local, proof),
     )
 
 
@@ -86,9 +94,10 @@ def _string(begin: str, names: Names, settings: dict[str, str]) -> bytes:
     return f"{begin}; SET LOCAL ROLE {role}; {local}SET LOCAL app.current_tenant = ".encode()
 
 
-def _statement(connection: Connection, names: Names, settings: dict[str, str]) -> bytes:
+def _statement(connection: Connection, names: Names, settings: dict[str, str], proof: str) -> bytes:
     # A % would begin a parameter.
     own = {"role": names.app_role, **settings}
     pairs = [(name, literal(connection, value).decode().replace("%", "%%")) for name, value in own.items()]
     calls = "".join(f"set_config('{name}', {value}, true), " for name, value in pairs)
+    calls += f"{proof.replace('%', '%%')}, " if proof else ""
     return f"SELECT {calls}set_config('app.current_tenant', %(tenant)s, true)".encode()

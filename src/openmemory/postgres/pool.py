@@ -11,10 +11,11 @@ from psycopg import AsyncConnection, errors
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openmemory.errors import DatabaseUnavailable
+from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.direct import AS_UTF8
 from openmemory.postgres.failures import AllBusy, answered
 from openmemory.postgres.openings import Connection
+from openmemory.postgres.unreachable import unreachable, unreadable
 
 Result = TypeVar("Result")
 
@@ -157,6 +158,17 @@ async def connect(conninfo: Mapping[str, str]) -> Connection:
     """Return a connection of its own, beside any pool, that prepares nothing."""
     keywords: dict[str, Any] = {**_keywords(conninfo), "prepare_threshold": None}
     return await AsyncConnection.connect(conninfo.get("conninfo", ""), **keywords)
+
+
+async def why_so_few(conninfo: Mapping[str, str]) -> DatabaseUnavailable | ConfigurationError:
+    """Return why a pool has not the connections that it opens at first: it tells of none by itself."""
+    try:
+        await (await connect(conninfo)).close()
+    except psycopg.ProgrammingError as error:
+        return unreadable(conninfo, error)
+    except psycopg.Error as error:
+        return unreachable(conninfo, error)
+    return DatabaseUnavailable("PostgreSQL lets in fewer connections than are opened at first: see OM_PG_POOL_MAX")
 
 
 def _keywords(conninfo: Mapping[str, str]) -> dict[str, object]:

@@ -123,22 +123,25 @@ def _agree(job: Job, wanted: ReembedOptions, texts: int, *, begun: bool) -> None
 def _fill_and_exchange(job: Job, wanted: ReembedOptions, new: "NewVectors", work: "Work") -> int:
     """Embed everything, and exchange the tables once nothing is left; return how many texts were embedded."""
     from openmemory.postgres.beside import KEPT
+    from openmemory.postgres.servers import called
 
-    if sessions := new.sessions(job.logins.server_user):
+    if found := new.servers(job.logins.server_user):
         note(
-            f"a server is connected ({sessions_told(sessions)}): it may serve on, and is to be stopped for the exchange"
+            f"{called(found)} is connected ({sessions_told(found)}): it may serve on, and is to be stopped for the"
+            " exchange"
         )
     with bar() as show:
         texts = work.run(work.rows.fill(show))
     new.complete(index_choice(job.settings), note)
     for _ in range(_TRIES):
         texts += work.run(work.rows.catch_up())
-        sessions = new.sessions(job.logins.server_user)
-        if sessions and not wanted.ignore_sessions:
+        found = new.servers(job.logins.server_user)
+        if found and not wanted.ignore_sessions:
             raise ConfigurationError(
-                f"every text is embedded, but a server is still connected: {sessions_told(sessions)}. It would go on to"
-                " write vectors of the old model. Stop it and run `openmemory reembed` again, which takes moments; then"
-                " start it with these settings. Where those are a pooler's sessions: --ignore-sessions"
+                f"every text is embedded, but {called(found)} is still connected: {sessions_told(found)}. It would go"
+                " on to write vectors of the old model. Stop it and run `openmemory reembed` again, which takes"
+                " moments; then start it with these settings. Where those are a pooler's sessions, or no server's:"
+                " --ignore-sessions"
             )
         if new.exchange(job.target, keep=wanted.keep_old):
             return texts

@@ -124,12 +124,12 @@ class Work:
 def working(job: Job, names: "Names", wanted: ReembedOptions) -> Iterator[Work]:
     """Yield the work on a pool of its own, as the database's owner."""
     from openmemory.adapters.embedders import OpenAIEmbedder
-    from openmemory.postgres.beside import OURS
     from openmemory.postgres.database import Database
     from openmemory.postgres.pool import PoolLimits
+    from openmemory.postgres.servers import REEMBED
     from openmemory.service.reembedding import Reembedding
 
-    conninfo = {**job.logins.owner, "application_name": OURS}
+    conninfo = {**job.logins.owner, "application_name": REEMBED}
     database = Database(conninfo, names, PoolLimits(_POOL), _STATEMENT_TIMEOUT_MS, behind_pooler=False)
     with asyncio.Runner() as runner:
         runner.run(database.open())

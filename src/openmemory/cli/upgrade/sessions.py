@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # PostgreSQL's sessions report what they wrote at most once a second.
 _WATCHED_S = 1.5
+# Sessions that this command has closed itself, under whatever name the settings give them, are gone by then.
+_GONE_S = 0.5
 
 
 def refuse_writers(writers: "Sequence[Session]", ignore_sessions: bool) -> None:
@@ -39,14 +41,20 @@ def doubt(found: "Found") -> str:
 def refuse_servers(old: "Old", ignore_sessions: bool) -> None:
     """Raise ConfigurationError where a server is connected that would find its tables gone."""
     from openmemory.cli.upgrade.report import told
+    from openmemory.postgres.servers import called
     from openmemory.postgres.upgrade.standing import refuse_beside, serving
 
     refuse_beside(old.logins.owner, old.names)
+    if ignore_sessions:
+        return
     sessions = serving(old.logins.owner, old.names, old.logins.server_user)
-    if sessions and not ignore_sessions:
+    if sessions:
+        sleep(_GONE_S)
+        sessions = serving(old.logins.owner, old.names, old.logins.server_user)
+    if sessions:
         raise ConfigurationError(
-            f"a server is connected, and would find the new tables gone: {told(sessions)}. Nothing was changed."
-            " Stop it, and run this again. Where those are no server's: --ignore-sessions"
+            f"{called(sessions)} is connected, and would find the new tables gone: {told(sessions)}. Nothing was"
+            " changed. Stop it, and run this again. Where those are no server's: --ignore-sessions"
         )
 
 

@@ -10,6 +10,7 @@ from openmemory.errors import ConfigurationError
 from openmemory.postgres import locks
 from openmemory.postgres.direct import connected, patient, permitted
 from openmemory.postgres.registry import facts
+from openmemory.postgres.servers import servers
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import record
 from openmemory.postgres.upgrade.found import Session
@@ -47,7 +48,6 @@ class _Blocks:
 _ASIDE = statement("upgrade/standing.aside", Aside)
 _KEPT = statement("upgrade/standing.kept", _Kept)
 _BLOCKS = statement("upgrade/standing.blocks", _Blocks)
-_SERVING = statement("upgrade/standing.serving", Session)
 _REPAIRED = statement("upgrade/standing.repaired", Count)
 _NAME_MODEL = statement("upgrade/standing.name_model", type(None))
 
@@ -77,10 +77,9 @@ def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str,
 
 
 def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tuple[Session, ...]:
-    """Return the sessions that may be a server's: those of `login`, or other ones of the owner where that is None."""
-    text = "NULL" if login is None else Layout.literal(login)
+    """Return the sessions that are a server's or may be; `login` is the server's by the settings."""
     with connected(conninfo) as connection, permitted():
-        return tuple(_questions(connection, names).all(_SERVING, login_text=text))
+        return servers(connection, names.app_role, login)
 
 
 def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:

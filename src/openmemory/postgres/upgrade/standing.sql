@@ -40,19 +40,6 @@ SELECT what, pg_relation_size(to_regclass(name)) / current_setting('block_size')
                ('vectors', {old_vectors_text})) AS old (what, name)
  WHERE to_regclass(name) IS NOT NULL;
 
--- name: serving
--- Sessions of the login that serves. A pool's last statement is mostly COMMIT, so they are known by the login; an owner's
--- own tools name themselves.
-SELECT pid, coalesce(application_name, '') AS application, coalesce(host(client_addr), '') AS address,
-       coalesce(usename, '') AS user, coalesce(state, '') AS state
-  FROM pg_stat_activity
- WHERE datname = current_database()
-   AND pid <> pg_backend_pid()
-   AND coalesce(backend_type, 'client backend') = 'client backend'
-   AND usename = coalesce({login_text}, current_user)
-   AND application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
- ORDER BY pid;
-
 -- name: repaired
 -- Vectors that were set aside and made anew since.
 SELECT count(*) AS count
