@@ -111,3 +111,40 @@ def test_without_a_recall_no_type_is_in_the_way(odd: Place) -> None:
         down(odd.logins.owner, odd.names)
 
         assert memory(connection, A, "last_seen_at, salience") == (None, 0.5)
+
+
+HOOKS = """
+CREATE TABLE audit (what text);
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN new.version := old.version + 1; INSERT INTO audit VALUES (tg_name); RETURN new; END $$;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no update'; END $$;
+CREATE TRIGGER "touch it" BEFORE UPDATE ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER always BEFORE UPDATE ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER elsewhere BEFORE UPDATE ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TRIGGER never BEFORE UPDATE ON openmemory_memories FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON openmemory_memories DEFERRABLE INITIALLY DEFERRED
+   FOR EACH ROW EXECUTE FUNCTION refuse();
+CREATE RULE log AS ON UPDATE TO openmemory_memories DO ALSO INSERT INTO audit VALUES ('rule');
+ALTER TABLE openmemory_memories ENABLE ALWAYS TRIGGER always, ENABLE REPLICA TRIGGER elsewhere, DISABLE TRIGGER never
+"""
+STATES = (
+    "SELECT tgname, tgenabled::text FROM pg_trigger WHERE tgrelid = 'openmemory_memories'::regclass"
+    " AND NOT tgisinternal UNION ALL SELECT rulename, ev_enabled::text FROM pg_rewrite"
+    " WHERE ev_class = 'openmemory_memories'::regclass ORDER BY 1"
+)
+
+
+def test_the_owners_triggers_do_not_fire_when_a_recall_is_written_back_and_stay_as_they_were(odd: Place) -> None:
+    with odd.owner() as connection:
+        remember(connection, A, version=3)
+        connection.execute(HOOKS.encode())
+        before = connection.execute(STATES.encode()).fetchall()
+        assert {state for _, state in before} == {"O", "A", "R", "D"}
+        lift(odd)
+        connection.execute(RECALLED.encode())
+
+        down(odd.logins.owner, odd.names)
+
+        assert memory(connection, A, "version, salience, last_seen_at::text") == (3, 0.69, LATER_MS)
+        assert connection.execute("SELECT * FROM audit").fetchall() == []
+        assert connection.execute(STATES.encode()).fetchall() == before

@@ -219,6 +219,22 @@ SELECT count(*) AS count, coalesce(min(came.id), '') AS example
    AND m.id = {staging}.as_id(came.id)
  WHERE m.last_seen_at <> {came_seen};
 
+-- name: firing
+-- What of the owner's acts when the old memories are written to; the triggers of foreign keys are PostgreSQL's own.
+SELECT format('TRIGGER %I', tgname) AS hook, tgenabled::text AS state
+  FROM pg_trigger
+ WHERE tgrelid = to_regclass({old_memories_text})
+   AND NOT tgisinternal
+   AND tgenabled <> 'D'
+ UNION ALL
+SELECT format('RULE %I', rulename), ev_enabled::text
+  FROM pg_rewrite
+ WHERE ev_class = to_regclass({old_memories_text})
+   AND ev_enabled <> 'D';
+
+-- name: fire
+ALTER TABLE {old_memories_table} {how} {hook};
+
 -- name: write_back
 UPDATE {old_memories_table} o
    SET {column} = {value}

@@ -1,5 +1,7 @@
 """What recall did since an upgrade, written into the old tables when they come back, in the types that they have."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from psycopg import Connection, errors, sql
@@ -13,7 +15,20 @@ from openmemory.postgres.upgrade.questions import Count, Counted, Questions
 _RECALLED = statement("upgrade/down.recalled", Counted)
 _WRITE_BACK = statement("upgrade/down.write_back", type(None))
 _ROUNDED = statement("upgrade/down.rounded", Count)
+_FIRE = statement("upgrade/down.fire", type(None))
+_ENABLE = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 _SEEN = "date_trunc('milliseconds', m.last_seen_at)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Hook:
+    """A trigger or a rule of the owner's, quoted, and PostgreSQL's letter for when it acts."""
+
+    hook: str
+    state: str
+
+
+_FIRING = statement("upgrade/down.firing", _Hook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +52,35 @@ _COLUMNS = (
 
 
 def write_back(connection: Connection, layout: Layout) -> None:
-    """Write what recall did into the old memories, which are in their place again.
+    """Write what recall did into the old memories, which are in their place again; no trigger of the owner's fires.
 
     Raises ConfigurationError where a column is of a type that cannot hold it.
     """
     asking = Questions(connection, layout)
     recalled = asking.one(_RECALLED, came_seen=_came_seen(layout))
+    if not recalled.count:
+        return
     there = sources.columns(connection, layout, layout.names.memories)
-    for column in _COLUMNS if recalled.count else ():
-        if not _is_written(asking, column, there.get(column.name)):
-            raise ConfigurationError(
-                f"going back would lose what recall did: {recalled.count:,} memories were recalled since (such as"
-                f" {recalled.example}), and the column {column.name} of the old ones {_lack(there.get(column.name))}."
-                f" Nothing was changed. Run {_remedy(layout, column, there.get(column.name))}; and then this again"
-            )
+    with _quiet(asking):
+        for column in _COLUMNS:
+            if not _is_written(asking, column, there.get(column.name)):
+                raise ConfigurationError(
+                    f"going back would lose what recall did: {recalled.count:,} memories were recalled since (such as"
+                    f" {recalled.example}), and the column {column.name} of the old ones"
+                    f" {_lack(there.get(column.name))}. Nothing was changed. Run"
+                    f" {_remedy(layout, column, there.get(column.name))}; and then this again"
+                )
+
+
+@contextmanager
+def _quiet(asking: Questions) -> Iterator[None]:
+    """Let no trigger and no rule of the owner's act in the block; an error undoes that with the transaction."""
+    hooks = asking.all(_FIRING)
+    for one in hooks:
+        asking.run(_FIRE, how="DISABLE", hook=one.hook)
+    yield
+    for one in hooks:
+        asking.run(_FIRE, how=_ENABLE[one.state], hook=one.hook)
 
 
 def _is_written(asking: Questions, column: _Written, there: str | None) -> bool:
