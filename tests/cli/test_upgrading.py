@@ -172,6 +172,23 @@ def test_a_row_is_named_of_each_reason_beforehand_and_in_the_report(owner: Home,
     assert said in words(owner.run("migrate", "--yes"))
 
 
+def test_rows_that_would_join_a_tenant_of_others_are_told_in_the_look_the_question_and_the_report(
+    owner: Home, old: Place
+) -> None:
+    with old.owner() as connection:
+        connection.execute("ALTER TABLE openmemory_memories ADD tenant_id text NOT NULL DEFAULT 'default'")
+        connection.execute("UPDATE openmemory_memories SET tenant_id = 'acme' WHERE user_id = 'bob'")
+    said = "rows name acme as their tenant, and the rows that name none go to it as well"
+
+    assert said in words(owner.run("migrate", "--dry-run", "--tenant", "acme"))
+    assert said not in words(owner.run("migrate", "--dry-run"))
+    asked = owner.run("migrate", "--tenant", "acme", stdin="n\n")
+    assert words(asked).count(said) == 2
+    done = owner.run("migrate", "--tenant", "acme", "--yes", "--json")
+    assert said in " ".join(done.err.split())
+    assert done.json["found"]["joins_rest"] is True
+
+
 def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner: Home, old: Place) -> None:
     assert owner.run("migrate", "--yes").status == 0
     with psycopg.connect(application_name="serving", **old.logins.owner):  # type: ignore[arg-type]
@@ -187,6 +204,19 @@ def test_going_back_under_a_server_is_refused_and_names_what_reembed_made(owner:
     assert gone.status == 0, gone.err
     assert "warning: going back drops the vectors of static-v1" in " ".join(gone.err.split())
     assert "the old tables are back; gone are the vectors of static-v1" in " ".join(gone.out.split())
+
+
+def test_going_back_is_refused_under_another_login_that_may_become_the_tenants_role(owner: Home, old: Place) -> None:
+    assert owner.run("migrate", "--yes").status == 0
+    login = old.with_role(f"LOGIN NOINHERIT PASSWORD 'its-own' IN ROLE {old.names.app_role}")
+    with psycopg.connect(f"{dsn(old)} user={login} password=its-own"):
+        ran = owner.run("migrate", "--down", "--yes")
+        passed_over = owner.run("migrate", "--down", "--yes", "--ignore-sessions")
+
+    assert ran.status == 1
+    assert "what may be a server is connected" in words(ran)
+    assert login in words(ran)
+    assert passed_over.status == 0, passed_over.err
 
 
 def test_going_back_beside_a_migrator_names_it(owner: Home, old: Place) -> None:

@@ -1,10 +1,14 @@
 """Users, vectors and waypoints whose own tenant or project is not that of the memories: told, and kept."""
 
+from dataclasses import replace
+
 import pytest
 from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.shared_indexes import IndexChoice
 from openmemory.postgres.upgrade.look import look
+from openmemory.postgres.upgrade.obstacles import refuse_obstacles
 from openmemory.postgres.upgrade.plan import STEPS, Plan
 from openmemory.postgres.upgrade.script import script
 from openmemory.postgres.upgrade.steps import upgrade
@@ -154,3 +158,50 @@ def test_tenants_that_no_request_can_bring_are_refused_by_the_files_for_psql_too
                 script(odd.logins.owner, odd.names, ORDINARY, step)
         connection.execute("UPDATE openmemory_memories SET tenant_id = 'xy' WHERE tenant_id = 'x,y'")
     assert script(odd.logins.owner, odd.names, ORDINARY, STEPS[0])
+
+
+def company_and_user(connection: Connection, user_of_company: str | None, tenant: str = "default") -> None:
+    """Write a memory of the tenant `alice` and one of a user of that name, whose tenant is another."""
+    add(connection, "tenant_id", "memories")
+    remember(connection, A, user_id=user_of_company, tenant_id="alice")
+    remember(connection, B, user_id="alice", tenant_id=tenant)
+
+
+@pytest.mark.parametrize("user_of_company", ["bob", None])
+def test_a_user_who_would_become_the_tenant_of_others_is_refused_by_name(
+    odd: Place, user_of_company: str | None
+) -> None:
+    plan = Plan(DIMENSION, tenant_from_user=True)
+    with odd.owner() as connection:
+        company_and_user(connection, user_of_company)
+        found = look(odd.logins.owner, odd.names, plan)
+
+        with pytest.raises(ConfigurationError, match=r"1 users would become tenants .*: 'alice'\."):
+            refuse_obstacles(odd.logins.owner, replace(odd.names, dimension=DIMENSION), found, IndexChoice())
+        with pytest.raises(ConfigurationError, match="'alice'"):
+            script(odd.logins.owner, odd.names, plan, STEPS[0])
+        connection.execute("UPDATE openmemory_memories SET tenant_id = 'alice & co' WHERE tenant_id = 'alice'")
+        assert look(odd.logins.owner, odd.names, plan).joined_users == ()
+    assert look(odd.logins.owner, odd.names, ORDINARY).joined_users == ()
+
+
+@pytest.mark.parametrize(("user_of_company", "tenant"), [("alice", "default"), ("bob", "acme")])
+def test_a_user_who_is_the_tenant_already_and_one_of_a_tenant_of_his_own_join_nobody(
+    odd: Place, user_of_company: str, tenant: str
+) -> None:
+    with odd.owner() as connection:
+        company_and_user(connection, user_of_company, tenant)
+
+    assert look(odd.logins.owner, odd.names, Plan(DIMENSION, tenant_from_user=True)).joined_users == ()
+
+
+@pytest.mark.parametrize(
+    ("tenant", "own", "joins"), [("alice", "default", True), ("acme", "default", False), ("alice", "acme", False)]
+)
+def test_rows_of_no_tenant_that_would_join_a_tenant_of_others_are_known_beforehand(
+    odd: Place, tenant: str, own: str, joins: bool
+) -> None:
+    with odd.owner() as connection:
+        company_and_user(connection, "bob", own)
+
+    assert look(odd.logins.owner, odd.names, Plan(DIMENSION, tenant)).joins_rest is joins

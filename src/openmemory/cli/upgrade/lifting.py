@@ -41,7 +41,7 @@ def run(old: Old, wanted: Wanted) -> None:
             print_json({"found": _document(found, plan, estimate), "report": None})
         return
     sessions.refuse_writers(found.writers, wanted.ignore_sessions)
-    _agree(old, found, wanted)
+    _agree(old, found, plan, wanted)
     made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
     with when_stopped("there is no backup, and nothing was changed"):
@@ -147,16 +147,24 @@ def check_against(recorded: Mapping[str, str], wanted: Wanted) -> None:
             )
 
 
+def check_settings(old: Old) -> None:
+    """Raise ConfigurationError if settings differ from those that an upgrade began with."""
+    for setting, now, name in (
+        ("OM_VEC_TYPE", old.names.vector_type, "vector_type"),
+        ("OM_PG_APP_ROLE", old.names.app_role, "app_role"),
+    ):
+        if (begun_with := old.recorded.get(name, now)) != now:
+            raise ConfigurationError(
+                f"{setting}={now}: the upgrade was begun with {begun_with}; set it back, or begin anew after"
+                " `openmemory migrate --down`"
+            )
+
+
 def _plan(old: Old, found: "Found", wanted: Wanted) -> "Plan":
     from openmemory.postgres.upgrade import record
 
     check_against(old.recorded, wanted)
-    begun_with = old.recorded.get("vector_type", old.names.vector_type)
-    if begun_with != old.names.vector_type:
-        raise ConfigurationError(
-            f"OM_VEC_TYPE={old.names.vector_type}: the upgrade was begun with {begun_with}; set it back, or begin anew"
-            " after `openmemory migrate --down`"
-        )
+    check_settings(old)
     plan = _decided(old, wanted)
     plan = replace(plan, dimension=wanted.dim or found.dimension, batch_size=wanted.batch_size or plan.batch_size)
     if not found.dimensions and not old.recorded:
@@ -173,7 +181,9 @@ def _decided(old: Old, wanted: Wanted) -> "Plan":
     return record.begun_with(old.recorded, plan)
 
 
-def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
+def _agree(old: Old, found: "Found", plan: "Plan", wanted: Wanted) -> None:
+    from openmemory.cli.upgrade.report import joins
+
     if old.recorded and wanted.backup:
         question = f"Go on with the upgrade, if {wanted.backup} holds the old tables?"
     elif old.recorded:
@@ -189,7 +199,10 @@ def _agree(old: Old, found: "Found", wanted: Wanted) -> None:
     rows, doubt = sum(found.rows.values()), "" if wanted.ignore_sessions else sessions.doubt(found)
     if doubt and wanted.yes:
         warn(doubt)
-    agree(" ".join(filter(None, [doubt, f"{rows:,} rows will be moved.", question])), yes=wanted.yes)
+    joined = f"Note that {joins(plan)}." if found.joins_rest else ""
+    if joined and wanted.yes and wanted.as_json:  # else it was printed with what was found
+        warn(joins(plan))
+    agree(" ".join(filter(None, [doubt, joined, f"{rows:,} rows will be moved.", question])), yes=wanted.yes)
 
 
 def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:

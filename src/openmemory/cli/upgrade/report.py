@@ -41,6 +41,8 @@ def print_found(
             f"a user is called {plan.tenant}, and becomes the tenant that gets the rows of no user, which it will see;"
             " --tenant NAME gives those to another"
         )
+    if found.joins_rest:
+        warn(joins(plan))
     if vector_type == "halfvec":
         warn("OM_VEC_TYPE=halfvec rounds the old vectors to 16 bits; OM_VEC_TYPE=vector keeps each bit")
     if found.extension_installed is None and found.extension_available is None:
@@ -66,6 +68,14 @@ def print_report(report: "Report", kept: Mapping[str, int], schema: str) -> None
             f"The old tables are kept in schema {schema} ({size(sum(kept.values()))}) until"
             " `openmemory migrate --drop-bytea`; `openmemory migrate --down` goes back to them."
         )
+
+
+def joins(plan: "Plan") -> str:
+    """Return a warning of rows that get a tenant which others have as their own."""
+    return (
+        f"rows name {plan.tenant} as their tenant, and the rows that name none go to it as well: both see all of them"
+        " then; --tenant NAME gives those to another"
+    )
 
 
 def is_kept(reason: str) -> bool:

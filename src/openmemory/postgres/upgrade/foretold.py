@@ -25,6 +25,7 @@ _TABLES = (
 )
 _INDEXES = ("openmemory_idempotency_age", "openmemory_waypoints_target", "one_truth_at_a_time")
 _SHARED_KINDS = ("hnsw", "ivfflat")
+_WITH_TENANTS = ("memories", "users", "facts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class _SetAside:
     example: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A tenant that rows name as their own, and whether a user's rows or those of none would go there as well."""
+
+    name: str
+    is_users: bool
+    is_rests: bool
+
+
 _WAYPOINTS = statement("upgrade/foretold.waypoints", _SetAside)
 _VECTORS = statement("upgrade/foretold.vectors", _SetAside)
 _USERS = statement("upgrade/foretold.users", _SetAside)
@@ -43,6 +53,7 @@ _ELSEWHERE = statement("upgrade/foretold.elsewhere", _SetAside)
 _FACTS = statement("upgrade/foretold.facts", _SetAside)
 _NAMES = statement("upgrade/foretold.names", Name)
 _NAMESAKE = statement("upgrade/foretold.namesake", Answer)
+_JOINED = statement("upgrade/foretold.joined", _Joined)
 _FACTS_TWICE = statement("upgrade/foretold.facts_twice", Counted)
 _TENANTS = statement("upgrade/foretold.tenants", Name)
 _TAKEN = statement("upgrade/foretold.taken", Name)
@@ -70,6 +81,14 @@ def has_namesake(asking: Questions, columns: Mapping[str, Columns]) -> bool:
     return asking.layout.plan.tenant_from_user and asking.one(_NAMESAKE, **_rows(asking.layout, columns)).yes
 
 
+def joined_tenants(asking: Questions, columns: Mapping[str, Columns]) -> tuple[tuple[str, ...], bool]:
+    """Return the tenants of old rows that a user of their name would become, too; and whether the rest joins one."""
+    if not any("tenant_id" in columns[what] for what in _WITH_TENANTS):
+        return (), False
+    found = asking.all(_JOINED, **_rows(asking.layout, columns))
+    return tuple(one.name for one in found if one.is_users), any(one.is_rests for one in found)
+
+
 def facts_twice(asking: Questions, columns: Mapping[str, Columns]) -> Counted:
     """Return how many ids more than one fact of a tenant has, and one of them."""
     return asking.one(_FACTS_TWICE, **_rows(asking.layout, columns))
@@ -77,7 +96,7 @@ def facts_twice(asking: Questions, columns: Mapping[str, Columns]) -> Counted:
 
 def unfit_tenants(asking: Questions, columns: Mapping[str, Columns]) -> tuple[str, ...]:
     """Return the tenants of old rows whose names no request may bring, and whose rows would thus share one."""
-    tables = [asking.layout.old_tables[what] for what in ("memories", "users", "facts") if "tenant_id" in columns[what]]
+    tables = [asking.layout.old_tables[what] for what in _WITH_TENANTS if "tenant_id" in columns[what]]
     found = {one.name for table in tables for one in asking.all(_TENANTS, table=asking.layout.names.table(table))}
     return tuple(sorted(name for name in found if tenant_problem(name) is not None))
 

@@ -189,6 +189,26 @@ SELECT EXISTS (SELECT FROM ({memories_rows}) AS m WHERE m.user_id = {tenant})
     OR EXISTS (SELECT FROM ({users_rows}) AS u WHERE u.user_id = {tenant})
     OR EXISTS (SELECT FROM ({facts_rows}) AS f WHERE f.user_id = {tenant}) AS yes;
 
+-- name: joined
+-- Tenants that rows name as their own and that others would go to as well: those of a user of that name, who is none of
+-- theirs, and, for the tenant of rows that name none, the others that name none.
+SELECT becomes AS name,
+       bool_or(of_user AND NOT is_own) AND bool_or(is_own AND NOT of_user) AS is_users,
+       bool_or(NOT of_user AND NOT is_own) AS is_rests
+  FROM (SELECT becomes,
+               coalesce(becomes = tenant_id AND tenant_id <> 'default', false) AS is_own,
+               {tenant_from_user} AND coalesce(becomes = user_id, false) AS of_user
+          FROM (SELECT n.tenant_id, n.user_id, {tenant_of_n} AS becomes
+                  FROM (SELECT user_id, tenant_id FROM ({memories_rows}) AS m
+                         UNION ALL
+                        SELECT user_id, tenant_id FROM ({users_rows}) AS u
+                         UNION ALL
+                        SELECT user_id, tenant_id FROM ({facts_rows}) AS f) AS n) AS given) AS rows
+ GROUP BY becomes
+HAVING bool_or(is_own)
+   AND bool_or(NOT is_own)
+ ORDER BY becomes;
+
 -- name: facts_twice
 -- Facts whose ids are one in their tenant, of which the new table could hold one; one UUID in two writings is one id.
 SELECT count(*) AS count,

@@ -16,7 +16,7 @@ _CHUNK_BYTES, _CHUNK_HEAD_BYTES, _CHUNK_ENTRY_BYTES, _POINTER_BYTES = 1996, 40, 
 _VALUES_PAGED = 64
 
 _BECOMES = {
-    "foreign key": "follows the old table, and refuses rows of newer memories; drop it, or let it follow the new one",
+    "foreign key": "follows the old table, and refuses rows that refer to newer ones; drop it, or point it at the new",
     "grant": "stays on the old table; the new one has rows of tenants, and grants of its own",
     "policy": "stays on the old table; the new one has the one policy that keeps tenants apart",
     "rule": "stays on the old table, which is not written any more",
@@ -150,6 +150,10 @@ class Found:
     """Tenants of old rows whose names no request may bring; their rows would share a tenant."""
     has_namesake: bool
     """Whether a user who becomes a tenant has the name of the one that gets the rows of no user."""
+    joined_users: tuple[str, ...]
+    """Tenants of old rows that would also get the rows of a user of their name who is none of theirs."""
+    joins_rest: bool
+    """Whether the tenant that gets the rows of none is one that other rows name as their own."""
     tablespace: str
     """Where the old vectors lie, and the new tables will; empty where that is the database's own."""
     forbidden_tablespace: str

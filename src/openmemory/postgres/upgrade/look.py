@@ -14,6 +14,7 @@ from openmemory.postgres.upgrade.dependants import dependants
 from openmemory.postgres.upgrade.foretold import (
     facts_twice,
     has_namesake,
+    joined_tenants,
     rows_set_aside,
     taken_names,
     unfit_tenants,
@@ -177,6 +178,7 @@ class _Look(Questions):
         server = self.one(_SERVER)
         room = {one.may_create: one.name for one in self.all(_TABLESPACE)}
         sessions = self.clients()
+        joined_users, joins_rest = ((), False) if self.upgrade else joined_tenants(self, self.columns)
         return Found(
             shape=shape_of(self.columns),
             schema=self.layout.names.schema,
@@ -206,6 +208,8 @@ class _Look(Questions):
             has_tenants=any("tenant_id" in self.columns[what] for what in ("memories", "users", "facts")),
             unfit_tenants=() if self.upgrade else unfit_tenants(self, self.columns),
             has_namesake=has_namesake(self, self.columns),
+            joined_users=joined_users,
+            joins_rest=joins_rest,
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
             unmapped=unmapped(self.connection, self.layout, self.layout.names.schema),

@@ -10,6 +10,8 @@ from openmemory.postgres.statements import Names
 from openmemory.postgres.upgrade.found import Found
 from openmemory.postgres.upgrade.refusals import LACKING, TAKEN, lacking_rights, refuse_unfit_tenants
 
+_LISTED = 10
+
 
 def refuse_obstacles(conninfo: Mapping[str, str], names: Names, found: Found, index: IndexChoice) -> None:
     """Raise ConfigurationError where an upgrade to `names` could not be finished, with the way out.
@@ -24,6 +26,7 @@ def refuse_obstacles(conninfo: Mapping[str, str], names: Names, found: Found, in
     if found.taken:
         raise ConfigurationError(f"{TAKEN.format(found.schema, ', '.join(found.taken))}. Nothing was changed")
     refuse_unfit_tenants(found.unfit_tenants)
+    _refuse_joined_users(found)
     if not found.upgrade and (asked := lacking_rights(conninfo, names)):
         raise ConfigurationError(LACKING.format("; ".join(asked)))
 
@@ -53,6 +56,18 @@ def _refuse_other_names(found: Found, names: Names) -> None:
         + (f"By their columns it may be {' '.join(alike)}" if alike else "Set them to the names of its tables")
         + ", or OM_PG_SCHEMA to where they are"
     )
+
+
+def _refuse_joined_users(found: Found) -> None:
+    """Raise ConfigurationError where a user would become a tenant that others have as their own."""
+    if found.joined_users:
+        listed = ", ".join(map(repr, found.joined_users[:_LISTED])) + (", …" if found.joined_users[_LISTED:] else "")
+        raise ConfigurationError(
+            f"--tenant-from user_id: {len(found.joined_users):,} users would become tenants that rows of others name as"
+            f" their own, and each would see the other's: {listed}. Nothing was changed. Give one of the two another"
+            " name (UPDATE … SET tenant_id = … in each table that has it), or leave --tenant-from out, and run this"
+            " again"
+        )
 
 
 def _refuse_doubles(found: Found) -> None:
