@@ -104,3 +104,18 @@ def test_stopped_after_the_exchange_the_same_command_finishes_as_an_owner_who_se
     assert ran.status == 0, ran.err
     assert "done 005_create_indexes" in words(ran)
     assert said["upgrade"]["step"] == "done"
+
+
+@pytest.mark.parametrize("is_exchanged", [False, True])
+def test_another_role_of_tenants_than_the_upgrade_began_with_is_refused_before_anything_is_done(
+    owner: Home, old: Place, is_exchanged: bool
+) -> None:
+    assert owner.run("migrate", "--yes", *(() if is_exchanged else ("--step", "1"))).status == 0
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_upgrade SET value = '004' WHERE name = 'step' AND value = 'done'")
+        tables = connection.execute("SELECT relname, relnamespace FROM pg_class ORDER BY oid").fetchall()
+        ran = owner.with_settings(OM_PG_APP_ROLE="another").run("migrate", "--yes")
+        assert connection.execute("SELECT relname, relnamespace FROM pg_class ORDER BY oid").fetchall() == tables
+
+    assert ran.status == 1
+    assert f"OM_PG_APP_ROLE=another: the upgrade was begun with {old.names.app_role}; set it back" in words(ran)

@@ -13,6 +13,7 @@ def finish(old: Old, wanted: Wanted) -> None:
     from openmemory.postgres.upgrade.plan import Plan
 
     lifting.check_against(old.recorded, wanted)
+    lifting.check_settings(old)
     models.check(wanted.embedding_model, int(old.recorded.get("dimension", old.names.dimension)))
     said = "the new tables are in place, and only the rights of the roles are left to be given"
     if wanted.dry_run:

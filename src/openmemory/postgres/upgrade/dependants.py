@@ -20,7 +20,6 @@ def dependants(connection: Connection, layout: Layout, schema: str) -> tuple[Dep
     tables = [Layout.literal(sql.Identifier(schema, table).as_string()) for table in layout.old_tables.values()]
     more: Mapping[str, str] = {
         "tables": f"array_remove(ARRAY[{', '.join(f'to_regclass({table})' for table in tables)}]::oid[], NULL)",
-        "role_text": Layout.literal(layout.names.app_role),
     }
     return tuple(Questions(connection, layout).all(_DEPENDANTS, **more))
 

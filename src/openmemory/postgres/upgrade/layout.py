@@ -99,6 +99,7 @@ class Layout:
             "staged_vectors_text": _literal(self.staging.render("{vectors}")),
             "memories_text": _literal(self.names.memories),
             "vectors_text": _literal(self.names.vectors),
+            "role_text": _literal(self.names.app_role),
             "app_role_text": _literal(self.names.render("{app_role}")),
             "lock_timeout": _literal(LOCK_TIMEOUT),
             "lock": str(int(Lock.MIGRATE)),

@@ -69,4 +69,5 @@ def decisions(layout: Layout) -> dict[str, object]:
         "dimension": plan.dimension,
         "embedding_model": plan.embedding_model,
         "vector_type": layout.names.vector_type,
+        "app_role": layout.names.app_role,
     }

@@ -70,7 +70,8 @@ BEGIN
           FROM (VALUES ('tenant', {tenant}),
                        ('tenant_from', CASE WHEN {tenant_from_user} THEN 'user_id' ELSE '' END),
                        ('dimension', '{dimension}'),
-                       ('vector_type', '{vector_type}')) AS file (name, value)
+                       ('vector_type', '{vector_type}'),
+                       ('app_role', {role_text})) AS file (name, value)
           JOIN {upgrade} AS begun
             ON begun.name = file.name
            AND begun.value <> file.value;
