@@ -15,6 +15,8 @@ COMMAND = "openmemory command"
 """What those of a command are called that works with memories, as a server does."""
 REEMBED = "openmemory-reembed"
 """What those of a re-embedding are called, whatever name the settings give."""
+OURS = (SERVER, COMMAND, REEMBED, DIRECT)
+"""All names that sessions of this version have by themselves."""
 
 _SESSIONS = statement("servers.sessions", Session)
 

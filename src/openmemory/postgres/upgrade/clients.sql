@@ -7,7 +7,8 @@
 -- One with a name (PGAPPNAME gives upstream's pool one) may be an old server's if its last statement named one of
 -- upstream's tables, or said nothing of who it is: a pool's ping, such as SELECT 1, or its SET and DISCARD. It is none if
 -- it read other tables or called PostgreSQL's own functions, as whatever watches a server does, and if it calls itself a
--- monitoring agent, or an owner's tool or a backup, which may end a transaction as well.
+-- monitoring agent, or an owner's tool or a backup, which may end a transaction as well; nor is a server of this version,
+-- which works in another schema.
 SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.client_addr), '') AS address,
        coalesce(a.usename, '') AS user, coalesce(a.state, '') AS state, a.is_likely
   FROM (SELECT *,
@@ -29,7 +30,7 @@ SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.c
          WHERE datname = current_database()
            AND pid <> pg_backend_pid()
            AND backend_type = 'client backend'
-           AND application_name <> {ours}) AS a
+           AND application_name NOT IN ({ours})) AS a
  WHERE a.is_likely
     OR (a.application_name = '' AND a.query <> '')
     OR (a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
