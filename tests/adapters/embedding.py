@@ -8,7 +8,7 @@ import pytest
 
 from openmemory.adapters.embedders import OpenAIEmbedder
 from openmemory.errors import EmbedderUnavailable
-from tests.adapters.provider import Answer, Provider, serving
+from tests.adapters.provider import Answer, Provider, Texts, serving
 
 KEY = "sk-very-secret"
 TEXT = "my diary says something private"
@@ -27,7 +27,8 @@ class Naps:
 
 @asynccontextmanager
 async def embedding(
-    *replies: Callable[[list[str]], Answer] | None,
+    *replies: Callable[[Texts], Answer] | None,
+    dimension: int = 3,
     timeout_s: float = 5.0,
     patience_s: float = 30.0,
 ) -> AsyncIterator[tuple[OpenAIEmbedder, Provider, Naps]]:
@@ -38,7 +39,7 @@ async def embedding(
             provider.url,
             KEY,
             "small",
-            3,
+            dimension,
             timeout_s=timeout_s,
             patience_s=patience_s,
             sleep=naps,

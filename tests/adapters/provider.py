@@ -24,11 +24,17 @@ class Answer:
     """Between one byte and the next; None: all come at once."""
 
 
+class Texts(list[str]):
+    """The texts of a request, and the `dimensions` that it asks for."""
+
+    dimensions: int | None = None
+
+
 @dataclass
 class Provider:
     """Answers each request by the next reply, the last one again and again; None: never answers."""
 
-    replies: Sequence[Callable[[list[str]], Answer] | None]
+    replies: Sequence[Callable[[Texts], Answer] | None]
     port: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -62,7 +68,9 @@ class Provider:
         if reply is None:
             await receive()  # comes when the client has gone
             return
-        answer = reply(self.inputs[-1])
+        texts = Texts(self.inputs[-1])
+        texts.dimensions = self.bodies[-1].get("dimensions")
+        answer = reply(texts)
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         if answer.pause_s is not None:
             for byte in answer.body[:-1]:
@@ -72,7 +80,7 @@ class Provider:
 
 
 @asynccontextmanager
-async def serving(*replies: Callable[[list[str]], Answer] | None) -> AsyncIterator[Provider]:
+async def serving(*replies: Callable[[Texts], Answer] | None) -> AsyncIterator[Provider]:
     """Yield a provider that listens."""
     provider = Provider(replies)
     with socket.socket() as listener:
@@ -110,6 +118,12 @@ def backwards(texts: list[str]) -> Answer:
 def rows(data: list[dict[str, Any]]) -> Answer:
     """Answer with these rows."""
     return Answer(orjson.dumps({"object": "list", "data": data}))
+
+
+def of_length(own: int, texts: Texts) -> Answer:
+    """Answer as a model of `own` dimensions does, which shortens its vectors where it is asked to."""
+    size = texts.dimensions or own
+    return rows([{"index": place, "embedding": [len(text), *[1] * (size - 1)]} for place, text in enumerate(texts)])
 
 
 def status(code: int, retry_after: str | None = None) -> Callable[[list[str]], Answer]:

@@ -78,8 +78,9 @@ class VectorSettings(Section):
         ge=1,
         le=8192,
         validation_alias="OM_VEC_DIM",
-        description="Dimensions of a vector. Needed with `OM_EMBEDDINGS=none`; otherwise another value than the"
-        " embedder's is refused at the start.",
+        description="Dimensions of a vector. Needed with `OM_EMBEDDINGS=none`. With `openai`, a model whose vectors are"
+        " of another length is asked to shorten them (`dimensions`). Otherwise another value than the embedder's is"
+        " refused at the start.",
     )
     type: Annotated[VectorType, AnyCase] = Field(
         "vector",

@@ -40,6 +40,14 @@ class Refused(Exception):
         self.problem = problem
 
 
+class TooLong(Exception):
+    """An answer exceeds what may be read of it; raise `problem` if nothing shorter can be asked for."""
+
+    def __init__(self, problem: EmbedderUnavailable) -> None:
+        super().__init__()
+        self.problem = problem
+
+
 class Endpoint:
     """Posts bodies, and tries again after growing pauses if that can help.
 
@@ -75,7 +83,7 @@ class Endpoint:
         await self._client.aclose()
 
     async def post(self, body: bytes, most_bytes: int) -> bytes:
-        """Return the body of the first answer with status 200; raises Refused, EmbedderUnavailable.
+        """Return the body of the first answer with status 200; raises Refused, TooLong, EmbedderUnavailable.
 
         It gives up at once if the server asks for a longer wait than there is patience for, or if an answer exceeds
         `most_bytes`; no more than these are kept.
@@ -116,7 +124,7 @@ class Endpoint:
         async for part in response.aiter_bytes():
             read += part
             if len(read) > most_bytes:
-                raise self.unavailable(f"answers more than {most_bytes:,} bytes", BASE_URL_REMEDY)
+                raise TooLong(self.unavailable(f"answers more than {most_bytes:,} bytes", BASE_URL_REMEDY))
         return bytes(read)
 
     def _unreached(self, error: TimeoutError | httpx2.RequestError) -> EmbedderUnavailable:
