@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.homes import Home, a_port
-from tests.cli.old_owners import words
+from tests.cli.old_owners import give_vectors_of_a_model, words
 from tests.conftest import Server
 from tests.postgres.databases import a_place
 from tests.upgrade.old_databases import an_old_place, dsn
@@ -19,6 +19,7 @@ _SETTING = re.compile(r"\b(OM_\w+)=([^\s;)]+)")
 def lifted(postgres: Server, shared: Path, shared_home: Home) -> Iterator[Home]:
     """Yield the settings of an owner who upgraded without a word about the model, with halfvec."""
     with an_old_place(postgres, shared, "legacy-v1.2.0", 1536) as old:
+        give_vectors_of_a_model(old, 256)
         owner = shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)
         assert owner.with_settings(OM_VEC_TYPE="halfvec").run("migrate", "--yes").status == 0
         yield owner
@@ -51,6 +52,24 @@ def test_every_way_out_of_an_unknown_model_serves(lifted: Home) -> None:
     assert lifted.run("reembed", "--yes").status == 0
     with lifted.serving(a_port()):
         pass
+
+
+def test_the_first_way_out_of_synthetic_vectors_is_to_make_them_anew(
+    postgres: Server, shared: Path, shared_home: Home
+) -> None:
+    with an_old_place(postgres, shared, "legacy-v1.2.0", 1536) as old:
+        owner = shared_home.with_settings(OM_PG_DSN=dsn(old), OM_PG_APP_ROLE=old.names.app_role)
+        assert owner.run("migrate", "--yes").status == 0
+
+        said = refusal(owner)
+
+        assert "made by synthetic (256 dimensions" in said
+        assert "). Move every memory to the model of the settings with `openmemory reembed`; or " in said
+        assert "if a model made the vectors, name it (`openmemory migrate --embedding-model NAME`)" in said
+        serves(owner, said.partition("let requests bring")[2])
+        assert owner.run("reembed", "--yes").status == 0
+        with owner.serving(a_port()):
+            pass
 
 
 def test_a_name_that_no_setting_can_have_is_said_to_be_one_and_can_be_corrected(lifted: Home) -> None:

@@ -51,6 +51,20 @@ def digest(place: Place) -> list[tuple[object, ...]]:
     return rows
 
 
+def test_vectors_that_no_model_made_are_told_and_taken_for_a_models_only_with_a_warning(bare: Home, file: Path) -> None:
+    chosen = {"OM_EMBEDDINGS": "openai", "OM_EMBED_MODEL": "small", "OM_OPENAI_API_KEY": "a-key"}
+    arguments = ("import", "sqlite", str(file), "--tenant", "acme", "--dry-run")
+
+    plain = bare.with_settings(**chosen).run(*arguments)
+    named = bare.with_settings(**chosen).run(*arguments, "--embedding-model", "openai:small")
+
+    for ran in (plain, named):
+        assert ran.status == 0, ran.err
+        assert "of 80 vectors looked at: zeros stand among their numbers" in words(ran)
+    assert "warning: --embedding-model" not in words(plain)
+    assert "warning: --embedding-model openai:small: no model made" in words(named)
+
+
 def test_all_of_it_comes_across_bit_for_bit_and_nothing_is_changed_the_second_time(
     bare: Home, place: Place, file: Path
 ) -> None:

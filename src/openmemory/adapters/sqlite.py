@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from openmemory.adapters.sqlite_values import METADATA, Value, in_type, is_replaced, noted
+from openmemory.core.synthetic import Sample, samples
 from openmemory.errors import ConfigurationError
 
 TABLES = {
@@ -35,6 +36,15 @@ _SAME_ID = """
     CASE WHEN length(replace(id, '-', '')) = 32 AND NOT replace(lower(id), '-', '') GLOB '*[^0-9a-f]*'
          THEN replace(lower(id), '-', '') ELSE id END
 """
+# Of each sector up to 16, whatever the size of the file; garbage of any length is passed over by its length.
+_SOME_VECTORS = """
+    SELECT v FROM {0} WHERE rowid IN (
+        SELECT row FROM (
+            SELECT rowid AS row, row_number() OVER (PARTITION BY sector ORDER BY id) AS place FROM {0}
+             WHERE typeof(v) = 'blob' AND length(v) BETWEEN 4 AND 65536
+        ) WHERE place <= 16
+    ) LIMIT 256
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,8 @@ class OldFile:
     """The name of the table of vectors."""
     without_key: dict[str, int]
     """The count of rows of each table that lack a part of their key and are not read."""
+    sampled: dict[int, Sample]
+    """What some of the vectors hold, by their dimension."""
 
     def read(self, table: str, replaced: Counter[str] | None = None) -> Iterator[tuple[Value, ...]]:
         """Yield the rows of a table with the columns of `TABLES`, null for one that this file lacks.
@@ -95,13 +107,14 @@ def open_file(path: Path) -> OldFile:
                 if name in tables
             }
             _refuse_doubles(path, connection, {"memories": ("memories", "''"), "vectors": (vectors, "sector")})
+            sampled = samples(value for (value,) in connection.execute(_SOME_VECTORS.format(vectors)))
             lengths: Sequence[tuple[int | None]] = connection.execute(f"SELECT length(v) FROM {vectors}").fetchall()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path} cannot be read as a SQLite database: {error}") from error
     sizes = Counter(length // 4 for (length,) in lengths if length and length % 4 == 0)
     left_out = tuple(sorted(set(tables) - set(called.values()) - {"sqlite_sequence"}))
     lacking = {table: count for table, count in without_key.items() if count}
-    return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors, lacking)
+    return OldFile(path, rows, left_out, dict(sizes.most_common()), vectors, lacking, sampled)
 
 
 def _without_key(table: str) -> str:

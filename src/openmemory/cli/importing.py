@@ -48,6 +48,7 @@ def import_sqlite(
     from openmemory import app
     from openmemory.adapters.sqlite import open_file
     from openmemory.cli.printing import agree, console, print_facts, print_json, progress, when_stopped
+    from openmemory.cli.upgrade import models
 
     old = open_file(file)
     settings = read_settings(context, config)
@@ -58,6 +59,8 @@ def import_sqlite(
             logins = left.enter_context(app.reached(settings, on_event))
             ready = app.make_ready(settings, logins, embedder, on_event)
         keep = embedding_model == embedder.name and next(iter(old.dimensions), 0) == ready.names.dimension
+        if keep:
+            models.check(embedding_model, ready.names.dimension, old.sampled.get(ready.names.dimension))
         if dry_run and as_json:
             print_json({"file": asdict(old) | {"path": str(file)}, "keep_vectors": keep})
         elif not as_json:
@@ -140,10 +143,13 @@ def _already(held: "Already") -> list[str]:
 
 
 def _said(old: "OldFile") -> dict[str, str]:
+    from openmemory.cli.upgrade import models
+
     sizes = ", ".join(f"{size}: {count:,}" for size, count in old.dimensions.items())
     return {
         **{table: f"{count:,} rows" for table, count in old.rows.items()},
         "dimensions": sizes,
+        "model": models.none_made(old.sampled.get(next(iter(old.dimensions), 0))),
         "stays in the file": ", ".join([*old.left_out, *_without_key(old)]),
     }
 

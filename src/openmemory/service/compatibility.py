@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from openmemory.adapters.embedders import Embedder, HashEmbedder, NoEmbedder, StaticEmbedder
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.statements import Names
-from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
+from openmemory.postgres.upgrade.plan import SYNTHETIC_MODEL, UNKNOWN_MODEL
 
 
 def facts_of(tables: Names, embedder: Embedder) -> dict[str, str]:
@@ -47,6 +47,8 @@ def _ways_out(recorded: Mapping[str, str], wanted: Mapping[str, str]) -> str:
         f"let requests bring their vectors (OM_EMBEDDINGS=none OM_VEC_DIM={dimension}{own_type})",
         "move every memory to the model of the settings with `openmemory reembed`",
     )
+    if recorded.get("embedding_model") == SYNTHETIC_MODEL:
+        ways = ways[::-1]
     said = "; or ".join(way for way in ways if way)
     return said[0].upper() + said[1:]
 
@@ -60,10 +62,11 @@ def _way_back(recorded: Mapping[str, str], own_type: str) -> str:
         return f"say which model it was ({naming}, such as openai:text-embedding-3-small), and this names its settings"
     if provider == "openai" and model:
         return f"set OM_EMBEDDINGS=openai OM_EMBED_MODEL={model} OM_VEC_DIM={dimension}{own_type} and the key"
-    if name == NoEmbedder.name:
-        return ""
     if (name, dimension) == (StaticEmbedder.name, str(StaticEmbedder.dimension)):
         return f"set OM_EMBEDDINGS=static{own_type} and leave OM_VEC_DIM out"
     if name == HashEmbedder.name:
         return f"set OM_EMBEDDINGS=hash OM_VEC_DIM={dimension}{own_type}"
+    others = {NoEmbedder.name: "", SYNTHETIC_MODEL: f"if a model made the vectors, name it ({naming})"}
+    if name in others:
+        return others[name]
     return f"no setting makes such vectors; if an upgrade has recorded a wrong name, correct it ({naming})"

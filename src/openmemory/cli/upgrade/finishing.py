@@ -11,10 +11,12 @@ def finish(old: Old, wanted: Wanted) -> None:
     """Do the rest of the last step. The old tables are kept, whole, in a schema of their own."""
     from openmemory.postgres.upgrade import record
     from openmemory.postgres.upgrade.plan import Plan
+    from openmemory.postgres.upgrade.sample import kept_sample
 
     lifting.check_against(old.recorded, wanted)
     lifting.check_settings(old)
-    models.check(wanted.embedding_model, int(old.recorded.get("dimension", old.names.dimension)))
+    names = replace(old.names, dimension=int(old.recorded.get("dimension", old.names.dimension)))
+    models.check(wanted.embedding_model, names.dimension, kept_sample(old.logins.owner, names))
     said = "the new tables are in place, and only the rights of the roles are left to be given"
     if wanted.dry_run:
         print_json({"found": None, "report": None}) if wanted.as_json else console().print(said, soft_wrap=True)

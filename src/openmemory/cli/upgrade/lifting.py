@@ -30,7 +30,8 @@ def run(old: Old, wanted: Wanted) -> None:
         begun_s = monotonic()
         found = look(old.logins.owner, old.names, _decided(old, wanted))
     plan = _plan(old, found, wanted)
-    models.check(wanted.embedding_model, plan.dimension)
+    sample = found.sampled.get(plan.dimension)
+    models.check(wanted.embedding_model, plan.dimension, sample)
     estimate = _estimate(old, found, plan)
     if not wanted.as_json:
         print_found(found, plan, old.names.vector_type, estimate, index_choice(old.settings), _free_bytes(old.settings))
@@ -42,7 +43,7 @@ def run(old: Old, wanted: Wanted) -> None:
         return
     sessions.refuse_writers(found.writers, wanted.ignore_sessions)
     _agree(old, found, plan, wanted)
-    made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, yes=wanted.yes)
+    made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, sample, yes=wanted.yes)
     plan = replace(plan, embedding_model=made_by)
     with when_stopped("there is no backup, and nothing was changed"):
         backups.back_up(old, wanted)
@@ -104,6 +105,7 @@ def drop_old(old: Old, wanted: Wanted) -> None:
 
 def name_model(old: Old, wanted: Wanted) -> None:
     """Record which model made the vectors of a database that is lifted."""
+    from openmemory.postgres.upgrade.sample import kept_sample
     from openmemory.postgres.upgrade.way_back import embedded_since
 
     others = [flag for flag in wanted.of_an_upgrade if flag != "--embedding-model"]
@@ -117,7 +119,7 @@ def name_model(old: Old, wanted: Wanted) -> None:
             f"--embedding-model: `openmemory reembed` made the vectors anew since, with {safe(since)}; leave it out"
         )
     model = wanted.embedding_model or ""
-    models.check(model, _own_names(old).dimension)
+    models.check(model, _own_names(old).dimension, kept_sample(old.logins.owner, _own_names(old)))
     models.rename(old.logins.owner, old.names, model, yes=wanted.yes)
     _say(wanted, {"embedding_model": model}, f"the vectors are recorded as made by {safe(model)}")
 
@@ -209,7 +211,6 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
     """Run the steps that are left, and print what came of them."""
     from openmemory.cli.upgrade.report import bar, print_report
     from openmemory.postgres.upgrade.layout import Layout
-    from openmemory.postgres.upgrade.plan import UNKNOWN_MODEL
     from openmemory.postgres.upgrade.standing import kept_bytes
     from openmemory.postgres.upgrade.steps import upgrade
 
@@ -222,16 +223,8 @@ def lift(old: Old, found: "Found | None", plan: "Plan", wanted: Wanted) -> None:
         print_json({"found": document, "report": asdict(report)})
         return
     print_report(report, kept_bytes(old.logins.owner, names), Layout(names, plan).kept)
-    if report.rows and plan.embedding_model == UNKNOWN_MODEL:
-        console().print(
-            "Which model made the vectors is not recorded, so only OM_EMBEDDINGS=none serves yet. Name it"
-            " (`openmemory migrate --embedding-model NAME`), or move to the settings' own (`openmemory reembed`)."
-        )
-    elif report.rows and not wanted.embedding_model:
-        console().print(
-            f"The vectors are recorded as made by {safe(plan.embedding_model)}, and questions are embedded with that."
-            " If another model made them: `openmemory migrate --embedding-model NAME`."
-        )
+    if report.rows and (said := models.recorded_as(plan.embedding_model, is_said=bool(wanted.embedding_model))):
+        console().print(said)
 
 
 def _estimate(old: Old, found: "Found", plan: "Plan") -> "Estimate":

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openmemory.cli.printing import console, count_of, one_line, print_facts, print_indented, size, warn
+from openmemory.cli.upgrade.models import none_made
 
 if TYPE_CHECKING:
     from openmemory.postgres.shared_indexes import IndexChoice
@@ -22,7 +23,7 @@ def print_found(
 ) -> None:
     """Print what is there, what will be done, and what it takes."""
     console().print("Found", style="bold")
-    print_facts(_there(found))
+    print_facts(_there(found, plan))
     console().print("To do", style="bold")
     print_facts(_to_do(found, plan, vector_type, estimate, free_bytes) | _indexes(index, plan, vector_type, estimate))
     counted = found.kept_back(plan.dimension)
@@ -161,7 +162,7 @@ def _fate(reason: str) -> str:
     return "kept, with a note" if is_kept(reason) else "set aside"
 
 
-def _there(found: "Found") -> dict[str, str]:
+def _there(found: "Found", plan: "Plan") -> dict[str, str]:
     dimensions = ", ".join(f"{size}: {count:,}" for size, count in found.dimensions.items())
     installed = f"pgvector {found.extension_installed}" if found.extension_installed else "pgvector not installed"
     offered = f" ({found.extension_available} on the server)" if found.extension_available else " (nor on the server)"
@@ -171,6 +172,7 @@ def _there(found: "Found") -> dict[str, str]:
         "server": f"PostgreSQL {found.server_version}, {installed}{offered}",
         **{name: count_of(count, "row") for name, count in found.rows.items()},
         "dimensions": dimensions or "no vectors",
+        "model": none_made(found.sampled.get(plan.dimension)),
         "disk": size(found.bytes),
         "left as they are": ", ".join(found.left_alone),
         "begun": _begun(found.upgrade),

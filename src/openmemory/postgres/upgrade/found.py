@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from openmemory.core.synthetic import Sample
+
 _ROWS_PER_S = 20_000
 _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
 _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
@@ -160,6 +162,8 @@ class Found:
     """Where the old vectors lie, and the new tables cannot, for this login may make nothing there."""
     unmapped: tuple[Unmapped, ...]
     """Columns of the old tables that have no place of their own in the new ones, and hold something."""
+    sampled: dict[int, Sample]
+    """What some of the old vectors hold, by their dimension."""
 
     def estimate(self, vector_type: str, dimension: int, index_bytes: int = 0) -> Estimate:
         """Return what the new tables will take, and the indexes over all tenants that take `index_bytes`."""

@@ -26,6 +26,7 @@ from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.questions import Answer, Count, Counted, Name, Questions
 from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import not_kept_waiting
+from openmemory.postgres.upgrade.sample import sampled
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 from openmemory.postgres.upgrade.unmapped import unmapped
@@ -213,6 +214,7 @@ class _Look(Questions):
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
             unmapped=unmapped(self.connection, self.layout, self.layout.names.schema),
+            sampled=sampled(self, self.columns["vectors"], self.layout.render("{old_vectors_table}")),
         )
 
     def size(self, what: str) -> _Size:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 DEFAULT_TENANT = "default"
 UNKNOWN_MODEL = "unknown"
+SYNTHETIC_MODEL = "synthetic"
+"""What made upstream's own vectors, without any model; no embedder here makes such."""
 
 STEPS = (
     "001_enable_pgvector",

@@ -176,7 +176,7 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
         nulls = {"raw_id": id_type, "id": "text", "v": "bytea", "value_dim": "int4", "original": "jsonb"}
         return [*_selected(_VECTORS, columns), *(f"NULL::{kind} AS {name}" for name, kind in nulls.items())]
-    column = _value(columns)
+    column = value(columns)
     # The length of bytes is known without fetching them.
     dim = f"vector_dims({column}::vector)" if vector_source(columns) == "vector" else f"octet_length({column}) / 4"
     own = [f"{raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v", f"{dim} AS value_dim"]
@@ -184,7 +184,7 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     return [*_selected(_VECTORS, columns), *own]
 
 
-def _value(columns: Columns) -> str:
+def value(columns: Columns) -> str:
     """Return the expression of a vector's value: `v`, and only where that is null what `embedding` holds beside it.
 
     A runner that died half way filled `embedding` from `v`, so without a `v` it was written by someone who knew.
