@@ -33,6 +33,16 @@ _NAMED = Statement(
     rows_of(_Seen),
 )
 
+
+@dataclass(frozen=True)
+class _Timeout:
+    timeout: str
+
+
+_TIMEOUT = Statement(
+    "names.timeout", "SELECT current_setting('statement_timeout') AS timeout", _Timeout, rows_of(_Timeout)
+)
+
 tenant_names = st.text(min_size=1, max_size=NAME_MAX_BYTES).filter(lambda text: name_problem(text) is None)
 
 
@@ -81,6 +91,12 @@ async def test_a_tenants_name_goes_through_the_opening_string_unchanged(
             seen = await tx.one(_NAMED)
 
         assert seen == _Seen("openmemory_app", tenant, 0, "7s")
+
+
+async def test_the_registrys_statements_have_the_same_time(opened: tuple[Database, Database]) -> None:
+    for database in opened:
+        async with database.registry() as tx:
+            assert await tx.one(_TIMEOUT) == _Timeout("7s")
 
 
 @given(st.text())

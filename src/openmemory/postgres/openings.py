@@ -74,7 +74,7 @@ async def openings(connection: Connection, names: Names, settings: dict[str, str
     proved = f"; SELECT {proof}" if proof else ""
     reading = f"{_BEGIN_READING}{proved}"
     return Openings(
-        f"BEGIN{proved}".encode(),
+        f"BEGIN{proved}; {_set_locally(settings)}".encode(),
         _string(f"BEGIN{proved}", names, local),
         _string(reading, names, {**local, **_READING}),
         _string(reading, names, {**local, **_READING_AS_PLANNED}),
@@ -90,8 +90,11 @@ def literal(connection: psycopg.AsyncConnection[tuple[object, ...]], text: str) 
 
 def _string(begin: str, names: Names, settings: dict[str, str]) -> bytes:
     role = sql.Identifier(names.app_role).as_string()
-    local = "".join(f"SET LOCAL {name} = {value}; " for name, value in settings.items())
-    return f"{begin}; SET LOCAL ROLE {role}; {local}SET LOCAL app.current_tenant = ".encode()
+    return f"{begin}; SET LOCAL ROLE {role}; {_set_locally(settings)}SET LOCAL app.current_tenant = ".encode()
+
+
+def _set_locally(settings: dict[str, str]) -> str:
+    return "".join(f"SET LOCAL {name} = {value}; " for name, value in settings.items())
 
 
 def _statement(connection: Connection, names: Names, settings: dict[str, str], proof: str) -> bytes:
