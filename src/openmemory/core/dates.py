@@ -66,6 +66,8 @@ _UNIT_WORDS = "days weeks months years week month year morning afternoon evening
 _SAYS_WHEN, _UNITS = frozenset(_WHEN_WORDS.split()), frozenset(_UNIT_WORDS.split())
 _TO_WORDS = {code: chr(code).lower() if chr(code).isalnum() or chr(code) == "_" else " " for code in range(128)}
 _DIGIT = re.compile("[0-9]")
+# The numbers of `_TIME` that need no unit.
+_NUMBER = re.compile(r"(?:19|20)[0-9]{2}|[0-9]{1,2}(?:st|nd|rd|th)")
 
 _DAY_S = 86_400
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -89,8 +91,9 @@ def has_time_expression(text: str) -> bool:
         words = text.translate(_TO_WORDS).split()
         if not _SAYS_WHEN.isdisjoint(words):
             return True
-        if _UNITS.isdisjoint(words) and not _DIGIT.search(text):
-            return "may" in words and _MAY.search(text) is not None
+        if _UNITS.isdisjoint(words):
+            numbers = [word for word in words if word < ":"] if _DIGIT.search(text) else []  # which begin with a digit
+            return any(map(_NUMBER.fullmatch, numbers)) or ("may" in words and _MAY.search(text) is not None)
     return _TIME.search(text) is not None or _MAY.search(text) is not None
 
 
