@@ -28,7 +28,7 @@ from openmemory.postgres.upgrade.steps import upgrade
 _DATABASE = "upgrade"
 _MEMORY_BOUND_MB, _CONVERTED_LEAST_PER_S = 300, 8_000
 _PROJECTED = 50_000_000
-_BATCH = 2_000
+_BATCH, _APART = 2_000, 997
 _TABLES = """
 CREATE TABLE openmemory_memories (
     id uuid PRIMARY KEY, user_id text, segment integer DEFAULT 0, content text NOT NULL, simhash text,
@@ -49,9 +49,13 @@ CREATE TABLE openmemory_users (
 """
 
 
-def fill(connection: Connection, rows: int, dimension: int) -> None:
-    """Write upstream's tables with so many memories, each with a vector and a waypoint to the one before."""
+def fill(connection: Connection, rows: int, dimension: int, chars: int = 0) -> None:
+    """Write upstream's tables with so many memories, each with a vector and a waypoint to the one before.
+
+    Each says what it is told, and more until it has `chars` characters.
+    """
     connection.execute(_TABLES.encode())
+    more = " ".join(one.content for one in corpus.memories("more", 0, max(_BATCH, chars // 25))) if chars else ""
     chance = np.random.default_rng(4)
     for start in range(0, rows, _BATCH):
         told = list(corpus.memories("old", start, min(rows, start + _BATCH)))
@@ -62,8 +66,10 @@ def fill(connection: Connection, rows: int, dimension: int) -> None:
             "COPY openmemory_memories (id, user_id, content, primary_sector, tags, meta, created_at, updated_at,"
             " last_seen_at, salience, decay_lambda) FROM STDIN"
         ) as copy:
-            for one, id_, user in zip(told, ids, users, strict=True):
-                copy.write_row((id_, user, one.content, "semantic", "[]", "{}", at, at, at, 0.5, 0.005))
+            for place, (one, id_, user) in enumerate(zip(told, ids, users, strict=True)):
+                begin = place * _APART % max(1, len(more) - chars)
+                said = f"{one.content} {more[begin : begin + chars - len(one.content) - 1]}" if chars else one.content
+                copy.write_row((id_, user, said, "semantic", "[]", "{}", at, at, at, 0.5, 0.005))
         vectors = chance.standard_normal((len(told), dimension), np.float32)
         with connection.cursor().copy("COPY openmemory_vectors FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(["uuid", "text", "text", "bytea", "int4"])
@@ -133,6 +139,7 @@ def main() -> None:
     report.add_data_dir(parser)
     parser.add_argument("--rows", type=int, default=100_000, metavar="N", help="old vectors (default: 100000)")
     parser.add_argument("--dim", type=int, default=1536, metavar="N", help="dimensions (default: 1536)")
+    parser.add_argument("--chars", type=int, default=0, metavar="N", help="of each memory (default: some 100)")
     args = parser.parse_args()
     folder: Path = args.data_dir.with_name("upgrade")
     shutil.rmtree(folder, ignore_errors=True)
@@ -154,7 +161,7 @@ def _run(dsn: str, args: argparse.Namespace) -> tuple[list[dict[str, float | str
     parts = conninfo_to_dict(make_conninfo(dsn, dbname=_DATABASE))
     owner = {key: str(value) for key, value in parts.items() if value is not None}
     with connected(owner) as connection:
-        fill(connection, args.rows, args.dim)
+        fill(connection, args.rows, args.dim, args.chars)
         old_gb = _sizes(connection)[0] / 1e9
     return list(measure(owner, args.rows, args.dim)), old_gb
 

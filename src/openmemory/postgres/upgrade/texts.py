@@ -19,7 +19,7 @@ from openmemory.postgres.vectors import term_cap, traits
 PENDING = "pending"
 
 _FILE = "texts"
-_BATCH = 1_000
+_BATCH, _BATCH_BYTES = 1_000, 4 << 20
 _STEP_2, _STEP_3, _STEP_4 = "002_add_tenant_id", "003_convert_vectors_to_pgvector", "004_update_primary_keys"
 
 OnProgress = Callable[[Progress], None]
@@ -92,7 +92,8 @@ class _Filling:
             self.on_progress(Progress(self.step, self.what, done, total))
             recorded = record.read(self.connection, self.layout.names)
             tenant, id_ = recorded.get(f"{self.what}_tenant", ""), recorded.get(f"{self.what}_id", str(UUID(int=0)))
-            memories = asked(self.connection, _NEXT, query, tenant=tenant, id=id_, most=_BATCH)
+            behind = {"tenant": tenant, "id": id_}
+            memories = asked(self.connection, _NEXT, query, **behind, most=_BATCH, most_bytes=_BATCH_BYTES)
             if not memories:
                 return
             yield memories

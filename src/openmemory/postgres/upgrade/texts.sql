@@ -2,11 +2,19 @@
 -- which a memory that is said again is recognised.
 
 -- name: next
+-- The memories behind one of them, as many as have so many bytes of text between them. How long a text is stands beside
+-- it, so that none is read for that.
 SELECT tenant_id AS tenant, id, content, user_id AS user, project_id AS project
-  FROM {memories}
- WHERE (tenant_id, id) > (%(tenant)s, %(id)s::uuid)
- ORDER BY tenant_id, id
- LIMIT %(most)s;
+  FROM (SELECT tenant_id, id, content, user_id, project_id,
+               sum(octet_length(content)) OVER (ORDER BY tenant_id, id ROWS UNBOUNDED PRECEDING)
+                   - octet_length(content) AS bytes_before
+          FROM (SELECT tenant_id, id, content, user_id, project_id
+                  FROM {memories}
+                 WHERE (tenant_id, id) > (%(tenant)s, %(id)s::uuid)
+                 ORDER BY tenant_id, id
+                 LIMIT %(most)s) AS following) AS measured
+ WHERE bytes_before < %(most_bytes)s
+ ORDER BY tenant_id, id;
 
 -- name: terms
 UPDATE {vectors} v

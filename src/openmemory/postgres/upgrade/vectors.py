@@ -5,7 +5,6 @@ Rows pass through here as PostgreSQL's binary COPY sends them: what does not cha
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from struct import Struct
 
 import numpy as np
@@ -126,8 +125,7 @@ def _copied(
     target = cursor.copy(layout.render(_NEW.template).encode(), writer=writer)
     with reader.cursor().copy(query.encode()) as given, target as taken:
         taken.write(_HEADER)
-        rows = _rows(given)
-        while chunk := list(islice(rows, codec.rows_at_once)):
+        for chunk in _chunks(given):
             written, refused = codec.converted(chunk)
             taken.write(written)
             yield refused
@@ -144,15 +142,26 @@ def _set_aside(connection: Connection, layout: Layout, aside: Sequence[_Aside]) 
         )  # fmt: skip
 
 
-def _rows(given: Iterable[bytes | bytearray | memoryview]) -> Iterator[_Row]:
-    """Yield the rows of a binary COPY, of which PostgreSQL sends one a message, the header before the first."""
+def _chunks(given: Iterable[bytes | bytearray | memoryview]) -> Iterator[list[_Row]]:
+    """Yield the rows of a binary COPY, as many at once as have some MB of texts and vectors between them.
+
+    PostgreSQL sends one a message, the header before the first.
+    """
+    rows: list[_Row] = []
+    size = 0
     for message in given:
         data = bytes(message).removeprefix(_HEADER)
         if data[:2] == _TRAILER or not data:
             continue
         of_memory, begin = _fields(data, 2, _PASSED)
         (content, value), end = _fields(data, begin, 2)
-        yield _Row(data[2:begin], of_memory[1] or b"", content, value, of_memory[0], data[end:])
+        rows.append(_Row(data[2:begin], of_memory[1] or b"", content, value, of_memory[0], data[end:]))
+        size += len(data)
+        if size >= _CHUNK_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
 
 
 def _fields(data: bytes, at: int, count: int) -> tuple[list[bytes | None], int]:
@@ -174,7 +183,6 @@ class _Codec:
 
     def __init__(self, dimension: int, source: str, vector_type: str) -> None:
         self.dimension = dimension
-        self.rows_at_once = max(1, _CHUNK_BYTES // (4 * dimension))
         self._bytes, self._skipped = dimension * 4, 4 if source == "vector" else 0
         self._from = np.dtype(">f4" if source == "vector" else "<f4")
         self._to = np.dtype(">f2" if vector_type == "halfvec" else ">f4")
