@@ -160,7 +160,7 @@ BEGIN
     IF to_regclass({old_sectors_text}) IS NOT NULL THEN
         RETURN;
     ELSIF {staging}.finds_by_id(to_regclass({old_vectors_text})) THEN
-        CREATE VIEW {old_sectors} AS SELECT id AS raw_id, sector::text AS sector FROM {old_vectors_table};
+        CREATE VIEW {old_sectors} AS SELECT id AS raw_id, sector::text COLLATE "default" AS sector FROM {old_vectors_table};
     ELSE
         CREATE TABLE {old_sectors} AS SELECT raw_id, sector FROM {old_vectors};
         CREATE INDEX ON {old_sectors} (raw_id);

@@ -29,7 +29,7 @@ SELECT format('schema %I', nspname)
 
 -- name: tenants
 -- The tenants that the rows of an old table name.
-SELECT DISTINCT tenant_id::text AS name
+SELECT DISTINCT tenant_id::text COLLATE "default" AS name
   FROM {table}
  WHERE tenant_id::text <> '';
 

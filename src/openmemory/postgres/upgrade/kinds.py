@@ -76,9 +76,23 @@ def read(column: str, kind: str, there: str | None) -> str:
     base = _BASES.get(kind, kind)
     if there is None:
         return f"NULL::{base}"
-    if kind == "json":
-        return f"to_json({column})::text" if there.endswith("[]") else f"{column}::text"
-    return f"{column}::text" if kind == "text" else _number(column, kind, _family(there), base)
+    if kind == "json" and there.endswith("[]"):
+        return f"to_json({column})::text"
+    return by_bytes(column) if base == "text" else _number(column, kind, _family(there), base)
+
+
+def by_bytes(column: str) -> str:
+    """Return the expression of a column's text as it is compared byte by byte, whatever the column's collation.
+
+    One that takes "a" and "A" for the same lets no regular expression look at its texts. The database's own, which all
+    new columns have, is none of these.
+    """
+    return f'({column}::text COLLATE "default")'
+
+
+def as_id(column: str, id_type: str) -> str:
+    """Return the expression of an id as those of other tables find it, whose columns may have another collation."""
+    return f'{column} COLLATE "default"' if _family(id_type) == "text" else column
 
 
 def _number(column: str, kind: str, family: str, base: str) -> str:
@@ -134,7 +148,7 @@ def _digits(table: str, column: str, kind: str, rename: Rename) -> Iterator[Test
     """Yield the test of a text that is a number."""
     if kind == "float8":
         number = r"[+-]?([0-9]{1,50}(\.[0-9]{0,50})?|\.[0-9]{1,50})([eE][+-]?[0-9]{1,2})?"
-        holds, wanted = f"btrim({column}) ~ '^({number})?$'", "a number"
+        holds, wanted = f"btrim({by_bytes(column)}) ~ '^({number})?$'", "a number"
     else:
         holds, wanted = _whole_digits(column, kind), f"a whole number of at most {_DIGITS[kind]} digits"
     yield _or_null(table, column, holds, wanted, rename)
@@ -142,7 +156,7 @@ def _digits(table: str, column: str, kind: str, rename: Rename) -> Iterator[Test
 
 def _times(table: str, column: str, rename: Rename) -> Iterator[Test]:
     """Yield the tests of a text that is a time: what is none first, for it would stop the statement of the others."""
-    digits, dated = _whole_digits(column, "ms"), f"{column} ~ '{_DATED}'"
+    digits, dated = _whole_digits(column, "ms"), f"{by_bytes(column)} ~ '{_DATED}'"
     yield _or_null(table, column, f"{digits} OR {dated}", "milliseconds in digits, nor as a time", rename)
     wanted = (
         "milliseconds in digits (a time without a zone is of the session's by the statement here; if it is refused,"
@@ -153,7 +167,7 @@ def _times(table: str, column: str, rename: Rename) -> Iterator[Test]:
 
 
 def _whole_digits(column: str, kind: str) -> str:
-    return rf"btrim({column}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
+    return rf"btrim({by_bytes(column)}) ~ '^([+-]?[0-9]{{1,{_DIGITS[kind]}}}(\.0*)?)?$'"
 
 
 def _or_null(table: str, column: str, holds: str, wanted: str, rename: Rename) -> Test:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openmemory.postgres.statements import statement
-from openmemory.postgres.upgrade import sources
+from openmemory.postgres.upgrade import kinds, sources
 from openmemory.postgres.upgrade.questions import Count, Questions
 from openmemory.postgres.upgrade.sources import Columns
 
@@ -93,7 +93,12 @@ def _memory(asking: Questions, columns: Mapping[str, Columns]) -> dict[str, str]
     # As the steps find it: of two texts that write one UUID in two ways neither is the other's.
     same = f"m.id = {sources.raw('v.id', vectors.get('id', 'text'), memories.get('id', 'text'))}"
     # A join, which PostgreSQL can hash in parts; an EXISTS among the columns is asked for each row.
-    ids = "(SELECT DISTINCT id FROM {old_memories_table})" if memories else "(SELECT NULL::text AS id WHERE false)"
+    id_type = memories.get("id", "text")
+    ids = (
+        f"(SELECT DISTINCT {kinds.as_id('id', id_type)} AS id FROM {{old_memories_table}})"
+        if memories
+        else "(SELECT NULL::text AS id WHERE false)"
+    )
     return {"memory_ids": asking.layout.render(ids), "same_id": same}
 
 

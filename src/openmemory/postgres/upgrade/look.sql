@@ -58,11 +58,11 @@ SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS count
 -- name: twice
 -- Ids that more than one row has, of those that share `and_by`; one UUID in two writings is one id.
 SELECT count(*) AS count, coalesce(min(written), '') AS example
-  FROM (SELECT min(id::text) AS written
+  FROM (SELECT min(id::text COLLATE "default") AS written
           FROM {table}
-         GROUP BY CASE WHEN id::text ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
-                       THEN lower(replace(id::text, '-', ''))
-                       ELSE id::text
+         GROUP BY CASE WHEN id::text COLLATE "default" ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$'
+                       THEN lower(replace(id::text COLLATE "default", '-', ''))
+                       ELSE id::text COLLATE "default"
                   END{and_by}
         HAVING count(*) > 1) AS twice;
 

@@ -75,7 +75,7 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
 
 def _key(what: str, found: sources.Columns) -> str:
     """Return the expression of what names a row: of its key the columns that are there, else its place."""
-    return " || ' to ' || ".join(f"{name}::text" for name in _KEYS[what] if name in found) or "'ctid ' || ctid"
+    return " || ' to ' || ".join(kinds.by_bytes(name) for name in _KEYS[what] if name in found) or "'ctid ' || ctid"
 
 
 def _refuse_without_content(connection: Connection, layout: Layout) -> None:

@@ -6,7 +6,7 @@ SELECT count(*) AS count, coalesce(min({key}), 'NULL') AS example
    AND ({holds}) IS NOT TRUE;
 
 -- name: without_content
-SELECT count(*) AS count, coalesce(min(id::text), '') AS example
+SELECT count(*) AS count, coalesce(min(id::text COLLATE "default"), '') AS example
   FROM {old_memories_table}
  WHERE content IS NULL;
 

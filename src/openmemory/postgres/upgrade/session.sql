@@ -207,7 +207,7 @@ END
 $body$;
 
 -- Whether an index of an old table finds rows by the id that a memory has there. One under another key, or of ids of
--- another type, does not: each look would cost a pass over the table.
+-- another type or another collation than the database's, does not: each look would cost a pass over the table.
 CREATE OR REPLACE FUNCTION {staging}.finds_by_id(old regclass) RETURNS boolean
     LANGUAGE sql STABLE
     RETURN EXISTS (SELECT
@@ -219,7 +219,8 @@ CREATE OR REPLACE FUNCTION {staging}.finds_by_id(old regclass) RETURNS boolean
                     WHERE i.indrelid = old
                       AND i.indisvalid
                       AND i.indpred IS NULL
-                      AND v.atttypid = m.atttypid);
+                      AND v.atttypid = m.atttypid
+                      AND v.attcollation IN (0, '"default"'::regcollation));
 
 -- The heap block at which an old table is to be read on. Blocks mean nothing in another file: where the table was
 -- rewritten since (VACUUM FULL, CLUSTER, a restored dump), what was filled from it is emptied and it is read anew.

@@ -84,6 +84,7 @@ NOTED = {"memories", "facts"}
 # What jsonb may refuse or not keep as it is goes as the text that it is.
 _AS_TEXT = {"json", "json[]", "jsonb[]", "record", "record[]"}
 _FLOATS = {"real", "double precision"}
+_OWN_ID = f"{kinds.by_bytes('id')} AS id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,9 @@ def columns_of(connection: Connection, table: str) -> Columns:
 
 
 def _memories(columns: Columns) -> list[str]:
-    own = ["id AS raw_id", "id::text AS id"] if columns else ["NULL::uuid AS raw_id", "NULL::text AS id"]
+    own = ["NULL::uuid AS raw_id", "NULL::text AS id"]
+    if columns:
+        own = [f"{kinds.as_id('id', columns['id'])} AS raw_id", _OWN_ID]
     return [*_selected(_MEMORIES, columns), *own, _other("memories", columns)]
 
 
@@ -179,7 +182,7 @@ def _vectors(columns: Columns, id_type: str) -> list[str]:
     column = value(columns)
     # The length of bytes is known without fetching them.
     dim = f"vector_dims({column}::vector)" if vector_source(columns) == "vector" else f"octet_length({column}) / 4"
-    own = [f"{raw('id', columns['id'], id_type)} AS raw_id", "id::text AS id", f"{column} AS v", f"{dim} AS value_dim"]
+    own = [f"{raw('id', columns['id'], id_type)} AS raw_id", _OWN_ID, f"{column} AS v", f"{dim} AS value_dim"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
     return [*_selected(_VECTORS, columns), *own]
 
@@ -202,7 +205,7 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
     ends = []
     for end in ("src_id", "dst_id"):
         there = columns.get(end)
-        ends.append(f"{end}::text AS {end}" if there else f"NULL::text AS {end}")
+        ends.append(f"{kinds.by_bytes(end)} AS {end}" if there else f"NULL::text AS {end}")
         ends.append(f"{raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
     return [*_selected(_WAYPOINTS, columns), *ends, _is_rounded("waypoints", columns), _whole(columns)]
 
@@ -251,7 +254,7 @@ def _whole(columns: Columns) -> str:
 def _as_it_is(name: str, kind: str) -> str:
     """Return the expression of an owner's value; one that JSON or its readers would not keep whole goes as text."""
     column = sql.Identifier(name).as_string()
-    text = f"{column}::text"
+    text = kinds.by_bytes(column)
     if kind in _AS_TEXT:
         return text
     if kind in _FLOATS or kind.startswith("numeric"):
@@ -275,10 +278,10 @@ def _as_jsonb(fields: Mapping[str, str]) -> str:
 def raw(column: str, there: str, id_type: str) -> str:
     """Return an id in the type that ids of memories have, so that their index finds it; null for what is no UUID."""
     if there == id_type:
-        return column
+        return kinds.as_id(column, id_type)
     if id_type != "uuid":
-        return f"{column}::{id_type}"
-    text = f"{column}::text"
+        return kinds.as_id(f"{column}::{id_type}", id_type)
+    text = kinds.by_bytes(column)
     return f"CASE WHEN {text} ~* '^[0-9a-f]{{8}}-?([0-9a-f]{{4}}-?){{3}}[0-9a-f]{{12}}$' THEN {text}::uuid END"
 
 
