@@ -36,6 +36,20 @@ def test_the_estimate_grows_with_what_the_memories_say(old: Place) -> None:
     assert after.bytes - before.bytes > 0.9 * int(size[0])
 
 
+def test_the_time_grows_with_the_length_of_the_texts_however_well_they_compress(old: Place) -> None:
+    before = look(old.logins.owner, old.names)
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET content = repeat('The garden was in bloom. ', 10000)")
+
+    after = look(old.logins.owner, old.names)
+
+    assert after.said_bytes == 568 * 250_000
+    assert after.text_bytes < after.said_bytes / 10
+    more = after.estimate("vector", 1536).seconds - before.estimate("vector", 1536).seconds
+    assert more == pytest.approx(after.estimate("vector", 1536).text_seconds, rel=0.01)
+    assert more > 568 * 250_000 / 10e6
+
+
 @pytest.mark.parametrize("kind", ["hnsw", "ivfflat"])
 @pytest.mark.parametrize(("vector_type", "dimension"), [("vector", 256), ("vector", 1990), ("halfvec", 700)])
 def test_the_estimate_of_the_guides_indexes_is_what_they_take(

@@ -22,7 +22,7 @@ def run(old: Old, wanted: Wanted) -> None:
     """Look at an old database, print that, ask, and lift it."""
     from openmemory.cli.upgrade.report import print_found
     from openmemory.postgres.upgrade.look import look, writers
-    from openmemory.postgres.upgrade.obstacles import refuse_obstacles
+    from openmemory.postgres.upgrade.obstacles import refuse_obstacles, refuse_read_only
     from openmemory.postgres.upgrade.standing import refuse_beside
 
     refuse_beside(old.logins.owner, old.names)
@@ -41,6 +41,7 @@ def run(old: Old, wanted: Wanted) -> None:
         if wanted.as_json:
             print_json({"found": _document(found, plan, estimate), "report": None})
         return
+    refuse_read_only(found)
     sessions.refuse_writers(found.writers, wanted.ignore_sessions)
     _agree(old, found, plan, wanted)
     made_by = models.model(old.settings, old.recorded, plan, wanted.embedding_model, sample, yes=wanted.yes)

@@ -37,6 +37,8 @@ def print_found(
         console().print("Without a place of its own in the new tables", style="bold")
         print_facts({f"{one.kind} {one.name} on {one.of_table}": one.becomes for one in found.dependants})
         print_facts({f"column {one.column} of {one.table}": _becomes(one) for one in own})
+    if found.read_only:
+        warn(f"the upgrade cannot be run here: {found.read_only}")
     if found.has_namesake:
         warn(
             f"a user is called {plan.tenant}, and becomes the tenant that gets the rows of no user, which it will see;"
@@ -199,10 +201,18 @@ def _to_do(
         "vectors": f"{vector_type}({plan.dimension}), beside the old ones",
         "free disk needed": f"about {size(estimate.bytes)} for the new tables beside the old, and room for the"
         f" write-ahead log ({size(estimate.wal_bytes)} in all, recycled unless it is archived){free}",
-        "time": f"about {_span(estimate.seconds)}, by the pace of one core; an estimate",
+        "time": _time(found, estimate),
         "not copied": _derived(found),
         "old tables": "kept until `openmemory migrate --drop-bytea`; `--down` goes back. They take no writes meanwhile",
     }
+
+
+def _time(found: "Found", estimate: "Estimate") -> str:
+    """Return how long it will take; a text in another script than Latin takes longer than is foretold."""
+    by_texts = estimate.text_seconds > estimate.seconds / 2 and estimate.seconds > _MINUTE_S
+    span, texts = _span(estimate.seconds), size(found.said_bytes)
+    said = f"at least {span}, for {texts} of text" if by_texts else f"about {span}"
+    return f"{said}, by the pace of one core; an estimate"
 
 
 def _indexes(index: "IndexChoice", plan: "Plan", vector_type: str, estimate: "Estimate") -> dict[str, str]:

@@ -6,6 +6,8 @@ from openmemory.core.synthetic import Sample
 
 _ROWS_PER_S = 20_000
 _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
+# Of texts that are longer than those of the rows above: what is said in other scripts than Latin goes slower.
+_SAID_BYTES_PER_S = 6_000_000
 _FLOAT_BYTES = {"vector": 4, "halfvec": 2}
 # By rule of thumb: keys, names and terms of a vector's row beside its numbers and code, and the same in its indexes; a
 # row of another table with its indexes; long texts in their pages; tables and indexes of no rows.
@@ -96,6 +98,8 @@ class Estimate:
     wal_bytes: int
     """Written to the log in all; the server recycles it unless an archive or a replica keeps it."""
     seconds: float
+    text_seconds: float
+    """How many of them go by the length of the texts, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class Found:
     """Disk of the old tables with indexes and long values."""
     text_bytes: int
     """What the contents, tags and metadata of the old memories take, compressed as they are."""
+    said_bytes: int
+    """How long the contents of the old memories are, together."""
     dimensions: dict[int, int]
     """Old vectors by their dimensions, the most frequent first; those of another length are in `set_aside`."""
     dimension: int
@@ -156,6 +162,8 @@ class Found:
     """Tenants of old rows that would also get the rows of a user of their name who is none of theirs."""
     joins_rest: bool
     """Whether the tenant that gets the rows of none is one that other rows name as their own."""
+    read_only: str
+    """Why nothing can be written here, and what to do about it; empty where something can."""
     tablespace: str
     """Where the old vectors lie, and the new tables will; empty where that is the database's own."""
     forbidden_tablespace: str
@@ -168,12 +176,14 @@ class Found:
     def estimate(self, vector_type: str, dimension: int, index_bytes: int = 0) -> Estimate:
         """Return what the new tables will take, and the indexes over all tenants that take `index_bytes`."""
         vectors, memories = self.rows.get("vectors", 0), sum(self.rows.values()) - self.rows.get("vectors", 0)
-        texts = max(0, self.text_bytes - self.rows.get("memories", 0) * _SHORT_TEXT_BYTES)
+        short = self.rows.get("memories", 0) * _SHORT_TEXT_BYTES
+        texts, said = max(0, self.text_bytes - short), max(0, self.said_bytes - short)
         of_vectors = vectors * _vector_bytes(dimension * _FLOAT_BYTES[vector_type], dimension)
         size = int(of_vectors + memories * _OTHER_ROW_BYTES + texts * _TOASTED) + _EMPTY_BYTES
         pace = min(_ROWS_PER_S, _VECTORS_PER_S * _AT_DIMENSIONS / dimension)
         written = size + int(index_bytes * 1.1)
-        return Estimate(size, index_bytes, written, vectors / pace + memories / _ROWS_PER_S)
+        of_rows, of_texts = vectors / pace + memories / _ROWS_PER_S, said / _SAID_BYTES_PER_S
+        return Estimate(size, index_bytes, written, of_rows + of_texts, of_texts)
 
     def kept_back(self, dimension: int) -> dict[str, int]:
         """Return what will be set aside when the database's vectors have `dimension`."""

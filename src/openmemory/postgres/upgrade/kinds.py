@@ -54,6 +54,11 @@ class Rename:
     fate: str
 
 
+def is_text(there: str) -> bool:
+    """Return whether a column of this type holds texts."""
+    return _family(there) == "text"
+
+
 def is_timestamp(there: str) -> bool:
     """Return whether a column of this type holds instants."""
     return _family(there) == "timestamp"
@@ -92,7 +97,7 @@ def by_bytes(column: str) -> str:
 
 def as_id(column: str, id_type: str) -> str:
     """Return the expression of an id as those of other tables find it, whose columns may have another collation."""
-    return f'{column} COLLATE "default"' if _family(id_type) == "text" else column
+    return f'{column} COLLATE "default"' if is_text(id_type) else column
 
 
 def _number(column: str, kind: str, family: str, base: str) -> str:

@@ -110,10 +110,10 @@ def _value(vectors: Columns) -> str:
 def _length(vectors: Columns) -> str:
     """Return the bytes that a value has as floats; one that is null in `v` is read from `embedding` beside it."""
     known = {name: vectors.get(name, "") for name in ("v", "embedding")}
-    kinds = {name: kind for name, kind in known.items() if kind.startswith(("bytea", "vector", "halfvec"))}
-    if list(kinds.values()) == ["bytea", "bytea"]:
-        del kinds["embedding"]
-    return f"coalesce({', '.join(_length_of(name, kind) for name, kind in kinds.items()) or 'NULL::int'}, NULL)"
+    found = {name: kind for name, kind in known.items() if kind.startswith(("bytea", "vector", "halfvec"))}
+    if list(found.values()) == ["bytea", "bytea"]:
+        del found["embedding"]
+    return f"coalesce({', '.join(_length_of(name, kind) for name, kind in found.items()) or 'NULL::int'}, NULL)"
 
 
 def _length_of(name: str, kind: str) -> str:

@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from openmemory.postgres.direct import find_types, patient, permitted
 from openmemory.postgres.statements import Names, statement
-from openmemory.postgres.upgrade import record, sources
+from openmemory.postgres.upgrade import kinds, record, sources
 from openmemory.postgres.upgrade.clients import Clients, clients_of, hidden, others
 from openmemory.postgres.upgrade.dependants import dependants
 from openmemory.postgres.upgrade.foretold import (
@@ -30,6 +30,7 @@ from openmemory.postgres.upgrade.sample import sampled
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.sources import Columns
 from openmemory.postgres.upgrade.unmapped import unmapped
+from openmemory.postgres.upgrade.writable import read_only
 
 __all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
 
@@ -67,8 +68,11 @@ class _Size:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bytes:
+class _Texts:
+    """What texts take as they are kept, and how long the contents among them are."""
+
     bytes: int
+    said: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ _TABLESPACE = statement("upgrade/look.tablespace", _Tablespace)
 _TABLES = statement("upgrade/look.tables", Name)
 _LOOKALIKES = statement("upgrade/look.lookalikes", _Lookalike)
 _ROWS = statement("upgrade/look.rows", _Size)
-_TEXTS = statement("upgrade/look.texts", _Bytes)
+_TEXTS = statement("upgrade/look.texts", _Texts)
 _WRITTEN = statement("upgrade/look.written", Count)
 _TWICE = statement("upgrade/look.twice", Counted)
 _KEYED = statement("upgrade/look.keyed", Answer)
@@ -178,7 +182,7 @@ class _Look(Questions):
         set_aside = {**vectors.odd, **odd, **{what: count for what, (count, _) in of_rows.items()}}
         server = self.one(_SERVER)
         room = {one.may_create: one.name for one in self.all(_TABLESPACE)}
-        sessions = self.clients()
+        sessions, texts = self.clients(), self._texts()
         joined_users, joins_rest = ((), False) if self.upgrade else joined_tenants(self, self.columns)
         return Found(
             shape=shape_of(self.columns),
@@ -188,7 +192,8 @@ class _Look(Questions):
             extension_available=server.available,
             rows={_TITLES.get(what, what): size.count for what, size in sizes.items()},
             bytes=sum(size.bytes for size in sizes.values()),
-            text_bytes=self._text_bytes(),
+            text_bytes=texts.bytes,
+            said_bytes=texts.said,
             dimensions=vectors.dimensions,
             dimension=dimension,
             set_aside={what: count for what, count in set_aside.items() if count},
@@ -211,6 +216,7 @@ class _Look(Questions):
             has_namesake=has_namesake(self, self.columns),
             joined_users=joined_users,
             joins_rest=joins_rest,
+            read_only=read_only(self),
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
             unmapped=unmapped(self.connection, self.layout, self.layout.names.schema),
@@ -222,10 +228,14 @@ class _Look(Questions):
         table = self.layout.names.table(self.layout.old_tables[what])
         return self.one(_ROWS, table=table, table_text=Layout.literal(table))
 
-    def _text_bytes(self) -> int:
-        texts = [name for name in ("content", "tags", "meta") if name in self.columns["memories"]]
+    def _texts(self) -> _Texts:
+        columns = self.columns["memories"]
+        texts = [name for name in ("content", "tags", "meta") if name in columns]
         each = " + ".join(f"coalesce(pg_column_size({name}), 0)" for name in texts)
-        return self.one(_TEXTS, each=each).bytes if texts else 0
+        # Of another type than text no length stands there, and compressed it is no longer.
+        length = "octet_length" if kinds.is_text(columns.get("content", "")) else "pg_column_size"
+        content = f"{length}(content)" if "content" in texts else "0"
+        return self.one(_TEXTS, each=each, content=content) if texts else _Texts(0, 0)
 
     def _twice(self) -> dict[str, tuple[int, str]]:
         """Return which keys are not what a new table's key allows, where the old one has no such key by itself."""

@@ -7,6 +7,16 @@ SELECT split_part(current_setting('server_version'), ' ', 1) AS server,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available;
 
+-- name: writable
+-- Whether anything can be written here, and who says that nothing can.
+SELECT pg_is_in_recovery() AS in_recovery,
+       setting = 'on' AS is_read_only,
+       source,
+       current_database() AS database,
+       session_user::text AS login
+  FROM pg_settings
+ WHERE name = 'default_transaction_read_only';
+
 -- name: tablespace
 -- Where the old vectors lie, if not where the database makes its tables, and whether the login may make some there.
 SELECT s.spcname AS name, has_tablespace_privilege(s.oid, 'CREATE') AS may_create
@@ -44,8 +54,10 @@ SELECT count(*) AS count, pg_total_relation_size({table_text}::regclass) AS byte
   FROM {table};
 
 -- name: texts
--- One pass over the old memories without reading long values: their size stands beside the TOAST pointer.
-SELECT coalesce(sum({each}), 0)::bigint AS bytes
+-- One pass over the old memories without reading long values: their sizes, compressed and not, stand beside the TOAST
+-- pointer.
+SELECT coalesce(sum({each}), 0)::bigint AS bytes,
+       coalesce(sum({content}), 0)::bigint AS said
   FROM {old_memories_table};
 
 -- name: written

@@ -31,6 +31,12 @@ def refuse_obstacles(conninfo: Mapping[str, str], names: Names, found: Found, in
         raise ConfigurationError(LACKING.format("; ".join(asked)))
 
 
+def refuse_read_only(found: Found) -> None:
+    """Raise ConfigurationError where nothing can be written, with the way out."""
+    if found.read_only:
+        raise ConfigurationError(f"{found.read_only}. Nothing was changed")
+
+
 def _refuse_dimension(found: Found, dimension: int) -> None:
     """Raise ConfigurationError for a dimension that no server takes, or that no vector has where others could come."""
     if dimension > DIMENSION_MAX:

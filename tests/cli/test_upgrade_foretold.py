@@ -1,0 +1,42 @@
+"""What `migrate --dry-run` says beforehand of an old database as it stands, and `migrate` refuses then."""
+
+import pytest
+
+from tests.cli.homes import Home
+from tests.cli.old_owners import words
+from tests.postgres.databases import Place
+
+
+def test_the_time_for_long_texts_is_told_with_them(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute("UPDATE openmemory_memories SET content = repeat('in bloom. ', 130000)")
+
+    said = words(owner.run("migrate", "--dry-run"))
+
+    assert "at least 2 minutes, for 704.2 MiB of text, by the pace of one core" in said
+
+
+@pytest.mark.parametrize(
+    ("made", "remedy"),
+    [
+        ("ALTER DATABASE {database} SET", "ALTER DATABASE {database} SET default_transaction_read_only = off"),
+        (
+            "ALTER ROLE {login} IN DATABASE {database} SET",
+            "ALTER ROLE {login} IN DATABASE {database} RESET default_transaction_read_only",
+        ),
+    ],
+    ids=["database", "role in the database"],
+)
+def test_a_database_that_takes_no_writes_is_told_and_refused(owner: Home, old: Place, made: str, remedy: str) -> None:
+    with old.owner() as connection:
+        names = connection.execute("SELECT current_database(), session_user").fetchone()
+        assert names is not None
+        named = {"database": f'"{names[0]}"', "login": f'"{names[1]}"'}
+        connection.execute(f"{made.format(**named)} default_transaction_read_only = on".encode())
+
+    looked, ran = owner.run("migrate", "--dry-run"), owner.run("migrate", "--yes")
+
+    assert (looked.status, ran.status) == (0, 1)
+    for one in (looked, ran):
+        assert f"nothing can be written: {remedy.format(**named)}" in words(one)
+    assert "Nothing was changed" in words(ran)
