@@ -55,7 +55,8 @@ $body$;
 
 -- name: counted
 -- Each old row is in a new table or was set aside: where the numbers differ, nothing is exchanged. What was set aside with
--- "; kept" in its reason is a note on a row that came across. The new rows are recorded, for --down compares them.
+-- "; kept" in its reason is a note on a row that came across. The new rows are recorded, for --down compares them; of
+-- vectors those that have a value, since a memory without any has a row as well.
 DO $body$
 DECLARE
     lost text;
@@ -63,7 +64,7 @@ BEGIN
     INSERT INTO {upgrade} (name, value)
     SELECT 'rows_memories', count(*) FROM {memories}
      UNION ALL
-    SELECT 'rows_vectors', count(*) FROM {vectors}
+    SELECT 'rows_vectors', count(embedding) FROM {vectors}
      UNION ALL
     SELECT 'rows_users', count(*) FROM {users}
      UNION ALL
