@@ -1,5 +1,6 @@
 """What the command says of itself, and of wrong usage; no database."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -141,6 +142,26 @@ def test_settings_fit_a_narrow_terminal_and_hide_secrets(nowhere: Home, columns:
     assert "8080" in ran.out
     assert "correct-horse" not in ran.out.replace("\n", "").replace(" ", "")
     assert max(map(len, ran.out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("command", [["query"], ["reembed"], ["migrate"], ["add"], ["import", "sqlite"]], ids=" ".join)
+def test_help_names_every_option_in_a_narrow_terminal(command: list[str]) -> None:
+    narrow = {**os.environ, "COLUMNS": "40"}
+    done = subprocess.run([*COMMAND, *command, "--help"], capture_output=True, text=True, check=True, env=narrow)
+
+    assert max(map(len, done.stdout.splitlines())) <= 40
+    assert "…" not in done.stdout
+    assert "--config" in done.stdout
+
+
+def test_a_reader_that_goes_ends_a_command_as_a_broken_pipe_does() -> None:
+    with subprocess.Popen([*COMMAND, "settings"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.close()
+        said = command.stderr.read()
+
+    assert (command.returncode, said) == (141, b"")
 
 
 def test_ctrl_c_while_the_command_is_loaded_ends_it_quietly() -> None:

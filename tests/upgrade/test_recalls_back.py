@@ -148,3 +148,23 @@ def test_the_owners_triggers_do_not_fire_when_a_recall_is_written_back_and_stay_
         assert memory(connection, A, "version, salience, last_seen_at::text") == (3, 0.69, LATER_MS)
         assert connection.execute("SELECT * FROM audit").fetchall() == []
         assert connection.execute(STATES.encode()).fetchall() == before
+
+
+def test_a_deferred_foreign_key_does_not_keep_the_owners_triggers_from_coming_back(odd: Place) -> None:
+    with odd.owner() as connection:
+        remember(connection, A)
+        connection.execute(
+            b"CREATE TABLE known_sectors AS SELECT DISTINCT primary_sector FROM openmemory_memories;"
+            b" ALTER TABLE known_sectors ADD PRIMARY KEY (primary_sector);"
+            b" ALTER TABLE openmemory_memories ADD FOREIGN KEY (primary_sector) REFERENCES known_sectors"
+            b" DEFERRABLE INITIALLY DEFERRED"
+        )
+        connection.execute(HOOKS.encode())
+        before = connection.execute(STATES.encode()).fetchall()
+        lift(odd)
+        connection.execute(RECALLED.encode())
+
+        down(odd.logins.owner, odd.names)
+
+        assert memory(connection, A, "salience, last_seen_at::text") == (0.69, LATER_MS)
+        assert connection.execute(STATES.encode()).fetchall() == before

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from importlib.metadata import version
+from shutil import get_terminal_size
 from types import FrameType
 from typing import Annotated, ParamSpec
 
@@ -35,6 +36,7 @@ from openmemory.errors import MemoryNotFound, OpenMemoryError
 P = ParamSpec("P")
 
 _BROKEN_PIPE = 141
+_NARROW = 70  # columns
 
 cli = typer.Typer(
     name="openmemory",
@@ -53,6 +55,8 @@ def main() -> None:
     _interrupt_on("SIGTERM", "SIGHUP")
     # Standard output is for results; `serve` chooses the log's form and level itself.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    if (columns := get_terminal_size().columns) < _NARROW:
+        _fit_help(columns)
     cli()
 
 
@@ -128,6 +132,13 @@ def _show_version(asked: bool) -> None:
     if asked:
         typer.echo(f"openmemory {version('openmemory-postgres')}")
         raise typer.Exit
+
+
+def _fit_help(columns: int) -> None:
+    """Print help as plain text of this width: tables would cut the names of options."""
+    for group in (cli, *(one.typer_instance for one in cli.registered_groups if one.typer_instance)):
+        group.rich_markup_mode = None
+        group.info.context_settings = {"terminal_width": columns - 1}
 
 
 def _interrupt_on(*names: str) -> None:

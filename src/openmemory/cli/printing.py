@@ -31,7 +31,14 @@ def console(*, stderr: bool = False) -> "Console":
     """Return a console that prints text, never markup; without a terminal it has no colours."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Piped(Console):
+        """A console whose reader may go; by itself it would end the process with 1."""
+
+        def on_broken_pipe(self) -> None:
+            """Let the command see it."""
+            raise
+
+    return Piped(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def complain(message: str) -> None:

@@ -92,7 +92,9 @@ async def admitted(request: Request) -> Caller:
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key", description="The same key with the same body: the first answer again, for 24 hours."
+        alias="Idempotency-Key",
+        description="The same key with the same body: the first answer again, for 24 hours.",
+        json_schema_extra={"minLength": 1, "maxLength": _KEY_MAX_BYTES},
     ),
 ]
 

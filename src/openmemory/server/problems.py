@@ -166,7 +166,7 @@ async def _http(request: Request, error: Exception) -> Response:
         HTTPStatus.NOT_FOUND: "there is no such path; see /openapi.json",
         HTTPStatus.METHOD_NOT_ALLOWED: "the path has no such method; see /openapi.json",
     }.get(status, str(error.detail))
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = _allowed(request)
     return _problem(status, code, status.phrase, detail, request.scope["path"], headers=headers)
@@ -175,7 +175,7 @@ async def _http(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> str:
     """Return the methods of a path; Starlette tells those of the first of its routes alone."""
     fitting = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return ", ".join(sorted({method for route in fitting for method in route.methods}))
+    return ", ".join(sorted({method for route in fitting for method in route.methods} or {"GET"}))
 
 
 def _unexpected(instance: str) -> Response:

@@ -235,6 +235,10 @@ SELECT format('RULE %I', rulename), ev_enabled::text
 -- name: fire
 ALTER TABLE {old_memories_table} {how} {hook};
 
+-- name: settle
+-- A table with checks that wait for the end of the transaction takes no ALTER.
+SET CONSTRAINTS ALL IMMEDIATE;
+
 -- name: write_back
 UPDATE {old_memories_table} o
    SET {column} = {value}

@@ -16,6 +16,7 @@ _RECALLED = statement("upgrade/down.recalled", Counted)
 _WRITE_BACK = statement("upgrade/down.write_back", type(None))
 _ROUNDED = statement("upgrade/down.rounded", Count)
 _FIRE = statement("upgrade/down.fire", type(None))
+_SETTLE = statement("upgrade/down.settle", type(None))
 _ENABLE = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 _SEEN = "date_trunc('milliseconds', m.last_seen_at)"
 
@@ -79,6 +80,7 @@ def _quiet(asking: Questions) -> Iterator[None]:
     for one in hooks:
         asking.run(_FIRE, how="DISABLE", hook=one.hook)
     yield
+    asking.run(_SETTLE)
     for one in hooks:
         asking.run(_FIRE, how=_ENABLE[one.state], hook=one.hook)
 
