@@ -176,7 +176,7 @@ def test_a_user_who_would_become_the_tenant_of_others_is_refused_by_name(
         company_and_user(connection, user_of_company)
         found = look(odd.logins.owner, odd.names, plan)
 
-        with pytest.raises(ConfigurationError, match=r"1 users would become tenants .*: 'alice'\."):
+        with pytest.raises(ConfigurationError, match=r"would make tenants of users .*: 'alice' \(1 in all\)\."):
             refuse_obstacles(odd.logins.owner, replace(odd.names, dimension=DIMENSION), found, IndexChoice())
         with pytest.raises(ConfigurationError, match="'alice'"):
             script(odd.logins.owner, odd.names, plan, STEPS[0])
