@@ -10,13 +10,23 @@ from structlog.testing import capture_logs
 from openmemory import app as application
 from openmemory.adapters.embedders import OpenAIEmbedder
 from openmemory.app import Readied
+from openmemory.postgres.statements import Names
 from openmemory.settings import load
 from tests.adapters.embedding import KEY, Naps
 from tests.adapters.provider import Answer, rows, serving, status
+from tests.conftest import Server, a_database
 from tests.factories import a_tenant
 from tests.server.asking import a_client, asked, listed, problem, told
 
 GOOD, UNWELCOME = "The ferry leaves at nine", "an unwelcome word"
+
+
+@pytest.fixture(scope="module")
+def ready(postgres: Server, worker_id: str, names: Names) -> Readied:
+    """Return a database whose vectors are this provider's."""
+    logins = a_database(postgres, f"om_provider_{worker_id}")
+    application.bring_up_to_date(logins, names, OpenAIEmbedder("http://127.0.0.1:9", None, "small", 256))
+    return Readied(logins, names)
 
 
 @asynccontextmanager

@@ -69,10 +69,10 @@ def _refuse_joined_users(found: Found) -> None:
     if found.joined_users:
         listed = ", ".join(map(repr, found.joined_users[:_LISTED])) + (", …" if found.joined_users[_LISTED:] else "")
         raise ConfigurationError(
-            f"--tenant-from user_id would make tenants of users whose names rows of others have as their tenant, and each"
-            f" would see the other's: {listed} ({len(found.joined_users):,} in all). Nothing was changed. Give one of the two another"
-            " name (UPDATE … SET tenant_id = … in each table that has it), or leave --tenant-from out, and run this"
-            " again"
+            "--tenant-from user_id would make tenants of users whose names rows of others have as their tenant, and"
+            f" each would see the other's: {listed} ({len(found.joined_users):,} in all). Nothing was changed. Give"
+            " one of the two another name (UPDATE … SET tenant_id = … in each table that has it), or leave"
+            " --tenant-from out, and run this again"
         )
 
 
