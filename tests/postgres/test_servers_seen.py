@@ -69,9 +69,11 @@ def test_a_server_that_logs_in_as_another_than_the_owner_is_seen_and_notices_ano
         process.terminate()
         said = process.communicate()[1]
 
-    assert seen == "openmemory serve"
+    assert seen == "openmemory serve public"
     assert refused.status == 1
-    assert f"but a server is still connected: openmemory serve, {who}_{site.mark}" in " ".join(refused.err.split())
+    assert f"but a server is still connected: openmemory serve public, {who}_{site.mark}" in " ".join(
+        refused.err.split()
+    )
     assert before[0] == 200
     assert moved.status == 0, moved.err
     assert {path: code for path, (code, _) in after.items()} == dict.fromkeys(_CALLS, 503)
@@ -82,11 +84,12 @@ def test_a_server_that_logs_in_as_another_than_the_owner_is_seen_and_notices_ano
 @pytest.mark.parametrize(
     ("application", "is_member", "seen"),
     [
-        ("openmemory serve", True, "a server"),
-        ("openmemory command", True, "what may be a server"),
+        ("openmemory serve public", True, "a server"),
+        ("openmemory serve of_another_schema", True, None),
+        ("openmemory command public", True, "what may be a server"),
         ("", True, "what may be a server"),
         ("memories of acme", True, "what may be a server"),
-        ("openmemory serve", False, "a server"),
+        ("openmemory serve public", False, "a server"),
         ("", False, None),
         ("openmemory-direct", True, None),
         ("openmemory-reembed", True, None),
@@ -105,7 +108,7 @@ def test_a_session_is_known_by_its_name_or_by_a_login_that_may_become_the_tenant
         make_conninfo(**place.logins.owner), user=login, password=PASSWORD, application_name=application
     )
     with place.owner() as owner, psycopg.connect(way):
-        found = [one for one in servers(owner, place.names.app_role, "somebody-else") if one.user == login]
+        found = [one for one in servers(owner, place.names, "somebody-else") if one.user == login]
 
     assert (called(found) if found else None) == seen
 
@@ -113,5 +116,5 @@ def test_a_session_is_known_by_its_name_or_by_a_login_that_may_become_the_tenant
 def test_a_superuser_is_no_server_by_what_he_may_become(place: Place) -> None:
     prepare_app_role(place.logins.owner, place.names)
     with place.owner() as owner, place.owner():
-        assert servers(owner, place.names.app_role, "somebody-else") == ()
-        assert servers(owner, place.names.app_role, None) != ()
+        assert servers(owner, place.names, "somebody-else") == ()
+        assert servers(owner, place.names, None) != ()

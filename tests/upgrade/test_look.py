@@ -202,7 +202,7 @@ def test_a_server_that_writes_is_named_and_an_owners_tool_that_reads_is_not(old:
         ("DBeaver 24 - Main", "ROLLBACK", False, False),
         ("pool", "COMMIT", True, False),
         ("openmemory-direct", "SELECT count(*) FROM openmemory_memories", False, False),
-        ("openmemory serve", "COMMIT", False, False),
+        ("openmemory serve public", "COMMIT", False, False),
     ],
 )
 def test_an_idle_session_is_an_old_servers_by_its_name_and_what_it_last_said(

@@ -9,7 +9,7 @@ from openmemory.adapters.embedders import Embedder, OpenAIEmbedder, StaticEmbedd
 from openmemory.app.readiness import Readied
 from openmemory.postgres.database import Database
 from openmemory.postgres.pool import PoolLimits
-from openmemory.postgres.servers import SERVER
+from openmemory.postgres.servers import SERVER, session_name
 from openmemory.server.calling import Services
 from openmemory.service.clock import Clock, system_clock
 from openmemory.service.compatibility import check_facts, facts_of
@@ -37,7 +37,7 @@ def database_of(settings: Settings, ready: Readied, embedder: Embedder, called: 
         check_facts(recorded, facts_of(ready.names, embedder))
 
     return Database(
-        {"fallback_application_name": called, **ready.logins.server},
+        {"fallback_application_name": session_name(called, ready.names.schema), **ready.logins.server},
         ready.names,
         PoolLimits(database.pool_max, database.pool_idle_s, database.connect_timeout_s),
         settings.limits.statement_timeout_ms,

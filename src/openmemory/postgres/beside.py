@@ -150,7 +150,7 @@ class NewVectors:
 
     def servers(self, login: str | None) -> tuple[Session, ...]:
         """Return other sessions that are a server's or may be; `login` is the server's by the settings."""
-        return servers(self._connection, self._names.app_role, login)
+        return servers(self._connection, self._names, login)
 
     def has_quarantine(self) -> bool:
         """Return whether an upgrade has a table for the vectors that it set aside."""

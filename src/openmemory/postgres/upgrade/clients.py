@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from openmemory.postgres.servers import OURS
 from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
@@ -55,7 +54,6 @@ def clients_of(asking: Questions, there: Sequence[str]) -> Clients:
         writes=Layout.literal(_writes(schema, (*there, *_UPSTREAMS_OWN))),
         names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
         also_names=Layout.literal(_uses(schema, _UPSTREAMS_OWN)),
-        ours=", ".join(map(Layout.literal, OURS)),
     )
     return Clients(
         writers=tuple(one.session for one in found if one.is_likely),

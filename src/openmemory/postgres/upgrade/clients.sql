@@ -30,7 +30,7 @@ SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.c
          WHERE datname = current_database()
            AND pid <> pg_backend_pid()
            AND backend_type = 'client backend'
-           AND application_name NOT IN ({ours})) AS a
+           AND application_name !~ '^openmemory( (serve|command) |-(direct|reembed)$)') AS a
  WHERE a.is_likely
     OR (a.application_name = '' AND a.query <> '')
     OR (a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'

@@ -79,7 +79,7 @@ def parts_done(conninfo: Mapping[str, str], names: Names, recorded: Mapping[str,
 def serving(conninfo: Mapping[str, str], names: Names, login: str | None) -> tuple[Session, ...]:
     """Return the sessions that are a server's or may be; `login` is the server's by the settings."""
     with connected(conninfo) as connection, permitted():
-        return servers(connection, names.app_role, login)
+        return servers(connection, names, login)
 
 
 def refuse_beside(conninfo: Mapping[str, str], names: Names) -> None:
