@@ -16,6 +16,10 @@ COMMAND = "openmemory command"
 REEMBED = "openmemory-reembed"
 """What those of a re-embedding are called, whatever name the settings give."""
 
+# What owner's tools and monitoring agents call their sessions, as patterns that heed no case.
+TOOLS = "^(psql|pg_|pgadmin|dbeaver|datagrip)"
+MONITORING = "datadog|grafana|prometheus|exporter|pganalyze|pgwatch|pghero|telegraf|zabbix|nagios"
+
 _NAME_MAX_CHARS = 63
 
 _SESSIONS = statement("servers.sessions", Session)
@@ -35,7 +39,18 @@ def servers(connection: Connection, names: Names, login: str | None) -> tuple[Se
     `login` is the server's by this process's settings, None where the owner serves; a server may have other settings.
     """
     ours, passing = [session_name(kind, names.schema) for kind in (SERVER, COMMAND)], [DIRECT, REEMBED]
-    return tuple(asked(connection, _SESSIONS, app_role=names.app_role, login=login, ours=ours, passing=passing))
+    return tuple(
+        asked(
+            connection,
+            _SESSIONS,
+            app_role=names.app_role,
+            login=login,
+            ours=ours,
+            passing=passing,
+            tools=TOOLS,
+            monitoring=MONITORING,
+        )
+    )
 
 
 def called(sessions: Sequence[Session]) -> str:

@@ -14,8 +14,8 @@ SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.c
    AND a.application_name <> ALL (%(passing)s)
    -- Of another schema's tables.
    AND (a.application_name !~ '^openmemory (serve|command) ' OR a.application_name = ANY (%(ours)s))
-   AND a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
-   AND a.application_name !~* 'datadog|grafana|prometheus|exporter|pganalyze|pgwatch|pghero|telegraf|zabbix|nagios'
+   AND a.application_name !~* %(tools)s
+   AND a.application_name !~* %(monitoring)s
    AND (a.application_name = ANY (%(ours)s)
         OR a.usename = coalesce(%(login)s::text, current_user)
         OR (NOT r.rolsuper

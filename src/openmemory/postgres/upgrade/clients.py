@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from openmemory.postgres.servers import MONITORING, TOOLS
 from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade.found import Session
 from openmemory.postgres.upgrade.layout import Layout
@@ -54,6 +55,8 @@ def clients_of(asking: Questions, there: Sequence[str]) -> Clients:
         writes=Layout.literal(_writes(schema, (*there, *_UPSTREAMS_OWN))),
         names=Layout.literal(rf"(^|\W)({'|'.join(map(re.escape, there))})(\W|$)"),
         also_names=Layout.literal(_uses(schema, _UPSTREAMS_OWN)),
+        tools=Layout.literal(TOOLS),
+        monitoring=Layout.literal(MONITORING),
     )
     return Clients(
         writers=tuple(one.session for one in found if one.is_likely),

@@ -14,7 +14,7 @@ SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.c
   FROM (SELECT *,
                query ~* {writes}
                OR (query ~* '^\s*(begin|start|commit|end|rollback|abort)\M'
-                   AND application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)')
+                   AND application_name !~* {tools})
                OR (application_name = '' AND query ~* {names})
                OR EXISTS (
                    SELECT FROM pg_locks AS l
@@ -33,8 +33,8 @@ SELECT a.pid, coalesce(a.application_name, '') AS application, coalesce(host(a.c
            AND application_name !~ '^openmemory( (serve|command) |-(direct|reembed)$)') AS a
  WHERE a.is_likely
     OR (a.application_name = '' AND a.query <> '')
-    OR (a.application_name !~* '^(psql|pg_|pgadmin|dbeaver|datagrip)'
-        AND a.application_name !~* 'datadog|grafana|prometheus|exporter|pganalyze|pgwatch|pghero|telegraf|zabbix|nagios'
+    OR (a.application_name !~* {tools}
+        AND a.application_name !~* {monitoring}
         AND (a.query ~* {names}
              OR a.query ~* {also_names}
              OR (a.query ~* '^(\s|/\*.*\*/|--[^\n]*\n)*(select|values|set|reset|discard|deallocate|close|unlisten)\M'
