@@ -26,7 +26,7 @@ class Row:
 def boost_of(row: Row, question: Question) -> float:
     """Return what `question` adds to the score of `row`, which shares no word with it."""
     candidates = Candidates(
-        lanes=(np.zeros(1, np.int64),),
+        frequencies=np.zeros((len(question.terms), 1), np.uint8),
         holders=np.zeros(len(question.terms), np.int64),
         surroundings=Surroundings.of(np.zeros(1, np.int64), np.ones(1, np.int64)),
         similarities=None,

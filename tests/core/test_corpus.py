@@ -93,9 +93,8 @@ def test_turns_of_a_session_are_side_by_side_in_their_order(rows: list[Row]) -> 
 def test_a_question_learns_the_frequency_of_each_term_in_each_row(rows: list[Row], terms: list[int]) -> None:
     candidates = Corpus.of(columns(rows)).candidates(tuple(terms), None)
 
-    known = [lane >> (8 * place) & 255 for lane in candidates.lanes for place in range(8)]
     wanted = [[row.terms.get(term, 0) for row in in_conversation_order(rows)] for term in terms]
-    assert [column.tolist() for column in known[: len(terms)]] == wanted
+    assert candidates.frequencies.tolist() == wanted
     assert candidates.holders.tolist() == [sum(count > 0 for count in column) for column in wanted]
 
 
@@ -105,7 +104,7 @@ def test_a_similarity_is_estimated_from_the_bits_of_the_nearest_code_that_differ
 
     differing = [distance(rows, row.memory, asked) for row in in_conversation_order(rows)]
     assert found is not None
-    assert found.tolist() == estimate(np.array(differing, np.int64), BITS).tolist()
+    assert found.tolist() == estimate(np.array(differing, np.uint16), BITS).tolist()
 
 
 @pytest.mark.parametrize("looked_up", [0, 256], ids=["sorted anew", "looked up"])
@@ -132,7 +131,7 @@ def _plain(candidates: Candidates) -> list[object]:
     around, similarities = candidates.surroundings, candidates.similarities
     assert similarities is not None
     return [
-        [lane.tolist() for lane in candidates.lanes],
+        candidates.frequencies.tolist(),
         [column.tolist() for column in (candidates.holders, candidates.occurred_at_s)],
         [column.tolist() for column in (around.norms, around.own_weights, similarities)],
         [candidates.speakers.tolist(), candidates.marks.tolist()],

@@ -31,15 +31,8 @@ class Row:
 
 def columns(rows: list[Row], terms: int) -> Candidates:
     """Return `rows` as the search hands them over."""
-    lanes = tuple(
-        np.array(
-            [sum(tf << (8 * i) for i, tf in enumerate(row.frequencies[first : min(first + 8, terms)])) for row in rows],
-            np.int64,
-        )
-        for first in range(0, terms, 8)
-    )
     return Candidates(
-        lanes=lanes,
+        frequencies=np.array([row.frequencies[:terms] for row in rows], np.uint8).reshape(len(rows), terms).T,
         holders=np.array([sum(row.frequencies[term] > 0 for row in rows) for term in range(terms)], np.int64),
         surroundings=Surroundings.of(
             np.array([row.session for row in rows], np.int64), np.array([row.length for row in rows], np.int64)
@@ -212,7 +205,7 @@ def test_nothing_to_rank_is_ranked() -> None:
 
 def random_candidates(rng: Generator, rows: int) -> Candidates:
     return Candidates(
-        lanes=(),
+        frequencies=np.zeros((0, rows), np.uint8),
         holders=np.zeros(0, np.int64),
         surroundings=Surroundings.of(np.zeros(rows, np.int64), rng.integers(1, 40, rows)),
         similarities=(rng.integers(-3, 4, rows) / 4).astype(np.float32),
@@ -256,7 +249,7 @@ def test_an_explanation_adds_up() -> None:
 
 
 def test_the_estimate_follows_the_angle() -> None:
-    assert ranking.estimate(np.array([0, 128, 256]), 256).tolist() == pytest.approx([1, 0, -1], abs=1e-6)
+    assert ranking.estimate(np.array([0, 128, 256], np.uint16), 256).tolist() == pytest.approx([1, 0, -1], abs=1e-6)
 
 
 @given(st.floats(-1, 1), st.floats(0, 1))

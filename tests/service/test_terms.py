@@ -1,8 +1,7 @@
-"""Long questions: sixteen terms count, each with its own frequency, in however many lanes."""
+"""Long questions: sixteen terms count, each with its own frequency."""
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,8 +21,8 @@ KEYS = [term_key(terms(word)[0]) for word in WORDS]
 
 
 def _frequencies(candidates: Candidates, count: int) -> list[list[int]]:
-    columns = [lane >> (8 * place) & 255 for lane in candidates.lanes for place in range(8)]
-    return [[int(number) for number in row] for row in np.array(columns[:count]).T]
+    assert len(candidates.frequencies) == count
+    return [[int(number) for number in row] for row in candidates.frequencies.T]
 
 
 @settings(deadline=None, max_examples=25)

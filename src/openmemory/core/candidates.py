@@ -10,9 +10,6 @@ from openmemory.core.context import OWN_TENTHS, Context
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
-TERMS_PER_LANE = 8
-"""How many frequencies, one byte each, a lane holds."""
-
 _K1 = 0.9
 _B = 0.4
 
@@ -49,12 +46,12 @@ class Surroundings:
 class Candidates:
     """Every row a question may see, as columns of one length, in conversation order.
 
-    `lanes`: for each eight terms of the question a column whose byte i (from the lowest) is the row's frequency of
-    term i, 0 to 7. `holders`: how many rows have each term. `similarities`: to the question's embedding, estimated or
-    exact; None if it has none. `speakers`: `text.speaker_key`, 0 is nobody. `marks`: `text.marks`.
+    `frequencies`: for each term of the question a line with its frequency in each row, 0 to 7. `holders`: how many rows
+    have each term. `similarities`: to the question's embedding, estimated or exact; None if it has none. `speakers`:
+    `text.speaker_key`, 0 is nobody. `marks`: `text.marks`.
     """
 
-    lanes: tuple[Integers, ...]
+    frequencies: npt.NDArray[np.uint8]
     holders: Integers
     surroundings: Surroundings
     similarities: Floats | None

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from openmemory.core.candidates import Floats
 from openmemory.core.memory import Embedding
-from openmemory.core.ranking import Rows, estimate
+from openmemory.core.ranking import Distances, Rows, estimate
 
 Words = npt.NDArray[np.uint64]
 
@@ -58,12 +58,18 @@ class Codes:
     def similarities(self, embedding: Embedding) -> Floats:
         """Return each row's similarity, estimated from its nearest code; a row without a code is as near as chance."""
         asked = _words(np.packbits(embedding > 0)[np.newaxis])
-        distances = np.bitwise_count(self.firsts ^ asked).sum(axis=0, dtype=np.int64)
-        distances[~self.embedded] = len(embedding) // 2
+        distances = _distances(self.firsts, asked)
+        if not self.embedded.all():
+            distances[~self.embedded] = len(embedding) // 2
         if len(self.more_of):
-            further = np.bitwise_count(self.more ^ asked).sum(axis=0, dtype=np.int64)
-            np.minimum.at(distances, self.more_of, further)
+            np.minimum.at(distances, self.more_of, _distances(self.more, asked))
         return estimate(distances, len(embedding))
+
+
+def _distances(codes: Words, asked: Words) -> Distances:
+    """Return how many bits of each code differ from those of `asked`."""
+    differing: Distances = np.bitwise_count(codes ^ asked).sum(axis=0, dtype=np.uint16)
+    return differing
 
 
 def _words(codes: npt.NDArray[np.uint8]) -> Words:

@@ -5,12 +5,13 @@ No context is stored: columns are in conversation order, and neighbours are read
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Number = TypeVar("Number", np.int64, np.float32)
+Whole = TypeVar("Whole", np.uint8, np.int64)
+Weight = TypeVar("Weight", np.uint8, np.float32)
 
 NO_SESSION = 0
 OWN_TENTHS = 10
@@ -31,7 +32,7 @@ class Context:
     such a neighbour, 0 for those that have none.
     """
 
-    lexical: tuple[tuple[int, npt.NDArray[np.int64]], ...]
+    lexical: tuple[tuple[int, npt.NDArray[np.uint8]], ...]
     dense: tuple[tuple[int, npt.NDArray[np.float32]], ...]
 
     @classmethod
@@ -39,7 +40,7 @@ class Context:
         """Return the context of rows with these session keys; 0 is no session, and rows of one session are adjacent."""
         pairs = list(_pairs(sessions))
         return cls(
-            lexical=tuple(_weighed(pairs, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING, np.int64)),
+            lexical=tuple(_weighed(pairs, _LEXICAL_PREVIOUS, _LEXICAL_FOLLOWING, np.uint8)),
             dense=tuple(_weighed(pairs, _DENSE_PREVIOUS, _DENSE_FOLLOWING, np.float32)),
         )
 
@@ -48,13 +49,17 @@ class Context:
         """How much memory the weights take."""
         return sum(weights.nbytes for _, weights in self.lexical) + sum(weights.nbytes for _, weights in self.dense)
 
-    def in_tenths(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def in_tenths(self, values: npt.NDArray[Whole]) -> npt.NDArray[Whole]:
         """Return ten times `values` with the neighbours' share added; the last axis is rows."""
-        return _added(values, values * OWN_TENTHS, self.lexical)
+        total = values * values.dtype.type(OWN_TENTHS)
+        _add(self.lexical, values, total)
+        return total
 
     def near(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return what the neighbours of each row contribute to its dense score, its own value left out."""
-        return _added(values, np.zeros_like(values), self.dense)
+        total = np.zeros_like(values)
+        _add(self.dense, values, total)
+        return total
 
 
 def _pairs(sessions: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.bool_]]:
@@ -69,8 +74,8 @@ def _pairs(sessions: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.bool_]]:
 
 
 def _weighed(
-    pairs: list[npt.NDArray[np.bool_]], previous: tuple[float, ...], following: tuple[float, ...], kind: type[Number]
-) -> Iterator[tuple[int, npt.NDArray[Number]]]:
+    pairs: list[npt.NDArray[np.bool_]], previous: tuple[float, ...], following: tuple[float, ...], kind: type[Weight]
+) -> Iterator[tuple[int, npt.NDArray[Weight]]]:
     """Yield the weights by distance; `previous[0]` is that of the turn before, `following[0]` of the turn after."""
     for place, pair in enumerate(pairs):
         if place < len(previous):
@@ -79,14 +84,12 @@ def _weighed(
             yield -place - 1, pair * kind(following[place])
 
 
-def _added(
-    values: npt.NDArray[Number],
-    total: npt.NDArray[Number],
-    weights: tuple[tuple[int, npt.NDArray[Number]], ...],
-) -> npt.NDArray[Number]:
+def _add(
+    weights: tuple[tuple[int, npt.NDArray[Weight]], ...], values: npt.NDArray[Any], total: npt.NDArray[Any]
+) -> None:
+    """Add to `total` each row's neighbours' `values`, weighed."""
     for distance, weight in weights:
         if distance > 0:
             total[..., distance:] += values[..., :-distance] * weight
         else:
             total[..., :distance] += values[..., -distance:] * weight
-    return total

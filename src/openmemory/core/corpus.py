@@ -114,9 +114,9 @@ class Corpus:
 
     def candidates(self, terms: tuple[int, ...], embedding: Embedding | None) -> Candidates:
         """Return what the ranking needs to know of every row for these terms and this embedding."""
-        lanes, holders = self.postings.lanes(terms)
+        frequencies, holders = self.postings.frequencies_of(terms)
         return Candidates(
-            lanes=lanes,
+            frequencies=frequencies,
             holders=holders,
             surroundings=self.surroundings,
             similarities=None if embedding is None else self.codes.similarities(embedding),

@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from openmemory.core.records import record
 from openmemory.core.salience import faded
 from openmemory.core.sectors import Sector
 from openmemory.core.text import TermVector
@@ -26,7 +27,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _PLACE_DIGITS = 17  # microseconds until the year 5138
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Told:
     """A memory as a client tells it: what is None is worked out by the service."""
 
@@ -102,7 +103,7 @@ class NewMemory(NamedTuple):
     has_own_id: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Memory:
     """A memory as it is kept; `salience` is what it was at `salience_at`."""
 

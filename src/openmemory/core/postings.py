@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from openmemory.core.candidates import TERMS_PER_LANE, Integers
+from openmemory.core.candidates import Integers
 from openmemory.core.ranking import Rows
 
 
@@ -51,15 +51,11 @@ class Postings:
             self.count + other.count,
         )
 
-    def lanes(self, terms: tuple[int, ...]) -> tuple[tuple[Integers, ...], Integers]:
-        """Return the rows' frequencies of `terms`, eight to a lane, and how many rows have each term."""
+    def frequencies_of(self, terms: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], Integers]:
+        """Return for each of `terms` a line with its frequency in each row, and how many rows have it."""
         asked = np.array(terms, np.int32)
         starts, ends = np.searchsorted(self.keys, asked), np.searchsorted(self.keys, asked, "right")
-        lanes = []
-        for first in range(0, len(terms), TERMS_PER_LANE):
-            lane = np.zeros(self.count, np.int64)
-            for place, term in enumerate(range(first, min(first + TERMS_PER_LANE, len(terms)))):
-                having = slice(starts[term], ends[term])
-                lane[self.rows[having]] |= self.frequencies[having].astype(np.int64) << (8 * place)
-            lanes.append(lane)
-        return tuple(lanes), (ends - starts).astype(np.int64)
+        found = np.zeros((len(terms), self.count), np.uint8)
+        for line, start, end in zip(found, starts, ends, strict=True):
+            line[self.rows[start:end]] = self.frequencies[start:end]
+        return found, (ends - starts).astype(np.int64)

@@ -12,16 +12,18 @@ adjacent; similarities may be estimates from sign bits, and a row's own is repla
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from openmemory.core import dates
-from openmemory.core.candidates import TERMS_PER_LANE, Candidates, Floats, Integers
+from openmemory.core.candidates import Candidates, Floats, Integers
 from openmemory.core.question import Question
 from openmemory.core.text import ENDS_ASKING, HAS_TIME
 
 Rows = npt.NDArray[np.intp]
+Distances = npt.NDArray[np.uint16]
 
 LEXICAL_WEIGHT = 0.6
 DENSE_WEIGHT = 0.4
@@ -69,14 +71,18 @@ class Scored:
         """Return every row's score by the similarities that came with the candidates."""
         return self.partial + self.dense_weight * self.similarities
 
+    def relevance(self, row: int, similarity: float, salience_now: float) -> float:
+        """Return one row's relevance, given its exact similarity and its salience."""
+        score = float(self.partial[row]) + float(self.dense_weight[row]) * similarity
+        return score + SALIENCE_SHARE * max(score, 0.0) * salience_now
+
     def explain(self, row: int, similarity: float, salience_now: float) -> Explanation:
-        """Return the named parts of one row's relevance, given its exact similarity and its salience."""
+        """Return the named parts of one row's relevance, which add up to it as far as a float32 goes."""
         boosts = {name: float(boost[row]) for name, boost in self.boosts.items()}
         dense = float(self.dense_weight[row]) * similarity
-        lexical, context = float(self.lexical[row]), float(self.context_dense[row])
-        score = lexical + dense + context + sum(boosts.values())
-        boosts["salience"] = SALIENCE_SHARE * max(score, 0.0) * salience_now
-        return Explanation(lexical, dense, context, boosts, score + boosts["salience"])
+        boosts["salience"] = SALIENCE_SHARE * max(float(self.partial[row]) + dense, 0.0) * salience_now
+        relevance = self.relevance(row, similarity, salience_now)
+        return Explanation(float(self.lexical[row]), dense, float(self.context_dense[row]), boosts, relevance)
 
 
 def score(candidates: Candidates, question: Question | None) -> Scored:
@@ -115,12 +121,9 @@ def lexical(candidates: Candidates, terms: int) -> Floats:
     if terms != len(candidates.holders):
         raise ValueError(f"{terms} terms are asked for, the candidates know of {len(candidates.holders)}")
     weights = np.log1p((rows - candidates.holders + 0.5) / (candidates.holders + 0.5)).astype(np.float32)
-    norms = candidates.surroundings.norms
-    total = np.zeros(rows, np.float32)
-    for place, lane in enumerate(candidates.lanes):
-        some = weights[TERMS_PER_LANE * place : TERMS_PER_LANE * (place + 1)]
-        frequencies = _frequencies(candidates.surroundings.context.in_tenths(lane), len(some))
-        total += some @ (frequencies / (frequencies + norms))
+    around = candidates.surroundings
+    frequencies = around.context.in_tenths(candidates.frequencies).astype(np.float32)
+    total: Floats = weights @ (frequencies / (frequencies + around.norms))
     total /= weights.sum()
     return total
 
@@ -154,28 +157,23 @@ def boosts(candidates: Candidates, question: Question) -> dict[str, Floats]:
 def best(scored: Scored, count: int) -> Rows:
     """Return the `count` best rows by estimated score, best first; of equals the newer, then the later."""
     scores = scored.estimated()
-    rows = np.arange(len(scores))
-    if 0 < count < len(scores):
-        bar = np.partition(scores, len(scores) - count)[len(scores) - count]
-        above, level = np.flatnonzero(scores > bar), np.flatnonzero(scores == bar)
-        rows = np.concatenate((above, _newest(level, scored.occurred_at_s, count - len(above))))
+    rows = _above_the_bar(scores, scored.occurred_at_s, count)
     order = np.lexsort((-rows, -scored.occurred_at_s[rows], -scores[rows]))
     return rows[order[: max(count, 0)]]
 
 
-def estimate(distances: Integers, bits: int) -> Floats:
+def estimate(distances: Distances, bits: int) -> Floats:
     """Return the cosine similarities that Hamming distances of `bits` sign bits suggest: cos(pi * h / bits).
 
     Each bit differs with probability angle / pi (Goemans and Williamson, 1995; Charikar, 2002).
     """
+    return _cosines(bits).take(distances)
+
+
+@cache
+def _cosines(bits: int) -> Floats:
     cosines: Floats = np.cos(np.arange(bits + 1) * (np.pi / bits)).astype(np.float32)
-    return cosines[distances]
-
-
-def _frequencies(lane: Integers, terms: int) -> Floats:
-    """Return the bytes of a lane as one row of numbers for each term."""
-    by_row = lane.astype("<i8", copy=False).view(np.uint8).reshape(-1, TERMS_PER_LANE)
-    return np.ascontiguousarray(by_row[:, :terms].T, np.float32)
+    return cosines
 
 
 def _times(flags: npt.NDArray[np.bool_], boost: float) -> Floats:
@@ -192,8 +190,14 @@ def _date_boost(moments_s: Integers, asked: dates.AskedDate) -> Floats:
     return _times(in_month | near, _DATE_BOOST) + _times(near, _NEAR_DAY_BOOST)
 
 
-def _newest(rows: Rows, occurred_at_s: Integers, count: int) -> Rows:
-    """Return the `count` newest of `rows`, in no order; of equally old ones the later rows."""
-    if count >= len(rows):
+def _above_the_bar(scores: Floats, occurred_at_s: Integers, count: int) -> Rows:
+    """Return the `count` best rows, in no order, or all if there are no more; of equals the newer, then the later."""
+    if not 0 < count < len(scores):
+        return np.arange(len(scores))
+    bar = np.partition(scores, len(scores) - count)[len(scores) - count]
+    rows = np.flatnonzero(scores >= bar)
+    if len(rows) <= count:
         return rows
-    return rows[np.lexsort((rows, occurred_at_s[rows]))[len(rows) - count :]]
+    above, level = rows[scores[rows] > bar], rows[scores[rows] == bar]
+    newest = np.lexsort((level, occurred_at_s[level]))[len(level) + len(above) - count :]
+    return np.concatenate((above, level[newest]))

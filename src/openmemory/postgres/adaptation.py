@@ -1,5 +1,6 @@
 """How pgvector's types and long columns travel between Python and PostgreSQL: binary, without text in between."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 from psycopg.types import TypeInfo
+from psycopg.types.json import set_json_loads
 
 from openmemory.core.memory import Embedding
 from openmemory.core.text import TermVector
@@ -104,13 +106,13 @@ class TermLists:
     values: Sequence[TermVector]
 
 
-# Their arrays' oids, their own, and how numpy calls them.
+# Their arrays' oids, their own, how numpy calls them, and one of them after its length.
 _NUMBERS = (
-    (Floats, 1021, 700, ">f4"),
-    (SmallInts, 1005, 21, ">i2"),
-    (Ints, 1007, 23, ">i4"),
-    (BigInts, 1016, 20, ">i8"),
-    (Doubles, 1022, 701, ">f8"),
+    (Floats, 1021, 700, ">f4", Struct(">if")),
+    (SmallInts, 1005, 21, ">i2", Struct(">ih")),
+    (Ints, 1007, 23, ">i4", Struct(">ii")),
+    (BigInts, 1016, 20, ">i8", Struct(">iq")),
+    (Doubles, 1022, 701, ">f8", Struct(">id")),
 )
 
 
@@ -139,24 +141,33 @@ class _InstantsDumper(Dumper):
         return _array(np.array(since_2000_us, np.int64), _TIMESTAMPTZ_OID, ">i8")
 
 
-def _numbers_dumper(array_oid: int, element_oid: int, kind: str) -> type[Dumper]:
+def _numbers_dumper(array_oid: int, element_oid: int, kind: str, entry: Struct) -> type[Dumper]:
     """Return what sends numbers as one array; psycopg would look at each for the type that it fits."""
+    size = entry.size - _LENGTH.size
 
     class NumbersDumper(Dumper):
         format = Format.BINARY
         oid = array_oid
 
         def dump(self, obj: Floats | SmallInts | Ints | BigInts | Doubles) -> bytes:
+            if len(obj.values) == 1:  # a single memory brings five such columns, and numpy takes five times as long
+                return _ARRAY_HEADER.pack(1, 0, element_oid, 1, 1) + entry.pack(size, obj.values[0])
             return _array(np.asarray(obj.values, kind), element_oid, kind)
 
     return NumbersDumper
 
 
+def _json(text: str | bytes) -> object:
+    """Return a JSON value; most metadata is empty, and a parser would take a fifth of the time of its row."""
+    return {} if text == b"{}" else json.loads(text)
+
+
 async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
+    set_json_loads(_json, connection)
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
-    for numbers, array_oid, element_oid, kind in _NUMBERS:
-        connection.adapters.register_dumper(numbers, _numbers_dumper(array_oid, element_oid, kind))
+    for numbers, array_oid, element_oid, kind, entry in _NUMBERS:
+        connection.adapters.register_dumper(numbers, _numbers_dumper(array_oid, element_oid, kind, entry))
     connection.adapters.register_dumper(Texts, _TextsDumper)
     connection.adapters.register_dumper(Instants, _InstantsDumper)
     cursor = await connection.execute(EXTENSION_SCHEMA)
@@ -233,7 +244,13 @@ def _entries(element_oid: int, values: Sequence[bytes | None]) -> bytes:
 
 
 def _array(values: npt.NDArray[Any], element_oid: int, kind: str) -> bytes:
-    entries = np.empty(len(values), [("length", ">i4"), ("value", kind)])
-    entries["length"] = entries.dtype["value"].itemsize
+    entry = _entry(kind)
+    entries = np.empty(len(values), entry)
+    entries["length"] = entry["value"].itemsize
     entries["value"] = values
     return _ARRAY_HEADER.pack(1, 0, element_oid, len(values), 1) + entries.tobytes()
+
+
+@cache
+def _entry(kind: str) -> np.dtype[np.void]:
+    return np.dtype([("length", ">i4"), ("value", kind)])

@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from openmemory.core.memory import Embedding, Memory
+from openmemory.core.records import record
 from openmemory.postgres.adaptation import Floats, Uuids
 from openmemory.postgres.database import TenantTx
 from openmemory.postgres.statements import Call, statement
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Near(Memory):
     """A memory with its exact similarity; `place` counts from 1 in the candidates given."""
 

@@ -41,6 +41,8 @@ def create_api(
         docs_url=None,  # it would load its scripts from someone else's server
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own would write what a body held into spans and logs; ours counts and times requests.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.tenant_header = auth.header
     app.state.about = about

@@ -81,8 +81,11 @@ def _tenant(scope: Scope) -> str:
 
 def _unclear(scope: Scope) -> OpenMemoryError | None:
     """Return what is wrong with a path or a query string: bytes that are no UTF-8, or a parameter twice."""
+    path = scope.get("raw_path") or b""
+    if not scope["query_string"] and path.isascii() and b"%" not in path:
+        return None
     try:
-        unquote_to_bytes(scope.get("raw_path") or b"").decode()
+        unquote_to_bytes(path).decode()
         query = scope["query_string"].decode("ascii")
         names = [name for name, _ in parse_qsl(query, True, errors="strict", max_num_fields=_PARAMETERS_MOST)]
     except UnicodeDecodeError:

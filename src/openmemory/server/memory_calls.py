@@ -31,6 +31,9 @@ from openmemory.service.keeping import Added
 memory_calls = APIRouter(tags=["memories"], route_class=PlacedRoute)
 direct_calls = APIRouter(tags=["memories"], route_class=DirectRoute)
 
+# Written into the inner functions, each call would make them anew.
+_SealOfAdd = Seal[Added] | None
+_SealOfBatch = Seal[list[Added]] | None
 _OFFSET_MOST = 10_000_000
 _TAG = r'(W/)?"([!#-~\x80-\xff]*)"|([0-9]+)'  # a bare number is no entity tag, but what people send
 _ENTITY_TAG = re.compile(_TAG)
@@ -65,7 +68,7 @@ async def add(
 
     told = encoding.told(body)
 
-    async def action(seal: Seal[Added] | None) -> Added:
+    async def action(seal: _SealOfAdd) -> Added:
         return await parts.memories.add(who.scope, told, seal)
 
     return await write(request, who, key, action, encoding.added)
@@ -80,7 +83,7 @@ async def add_batch(
     batch = read_batch(body)
     told = batch.all_told()
 
-    async def add_all(seal: Seal[list[Added]] | None) -> list[Added]:
+    async def add_all(seal: _SealOfBatch) -> list[Added]:
         return await parts.memories.add_all(who.scope, told, seal)
 
     async def add_each(_: object) -> list[Added | OpenMemoryError]:

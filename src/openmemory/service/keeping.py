@@ -1,13 +1,13 @@
 """Store new memories: all or none, or each that can be stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from uuid import UUID
 
 from openmemory.core import salience
 from openmemory.core.memory import NewMemory
+from openmemory.core.records import record
 from openmemory.core.scope import Scope
 from openmemory.errors import MemoryExists, OpenMemoryError, Unprocessable
 from openmemory.postgres import memories
@@ -17,7 +17,7 @@ from openmemory.service.conflicts import tried_again
 from openmemory.service.idempotency import Seal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Added:
     """The outcome of an add; `deduplicated`: the memory was known already, under this id."""
 

@@ -15,6 +15,7 @@ from openmemory.core.corpus import Corpus
 from openmemory.core.memory import Asked, Embedding, Memory
 from openmemory.core.question import Question, understand
 from openmemory.core.ranking import Explanation, Scored
+from openmemory.core.records import record
 from openmemory.core.scope import Scope
 from openmemory.errors import Malformed
 from openmemory.postgres import vectors
@@ -37,7 +38,7 @@ _INLINE_CHARACTERS = 1_000
 _READER = ThreadPoolExecutor(1, thread_name_prefix="question")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Match:
     """A memory that was found, with its score and, if asked for, the parts of it."""
 
@@ -196,10 +197,11 @@ class Search:
         least = asked.min_score or 0.0
         for found in ranked.near:
             salience = found.salience_now(ranked.now)
-            parts = ranked.scored.explain(int(ranked.rows[found.place - 1]), found.similarity or 0.0, salience)
-            score = scale.shown(parts.relevance)
+            row, similarity = int(ranked.rows[found.place - 1]), found.similarity or 0.0
+            score = scale.shown(ranked.scored.relevance(row, similarity, salience))
             if score >= least:
-                matches.append(Match(found, score, salience, parts if asked.explain else None))
+                parts = ranked.scored.explain(row, similarity, salience) if asked.explain else None
+                matches.append(Match(found, score, salience, parts))
         return sorted(matches, key=lambda match: -match.score)
 
 

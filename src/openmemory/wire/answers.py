@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from openmemory.core.records import record
+
 
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -14,7 +16,7 @@ class _Answer(BaseModel):
 # Answers of many memories are dataclasses: a Pydantic model costs ten times as much to make.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddAnswer:
     """What became of a memory; `deduplicated`: it was known already, under this id."""
 
@@ -50,7 +52,7 @@ class AddBatchAnswer:
     results: list[AddAnswer | ItemError]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MemoryAnswer:
     """A memory; times are milliseconds since 1970, `occurred_at` is ISO 8601."""
 
@@ -84,7 +86,7 @@ class ScoreParts:
     relevance: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MatchAnswer(MemoryAnswer):
     """A memory that answers a question."""
 

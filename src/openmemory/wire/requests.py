@@ -171,7 +171,7 @@ class QueryRequest(QueryFilters):
         return {
             place + name: value
             for place, holder in holders
-            if holder is not None
+            if holder is not None and not holder.model_fields_set.isdisjoint(names)
             for name in names
             if name in holder.model_fields_set and (value := getattr(holder, name)) is not None
         }
