@@ -10,6 +10,6 @@ Kind = TypeVar("Kind")
 def record(kind: type[Kind]) -> type[Kind]:
     """Return `kind` as a dataclass that type checkers hold frozen.
 
-    Python itself does not: a frozen one of twenty fields takes eight times as long to make, and a question makes twenty.
+    Python itself does not: a frozen one of twenty fields takes eight times as long, and a question makes twenty.
     """
     return dataclass(slots=True)(kind)
