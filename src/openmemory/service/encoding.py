@@ -128,7 +128,8 @@ class Encoder:
         """Return whether all embeddings can be stored; one check of many is faster than many checks of one."""
         if not embeddings or any(len(one) != self.dimension for one in embeddings):
             return not embeddings
-        return _are_measurable(self._as_kept(np.stack(embeddings)))
+        rows = np.stack(embeddings) if len(embeddings) > 1 else embeddings[0][np.newaxis]
+        return _are_measurable(self._as_kept(rows))
 
     def _as_kept(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return embeddings as PostgreSQL stores them; a number that is too large becomes infinite."""
