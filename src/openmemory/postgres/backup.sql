@@ -97,3 +97,123 @@ DROP SCHEMA IF EXISTS {schemas} CASCADE;
 -- What the tables of a migrated database stand on; the dump brings its own, or an older one none.
 DROP FUNCTION IF EXISTS {faded};
 DROP TYPE IF EXISTS {textrange};
+
+-- name: standing
+-- What PostgreSQL refuses to drop these tables under, whoever made it: the statement that takes it away, the one that makes a
+-- foreign key again, and how a dump's list names what brings it back. The search path must be empty.
+WITH RECURSIVE going AS (
+    SELECT 'pg_class'::regclass::oid AS classid, unnest(%(tables)s::text[]::regclass[])::oid AS objid, 0 AS objsubid
+     UNION
+    SELECT d.classid, d.objid, d.objsubid
+      FROM going
+      JOIN pg_depend d
+        ON d.refclassid = going.classid
+       AND d.refobjid = going.objid
+       AND going.objsubid IN (0, d.refobjsubid)
+     WHERE d.deptype <> 'n'
+), heirs AS (
+    -- They can be parted from their parent, and what stands on them may stay.
+    SELECT i.inhrelid AS objid, min(i.inhparent) AS parent
+      FROM pg_inherits i
+     WHERE i.inhparent IN (SELECT objid FROM going WHERE classid = 'pg_class'::regclass)
+       AND i.inhrelid NOT IN (SELECT objid FROM going WHERE classid = 'pg_class'::regclass)
+     GROUP BY i.inhrelid
+), met AS (
+    SELECT *
+      FROM going
+     UNION
+    SELECT further.*
+      FROM met
+     CROSS JOIN LATERAL (SELECT d.classid, d.objid, d.objsubid
+                           FROM pg_depend d
+                          WHERE d.refclassid = met.classid
+                            AND d.refobjid = met.objid
+                            AND met.objsubid IN (0, d.refobjsubid)
+                            AND (met.classid <> 'pg_class'::regclass OR met.objid NOT IN (SELECT objid FROM heirs))
+                          UNION ALL
+                         -- The rule of a view goes with the view only, and a partition's foreign key with the parent's.
+                         SELECT d.refclassid, d.refobjid, d.refobjsubid
+                           FROM pg_depend d
+                          WHERE d.classid = met.classid
+                            AND d.objid = met.objid
+                            AND d.deptype IN ('i', 'P')
+                            AND (met.classid, met.objid, met.objsubid) NOT IN (SELECT * FROM going)) further
+), left_over AS (
+    SELECT *
+      FROM met
+    EXCEPT
+    SELECT *
+      FROM going
+), standing AS (
+    SELECT one.*
+      FROM left_over one
+     WHERE (one.objsubid = 0 OR (one.classid, one.objid, 0) NOT IN (SELECT * FROM left_over))
+       AND NOT EXISTS (SELECT
+                         FROM pg_depend d
+                         JOIN left_over
+                           ON d.refclassid = left_over.classid
+                          AND d.refobjid = left_over.objid
+                          AND left_over.objsubid IN (0, d.refobjsubid)
+                          AND left_over.objid NOT IN (SELECT objid FROM heirs)
+                        WHERE d.classid = one.classid
+                          AND d.objid = one.objid
+                          AND d.objsubid = one.objsubid
+                          AND d.deptype <> 'n')
+)
+SELECT CASE f.contype WHEN 'f' THEN 'foreign key' ELSE itself.type END AS kind,
+       itself.identity AS name,
+       CASE WHEN f.oid IS NOT NULL THEN format('ALTER TABLE %%s DROP CONSTRAINT %%I', held.identity, f.conname)
+            WHEN a.oid IS NOT NULL THEN format('ALTER TABLE %%s ALTER %%I DROP DEFAULT', held.identity, k.attname)
+            WHEN one.objsubid <> 0 THEN format('ALTER TABLE %%s DROP %%I', held.identity, k.attname)
+            WHEN h.parent IS NOT NULL THEN format('ALTER TABLE %%s NO INHERIT %%s', held.identity, parent.identity)
+            ELSE format('DROP %%s %%s', upper(itself.type), itself.identity)
+       END AS without,
+       CASE WHEN f.contype = 'f'
+            THEN format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', held.identity, f.conname, pg_get_constraintdef(f.oid))
+            ELSE ''
+       END AS again,
+       CASE WHEN c.oid IS NOT NULL THEN concat_ws(' ', upper(held.type), n.nspname, c.relname)
+            WHEN p.oid IS NOT NULL
+            THEN format('%%s %%s %%s(%%s)', upper(itself.type), n.nspname, p.proname,
+                        (SELECT string_agg(format_type(t.type, NULL), ', ' ORDER BY t.number)
+                           FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, number)))
+            ELSE concat_ws(' ', upper(itself.type), itself.schema, itself.name)
+       END AS entry
+  FROM standing one
+ CROSS JOIN pg_identify_object(one.classid, one.objid, one.objsubid) itself
+  LEFT JOIN pg_constraint f
+    ON one.classid = 'pg_constraint'::regclass
+   AND f.oid = one.objid
+   AND f.conrelid <> 0
+  LEFT JOIN pg_attrdef a
+    ON one.classid = 'pg_attrdef'::regclass
+   AND a.oid = one.objid
+  LEFT JOIN pg_proc p
+    ON one.classid = 'pg_proc'::regclass
+   AND p.oid = one.objid
+  LEFT JOIN pg_rewrite r
+    ON one.classid = 'pg_rewrite'::regclass
+   AND r.oid = one.objid
+  LEFT JOIN pg_policy y
+    ON one.classid = 'pg_policy'::regclass
+   AND y.oid = one.objid
+  LEFT JOIN pg_trigger g
+    ON one.classid = 'pg_trigger'::regclass
+   AND g.oid = one.objid
+  LEFT JOIN pg_class c
+    ON c.oid = CASE WHEN one.classid = 'pg_class'::regclass THEN one.objid
+                    ELSE coalesce(f.conrelid, a.adrelid, r.ev_class, y.polrelid, g.tgrelid)
+               END
+  LEFT JOIN pg_namespace n
+    ON n.oid = coalesce(c.relnamespace, p.pronamespace)
+  LEFT JOIN LATERAL pg_identify_object('pg_class'::regclass, c.oid, 0) held
+    ON c.oid IS NOT NULL
+  LEFT JOIN pg_attribute k
+    ON k.attrelid = c.oid
+   AND k.attnum = coalesce(a.adnum, nullif(one.objsubid, 0))
+  LEFT JOIN heirs h
+    ON one.classid = 'pg_class'::regclass
+   AND h.objid = one.objid
+  LEFT JOIN LATERAL pg_identify_object('pg_class'::regclass, h.parent, 0) parent
+    ON h.parent IS NOT NULL
+ ORDER BY one.objid DESC, name;

@@ -21,6 +21,7 @@ from openmemory.postgres.backup.archive import (
     rows_of_copy,
     table_of,
 )
+from openmemory.postgres.backup.clearing import drop_tables
 from openmemory.postgres.backup.prerequisites import make_missing
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
@@ -133,9 +134,7 @@ def _make_room(connection: Connection, archive: Archive, names: Names, *, replac
         connection.execute(f"LOCK TABLE {', '.join(table.quoted for table in going)} IN ACCESS EXCLUSIVE MODE".encode())
     dropped = ", ".join(sql.Identifier(name).as_string() for name in _beside(names))
     connection.execute(_DROP_BESIDE.template.format(schemas=dropped).encode())
-    if ours := [table for table in going if is_ours(table, names) and table.schema == names.schema]:
-        # In one statement, for they refer to each other; without CASCADE, for a view may be somebody's.
-        connection.execute(f"DROP TABLE {', '.join(table.quoted for table in ours)}".encode())
+    drop_tables(connection, [table for table in going if table.schema not in beside], archive)
     if not holds_tables_alone(archive, names):
         connection.execute(names.render(_DROP_HELPERS.template).encode())
 
