@@ -99,35 +99,65 @@ def _refuse_without_encoding(connection: Connection) -> None:
 
 
 @contextmanager
-def in_turn(
-    conninfo: Mapping[str, str], on_event: Callable[[str], None] = lambda _: None, lock: Lock = Lock.START
+def holding(
+    connection: Connection, lock: Lock = Lock.SCHEMA, on_event: Callable[[str], None] = lambda _: None
 ) -> Iterator[None]:
-    """Wait for whoever brings this database up, and have the others wait: what is half made is never read.
+    """Wait for a lock of this database, and have it for a transaction of `connection`: who loses one loses both.
 
     Who waits says so, to `on_event` and in the log. The lock is a transaction's: behind a pooler the session outlives
     its client, and a lock of it would too. Between two tries there is no transaction: those who wait would else take
     all of a pooler's sessions, and leave none to the one whom they wait for.
     """
+    connection.isolation_level = IsolationLevel.READ_COMMITTED  # an idle one of these holds up no vacuum
+    connection.prepare_threshold = None  # a pooler's next session would not know what was prepared
+    told_of: int | None = 0
+    while True:
+        with connection.transaction():
+            if _takes(connection, lock):
+                yield
+                return
+            holder = holder_of(connection, lock)
+        if (pid := holder.pid if holder else None) != told_of:
+            told_of, waiting = pid, waiting_for(lock, holder)
+            log.warning("database.waiting", reason=waiting)
+            on_event(waiting)
+        sleep(_ASK_AGAIN_S)
+
+
+@contextmanager
+def in_turn(
+    conninfo: Mapping[str, str], on_event: Callable[[str], None] = lambda _: None, lock: Lock = Lock.START
+) -> Iterator[Callable[[], None]]:
+    """Wait for whoever brings this database up, and have the others wait: what is half made is never read.
+
+    The lock is held as `holding` does, on a connection beside those that work, which somebody may end: what is yielded
+    raises DatabaseUnavailable then. Where the work is done the loss is logged, and no error.
+    """
+    is_done = False
     with connected(conninfo) as connection:
-        connection.isolation_level = IsolationLevel.READ_COMMITTED  # an idle one of these holds up no vacuum
-        connection.prepare_threshold = None  # a pooler's next session would not know what was prepared
-        told_of: int | None = 0
-        while True:
-            with connection.transaction():
-                if _takes(connection, lock):
-                    yield
-                    return
-                holder = holder_of(connection, lock)
-            if (pid := holder.pid if holder else None) != told_of:
-                told_of, waiting = pid, waiting_for(lock, holder)
-                log.warning("database.waiting", reason=waiting)
-                on_event(waiting)
-            sleep(_ASK_AGAIN_S)
+        try:
+            with holding(connection, lock, on_event):
+                yield lambda: _ensure_held(connection)
+                is_done = True
+        except psycopg.Error as error:
+            if not (is_done and is_cut(error)):
+                raise
+            log.warning("database.lock_lost", lock=lock.name, reason=first_line(error))
 
 
-def alone(conninfo: Mapping[str, str]) -> AbstractContextManager[None]:
-    """Have this database changed by one process at a time, on a connection beside the one that changes it."""
+def alone(conninfo: Mapping[str, str]) -> AbstractContextManager[Callable[[], None]]:
+    """Have this database changed by one process at a time in more than one transaction; see `in_turn`."""
     return in_turn(conninfo, lock=Lock.SCHEMA)
+
+
+def _ensure_held(connection: Connection) -> None:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        raise DatabaseUnavailable(
+            f"the session that kept other processes from the database was ended meanwhile ({first_line(error)}); what"
+            " was not committed is undone. Run this again"
+        ) from error
 
 
 def _takes(connection: Connection, lock: Lock) -> bool:

@@ -112,7 +112,7 @@ def migrate(
     for it is recorded after it succeeded.
     """
     known = shipped() if migrations is None else tuple(migrations)
-    with alone(conninfo), connected(conninfo) as connection:
+    with alone(conninfo) as ensure_alone, connected(conninfo) as connection:
         current = _status(connection, names, known)
         if current.is_foreign:
             raise ConfigurationError(
@@ -124,7 +124,7 @@ def migrate(
         for migration in current.pending:
             on_step(migration)
             find_types(connection, names.schema)
-            _apply(connection, names, migration)
+            _apply(connection, names, migration, ensure_alone)
         return list(current.pending)
 
 
@@ -164,7 +164,7 @@ def _create_history(connection: Connection, names: Names) -> None:
         connection.execute(names.render(_CREATE.template).encode())
 
 
-def _apply(connection: Connection, names: Names, migration: Migration) -> None:
+def _apply(connection: Connection, names: Names, migration: Migration, ensure_alone: Callable[[], None]) -> None:
     query = names.render(migration.template).encode()
     record = names.render_with_params(_RECORD.template)
     entry = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
@@ -173,9 +173,11 @@ def _apply(connection: Connection, names: Names, migration: Migration) -> None:
             with connection.transaction():
                 connection.execute(query)
                 connection.execute(record, entry)
+                ensure_alone()
         else:
             for part in statements_of(query.decode()):
                 connection.execute(part.encode())
+            ensure_alone()
             connection.execute(record, entry)
 
 

@@ -8,7 +8,7 @@ from psycopg import Connection, errors, sql
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.asking import asked, first
-from openmemory.postgres.direct import alone, connected, extension_schema
+from openmemory.postgres.direct import connected, extension_schema, holding
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.protection import UNPROTECTED, check_login_rights, check_tables
 from openmemory.postgres.statements import Names, statement
@@ -51,7 +51,7 @@ def prepare_app_role(conninfo: Mapping[str, str], names: Names) -> None:
     Raises ConfigurationError with the SQL for an administrator where the login may not.
     """
     role = sql.Identifier(names.app_role)
-    with alone(conninfo), connected(conninfo) as connection:
+    with connected(conninfo) as connection, holding(connection):
         found = first(connection, _ROLE, role=names.app_role)
         _refuse_unbound(found)
         try:
@@ -71,7 +71,7 @@ def grant(conninfo: Mapping[str, str], names: Names, login: str | None) -> None:
 
     Safe to repeat; runs after the migrations, as the owner of the tables.
     """
-    with alone(conninfo), connected(conninfo) as connection, connection.transaction():
+    with connected(conninfo) as connection, holding(connection):
         _run(connection, names, "app_role")
         others = [row.name for row in asked(connection, _OTHER_ROLES)]
         refused = [sql.SQL("PUBLIC"), *map(sql.Identifier, others)]

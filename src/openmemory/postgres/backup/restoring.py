@@ -25,7 +25,7 @@ from openmemory.postgres.backup.clearing import drop_tables
 from openmemory.postgres.backup.prerequisites import make_missing
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
-from openmemory.postgres.direct import alone, patient
+from openmemory.postgres.direct import holding, patient
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schema_of_reembedding, schemas_of_upgrade, statement
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants
@@ -95,7 +95,7 @@ def restore(
     """
     archive = archive or read(file, program, on_progress)
     _ensure_ours(archive, names)
-    with alone(conninfo), patient(conninfo) as connection, _explained(), connection.transaction():
+    with patient(conninfo) as connection, _explained(), holding(connection):
         _make_room(connection, archive, names, replace=replace)
         loaded = _load(connection, archive, names, file, on_progress)
         _compare(connection, archive.rows, loaded)
