@@ -33,6 +33,7 @@ AT_ONCE: dict[str, Call] = {
 async def test_what_locks_many_memories_waits_for_the_batch_of_its_tenant(
     memories: Memories, database: Database, scope: Scope, call: Call
 ) -> None:
+    await memories.add(scope, Told("the tide is out", user_id="v"))
     waiting: list[asyncio.Future[object]] = []
 
     async def meanwhile(*_: object) -> None:
