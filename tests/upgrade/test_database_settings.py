@@ -62,3 +62,30 @@ async def test_is_lifted_and_serves(odd: Place, by: str) -> None:
     assert isinstance(found["matches"], list)
     assert [match["id"] for match in found["matches"]] == [A]
     assert of_others.json()["items"] == []
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
+async def test_the_ends_of_the_calendar_are_lifted_and_served_in_any_time_zone(odd: Place, zone: str, by: str) -> None:
+    with odd.owner() as connection:
+        remember(connection, A, created_at=253_402_300_799_999, user_id="bob")
+        remember(connection, B, created_at=-62_135_596_800_000, user_id="bob")
+        connection.execute("INSERT INTO openmemory_vectors (id, sector, dim, v) VALUES (%s, 's', 1536, %s)", [A, ONES])
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET TimeZone = '{zone}'".encode())
+    for step in STEPS[: 3 if by == "psql" else 0]:
+        done = psql(odd, script(odd.logins.owner, odd.names, PLAN, step))
+        assert done.returncode == 0, done.stderr
+
+    upgrade(odd.logins.owner, odd.names, PLAN, login=odd.logins.server_user)
+
+    async with served(replace(odd, names=replace(odd.names, dimension=PLAN.dimension))) as client:
+        last, first = await answered(client, "GET", f"/memory/{A}"), await answered(client, "GET", f"/memory/{B}")
+        of_user = await answered(client, "GET", "/users/bob/memories")
+        await answered(client, "PATCH", f"/memory/{B}", tags=["kept"])
+        found = await answered(client, "POST", "/memory/query", query="Lisbon", since="9999-12-31")
+    assert last["occurred_at"] == "9999-12-31T23:59:59.999000Z"
+    assert first["occurred_at"] == "0001-01-01T00:00:00Z"
+    assert isinstance(of_user["items"], list)
+    assert [item["id"] for item in of_user["items"]] == [A, B]
+    assert isinstance(found["matches"], list)
+    assert [match["id"] for match in found["matches"]] == [A]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -21,14 +21,14 @@ from openmemory.core.memory import Embedding
 from openmemory.core.text import TermVector
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import EXTENSION_SCHEMA
+from openmemory.postgres.instants import EPOCH_2000, MICROSECOND, TIMESTAMPTZ_OID, read_in_utc
 
 TERM_SPACE = 1 << 29
 """The number of dimensions of a memory's term list: one a 29-bit term key."""
 
 _UUID_OID, _UUID_ARRAY_OID = 2950, 2951
 _TEXT_OID, _TEXT_ARRAY_OID = 25, 1009
-_TIMESTAMPTZ_OID, _TIMESTAMPTZ_ARRAY_OID = 1184, 1185
-_EPOCH_2000, _MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_TIMESTAMPTZ_ARRAY_OID = 1185
 # PostgreSQL's array_send: dimensions, has nulls, type of the elements, length, lower bound; then length and bytes each.
 _ARRAY_HEADER = Struct(">iiIii")
 _LENGTH = Struct(">i")
@@ -137,8 +137,8 @@ class _InstantsDumper(Dumper):
     oid = _TIMESTAMPTZ_ARRAY_OID
 
     def dump(self, obj: Instants) -> bytes:
-        since_2000_us = [(one - _EPOCH_2000) // _MICROSECOND for one in obj.values]
-        return _array(np.array(since_2000_us, np.int64), _TIMESTAMPTZ_OID, ">i8")
+        since_2000_us = [(one - EPOCH_2000) // MICROSECOND for one in obj.values]
+        return _array(np.array(since_2000_us, np.int64), TIMESTAMPTZ_OID, ">i8")
 
 
 def _numbers_dumper(array_oid: int, element_oid: int, kind: str, entry: Struct) -> type[Dumper]:
@@ -165,6 +165,7 @@ def _json(text: str | bytes) -> object:
 async def register_types(connection: AsyncConnection[Any]) -> None:
     """Teach `connection` our columns, and vector, halfvec, sparsevec and bit where the database has them."""
     set_json_loads(_json, connection)
+    read_in_utc(connection)
     connection.adapters.register_dumper(Uuids, _UuidsDumper)
     for numbers, array_oid, element_oid, kind, entry in _NUMBERS:
         connection.adapters.register_dumper(numbers, _numbers_dumper(array_oid, element_oid, kind, entry))

@@ -15,6 +15,7 @@ from openmemory.errors import Overloaded
 from openmemory.postgres.adaptation import register_types
 from openmemory.postgres.exchanges import CheckFacts, exchanged, is_of_proof, prove
 from openmemory.postgres.failures import answered, translated
+from openmemory.postgres.instants import fetched
 from openmemory.postgres.liveness import Pulse
 from openmemory.postgres.openings import Connection, Openings, literal, openings, session_settings
 from openmemory.postgres.pool import Pool, PoolLimits, why_so_few
@@ -55,11 +56,12 @@ class Transaction:
 
     async def all(self, statement: Statement[Row], **params: object) -> list[Row]:
         """Return every row of `statement`."""
-        return await (await self._ask(statement, params)).fetchall()
+        return await fetched(await self._ask(statement, params), statement.rows)
 
     async def one(self, statement: Statement[Row], **params: object) -> Row | None:
         """Return the first row of `statement`, or None."""
-        return await (await self._ask(statement, params)).fetchone()
+        rows = await self.all(statement, **params)
+        return rows[0] if rows else None
 
     async def run(self, statement: Statement[None], **params: object) -> int:
         """Run a statement without rows and return how many rows it changed."""

@@ -43,7 +43,8 @@ _PATIENT: LiteralString = (
 _PLAIN: LiteralString = (
     "SELECT set_config(name, setting, false)"
     " FROM (VALUES ('standard_conforming_strings', 'on'), ('quote_all_identifiers', 'off'), ('array_nulls', 'on'),"
-    " ('transform_null_equals', 'off'), ('DateStyle', 'ISO'), ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'))"
+    " ('transform_null_equals', 'off'), ('DateStyle', 'ISO'), ('IntervalStyle', 'postgres'), ('bytea_output', 'hex'),"
+    " ('TimeZone', 'UTC'))"
     " AS plain (name, setting)"
 )
 _NOTICE_GONE: LiteralString = "SET client_connection_check_interval = '1s'"

@@ -16,6 +16,7 @@ from psycopg import abc, errors, generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, ExecStatus, Format
 
+from openmemory.postgres.instants import nearest_rows
 from openmemory.postgres.openings import Connection
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ class Answer:
     def rows(self, factory: Callable[[Any], Callable[[Sequence[Any]], Row]]) -> list[Row]:
         """Return the rows as `factory`, a row factory that looks at no more than the description, makes them."""
         self._values.set_pgresult(self._result)
-        return self._values.load_rows(0, self._result.ntuples, factory(self))
+        make = factory(self)
+        try:
+            return self._values.load_rows(0, self._result.ntuples, make)
+        except errors.DataError:
+            return nearest_rows(self._values, self._result, make)
 
     @property
     def description(self) -> list[_Column]:

@@ -16,6 +16,7 @@ SET array_nulls = on;
 SET transform_null_equals = off;
 SET DateStyle = 'ISO';
 SET IntervalStyle = 'postgres';
+SET TimeZone = 'UTC';
 SET bytea_output = 'hex';
 -- A session whose client is gone ends soon, and its lock with it; a server on Windows cannot look while it works.
 SET tcp_keepalives_idle = 60;
