@@ -32,9 +32,9 @@ async def client(lifted: Place) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @asynccontextmanager
-async def served(lifted: Place) -> AsyncIterator[httpx2.AsyncClient]:
+async def served(lifted: Place, dimension: int = 1536) -> AsyncIterator[httpx2.AsyncClient]:
     """Yield a client of a server on a lifted database that embeds nothing itself."""
-    settings = load(environ={"OM_EMBEDDINGS": "none", "OM_VEC_DIM": "1536"})
+    settings = load(environ={"OM_EMBEDDINGS": "none", "OM_VEC_DIM": str(dimension)})
     api = application.create_app(settings, Readied(lifted.logins, lifted.names), NoEmbedder())
     transport = httpx2.ASGITransport(app=api, client=("127.0.0.1", 50000))
     async with (

@@ -16,22 +16,54 @@ CREATE OR REPLACE FUNCTION {staging}.as_id(old text) RETURNS uuid
                 ELSE md5(old)::uuid
            END;
 
+-- Whether a text has commas or what cannot be seen, in a request. In another encoding than UTF8 \u is no code point but a
+-- byte, which may be a letter there; so the text is looked at as UTF-8 has it, each byte beyond ASCII written \ooo. (U+0080
+-- to U+00A0, U+00AD, U+2000 to U+200F, U+3000: no other encoding has more of them.)
+CREATE OR REPLACE FUNCTION {staging}.has_unseen(name text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN name ~ '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2'
+                     '\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb'
+                     '\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+                     '\U000e0001\U000e0020-\U000e007f]'
+         ELSE encode(convert_to(name, 'UTF8'), 'escape')
+              ~ '[,\u0001-\u001f\u007f]|\\302\\(2[0-3][0-7]|240|255)|\\342\\200\\2[01][0-7]|\\343\\200\\200'
+    END;
+
+-- Whether a text is longer than 128 bytes or has control characters, in a request.
+CREATE OR REPLACE FUNCTION {staging}.is_odd(name text) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN octet_length(name) > 128 OR name ~ '[\u0001-\u001f\u007f-\u009f]'
+         ELSE octet_length(convert_to(name, 'UTF8')) > 128
+              OR encode(convert_to(name, 'UTF8'), 'escape') ~ '[\u0001-\u001f\u007f]|\\302\\2[0-3][0-7]'
+    END;
+
+-- A text without its control characters.
+CREATE OR REPLACE FUNCTION {staging}.as_plain(name text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN regexp_replace(name, '[\u0001-\u001f\u007f-\u009f]', '', 'g')
+         ELSE convert_from(decode(regexp_replace(encode(convert_to(name, 'UTF8'), 'escape'),
+                                                 '[\u0001-\u001f\u007f]|\\302\\2[0-3][0-7]', '', 'g'), 'escape'), 'UTF8')
+    END;
+
 -- Whether a text may be a tenant's name here, as a request would name it: no longer than 128 bytes, without control
 -- characters, commas, blanks at its ends, and what cannot be seen.
 CREATE OR REPLACE FUNCTION {staging}.fits_as_tenant(name text) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN coalesce(name <> '' AND octet_length(name) <= 128 AND name = btrim(name)
-                    AND name !~ '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2]'
-                    AND name !~ '[\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb]'
-                    AND name !~ '[\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]'
-                    AND name !~ '[\U000e0001\U000e0020-\U000e007f]', false);
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN coalesce(name <> '' AND name = btrim(name)
+                    AND NOT {staging}.is_odd(name) AND NOT {staging}.has_unseen(name), false);
 
 -- The name of a user or project: null for an empty one, and one that no index could hold or no request could name by its
 -- beginning and its digest, the same in every table.
 CREATE OR REPLACE FUNCTION {staging}.as_name(old text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN octet_length(old) > 128 OR old ~ '[\u0001-\u001f\u007f-\u009f]'
-                THEN left(regexp_replace(old, '[\u0001-\u001f\u007f-\u009f]', '', 'g'), 23) || '~' || md5(old)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN CASE WHEN {staging}.is_odd(old)
+                THEN left({staging}.as_plain(old), 23) || '~' || md5(old)
                 ELSE nullif(old, '')
            END;
 
@@ -47,7 +79,7 @@ CREATE OR REPLACE FUNCTION {staging}.loses_keys(old text, new jsonb) RETURNS boo
 
 -- The tenant: an old one other than the column's default, else by the user where users become tenants, else {tenant}.
 CREATE OR REPLACE FUNCTION {staging}.as_tenant(old_tenant text, old_user text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql STABLE PARALLEL SAFE
     RETURN CASE WHEN old_tenant <> 'default' AND {staging}.fits_as_tenant(old_tenant) THEN old_tenant
                 WHEN {tenant_from_user} AND {staging}.fits_as_tenant(old_user) THEN old_user
                 ELSE {tenant}

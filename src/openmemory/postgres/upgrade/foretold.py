@@ -143,10 +143,19 @@ def _rows(layout: Layout, columns: Mapping[str, Columns]) -> dict[str, str]:
     """Return what reads the old tables, and the tenant and the name of the user of a row that it gives."""
     own = blocks("upgrade/foretold")
     rows = {f"{what}_rows": select for what, select in sources.selects(layout, columns).items()}
-    tenant, name, unseen = own["tenant"].strip(), own["name"].strip(), {"unseen": own["unseen"].strip()}
     of_rows = {
-        f"{what}_of_{row}": layout.render(template.replace("ROW", row), unseen)
-        for what, template in (("tenant", tenant), ("name", name))
+        f"{what}_of_{row}": layout.render(own[what].strip().replace("ROW", row), _texts(row))
+        for what in ("tenant", "name")
         for row in ("s", "d", "u", "m", "o", "n", "f")
     }
-    return {**rows, **of_rows}
+    return {**rows, **of_rows, **{f"odd_user_of_{row}": _texts(row)["is_odd_user"] for row in ("w", "u")}}
+
+
+def _texts(row: str) -> dict[str, str]:
+    """Return what is asked of the tenant and of the user that a row names."""
+    own = blocks("upgrade/foretold")
+    return {
+        f"{what}_{whose}": own[what].strip().replace("TEXT", f"{row}.{whose}_id")
+        for what in ("has_unseen", "is_odd", "as_plain")
+        for whose in ("tenant", "user")
+    }

@@ -33,26 +33,51 @@ SELECT DISTINCT tenant_id::text COLLATE "default" AS name
   FROM {table}
  WHERE tenant_id::text <> '';
 
--- name: unseen
-'[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]'
+-- name: has_unseen
+-- Whether TEXT has commas or what cannot be seen, as 002 says.
+CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN TEXT ~ '[,\u0001-\u001f\u007f-\u00a0\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2'
+                     '\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u2066-\u206f\u3000\ufeff\ufff9-\ufffb'
+                     '\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+                     '\U000e0001\U000e0020-\U000e007f]'
+         ELSE encode(convert_to(TEXT, 'UTF8'), 'escape')
+              ~ '[,\u0001-\u001f\u007f]|\\302\\(2[0-3][0-7]|240|255)|\\342\\200\\2[01][0-7]|\\343\\200\\200'
+    END
+
+-- name: is_odd
+-- Whether TEXT is longer than 128 bytes or has control characters, as 002 says.
+CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN octet_length(TEXT) > 128 OR TEXT ~ '[\u0001-\u001f\u007f-\u009f]'
+         ELSE octet_length(convert_to(TEXT, 'UTF8')) > 128
+              OR encode(convert_to(TEXT, 'UTF8'), 'escape') ~ '[\u0001-\u001f\u007f]|\\302\\2[0-3][0-7]'
+    END
+
+-- name: as_plain
+-- TEXT without its control characters, as 002 says.
+CASE getdatabaseencoding()
+         WHEN 'UTF8'
+         THEN regexp_replace(TEXT, '[\u0001-\u001f\u007f-\u009f]', '', 'g')
+         ELSE convert_from(decode(regexp_replace(encode(convert_to(TEXT, 'UTF8'), 'escape'),
+                                                 '[\u0001-\u001f\u007f]|\\302\\2[0-3][0-7]', '', 'g'), 'escape'), 'UTF8')
+    END
 
 -- name: tenant
 -- The tenant of a row of memories, by the same rules as the functions of 002, which are not there yet.
-CASE WHEN ROW.tenant_id <> 'default'
-          AND ROW.tenant_id <> '' AND octet_length(ROW.tenant_id) <= 128 AND ROW.tenant_id = btrim(ROW.tenant_id)
-          AND ROW.tenant_id !~ {unseen}
+CASE WHEN ROW.tenant_id <> 'default' AND ROW.tenant_id <> '' AND ROW.tenant_id = btrim(ROW.tenant_id)
+          AND NOT {is_odd_tenant} AND NOT {has_unseen_tenant}
      THEN ROW.tenant_id
-     WHEN {tenant_from_user}
-          AND ROW.user_id <> '' AND octet_length(ROW.user_id) <= 128 AND ROW.user_id = btrim(ROW.user_id)
-          AND ROW.user_id !~ {unseen}
+     WHEN {tenant_from_user} AND ROW.user_id <> '' AND ROW.user_id = btrim(ROW.user_id)
+          AND NOT {is_odd_user} AND NOT {has_unseen_user}
      THEN ROW.user_id
      ELSE {tenant}
 END
 
 -- name: name
 -- What the user of ROW is called afterwards.
-CASE WHEN octet_length(ROW.user_id) > 128 OR ROW.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
-     THEN left(regexp_replace(ROW.user_id, '[\u0001-\u001f\u007f-\u009f]', '', 'g'), 23) || '~' || md5(ROW.user_id)
+CASE WHEN {is_odd_user}
+     THEN left({as_plain_user}, 23) || '~' || md5(ROW.user_id)
      ELSE ROW.user_id
 END
 
@@ -73,7 +98,7 @@ SELECT coalesce(problem, CASE WHEN turn > 1 THEN 'the same link is there already
                     THEN 'its tenant is not that of its source; kept with the source'
                     WHEN nullif(w.project_id, '') <> coalesce(s.project_id, '')
                     THEN 'its project is not that of its source; kept without one'
-                    WHEN octet_length(w.user_id) > 128 OR w.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
+                    WHEN {odd_user_of_w}
                     THEN 'its user''s name is longer than 128 bytes or has control characters; kept with a digest of it'
                     WHEN w.created_at NOT BETWEEN -62135596800000 AND 253402300799999
                          OR w.updated_at NOT BETWEEN -62135596800000 AND 253402300799999
@@ -121,8 +146,7 @@ SELECT CASE WHEN coalesce(u.user_id, '') = '' THEN 'has no name'
        min(u.user_id) AS example
   FROM ({users_rows}) AS u
  WHERE coalesce(u.user_id, '') = ''
-    OR octet_length(u.user_id) > 128
-    OR u.user_id ~ '[\u0001-\u001f\u007f-\u009f]'
+    OR {odd_user_of_u}
  GROUP BY 1
  UNION ALL
 SELECT 'a time of it is in no year of the calendar; kept with another of its times',
