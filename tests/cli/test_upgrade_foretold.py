@@ -40,3 +40,24 @@ def test_a_database_that_takes_no_writes_is_told_and_refused(owner: Home, old: P
     for one in (looked, ran):
         assert f"nothing can be written: {remedy.format(**named)}" in words(one)
     assert "Nothing was changed" in words(ran)
+
+
+def test_an_event_trigger_that_looks_for_its_table_in_the_owners_path_is_told_and_named(
+    owner: Home, old: Place
+) -> None:
+    with old.owner() as connection:
+        connection.execute(
+            "CREATE SCHEMA audit; CREATE TABLE audit.ddl_log (tag text);"
+            "CREATE FUNCTION audit.log_ddl() RETURNS event_trigger LANGUAGE plpgsql"
+            " AS 'BEGIN INSERT INTO ddl_log VALUES (tg_tag); END';"
+            "CREATE EVENT TRIGGER ddl_logged ON ddl_command_end EXECUTE FUNCTION audit.log_ddl()"
+        )
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET search_path = public, audit".encode())
+
+    looked, ran = owner.run("migrate", "--dry-run"), owner.run("migrate", "--yes")
+
+    assert (looked.status, ran.status) == (0, 1)
+    for one in (looked, ran):
+        assert "ALTER FUNCTION audit.log_ddl() SET search_path = public, audit, unless" in words(one)
+        assert "ALTER EVENT TRIGGER ddl_logged DISABLE" in words(one)
+    assert 'relation "ddl_log" does not exist' in words(ran)

@@ -11,6 +11,7 @@ from psycopg import Connection, errors
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import find_types, patient
+from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.locks import Lock, the_only_one
 from openmemory.postgres.migrate import shipped, statements_of
@@ -52,6 +53,7 @@ def new_vectors(conninfo: Mapping[str, str], names: Beside) -> Iterator["NewVect
     with (
         patient({**conninfo, "application_name": REEMBED}) as connection,
         _explained(),
+        explained_triggers("reembed", conninfo, KEPT),
         the_only_one(connection, Lock.REEMBED),
     ):
         find_types(connection, names.schema)

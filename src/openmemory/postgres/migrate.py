@@ -12,6 +12,7 @@ from psycopg import Connection, errors
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import alone, connected, find_types, permitted
+from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, statement
 
@@ -120,11 +121,12 @@ def migrate(
                 " was changed"
             )
         if not current.applied:
-            _create_history(connection, names)
+            _create_history(connection, names, conninfo)
         for migration in current.pending:
             on_step(migration)
             find_types(connection, names.schema)
-            _apply(connection, names, migration, ensure_alone)
+            with _explained(migration.name, names, conninfo):
+                _apply(connection, names, migration, ensure_alone)
         return list(current.pending)
 
 
@@ -156,8 +158,8 @@ def _check_history(applied: Sequence[Applied], known: Sequence[Migration]) -> No
             )
 
 
-def _create_history(connection: Connection, names: Names) -> None:
-    with _explained("the table of migrations", names), connection.transaction():
+def _create_history(connection: Connection, names: Names, conninfo: Mapping[str, str]) -> None:
+    with _explained("the table of migrations", names, conninfo), connection.transaction():
         # IF NOT EXISTS would ask for the right to create one all the same.
         if not asked(connection, _SCHEMA, schema=names.schema):
             connection.execute(names.render(_CREATE_SCHEMA.template).encode())
@@ -168,24 +170,24 @@ def _apply(connection: Connection, names: Names, migration: Migration, ensure_al
     query = names.render(migration.template).encode()
     record = names.render_with_params(_RECORD.template)
     entry = {"number": migration.number, "name": migration.name, "checksum": migration.checksum}
-    with _explained(migration.name, names):
-        if migration.in_transaction:
-            with connection.transaction():
-                connection.execute(query)
-                connection.execute(record, entry)
-                ensure_alone()
-        else:
-            for part in statements_of(query.decode()):
-                connection.execute(part.encode())
-            ensure_alone()
+    if migration.in_transaction:
+        with connection.transaction():
+            connection.execute(query)
             connection.execute(record, entry)
+            ensure_alone()
+    else:
+        for part in statements_of(query.decode()):
+            connection.execute(part.encode())
+        ensure_alone()
+        connection.execute(record, entry)
 
 
 @contextmanager
-def _explained(step: str, names: Names) -> Iterator[None]:
+def _explained(step: str, names: Names, conninfo: Mapping[str, str]) -> Iterator[None]:
     """Turn a refusal of PostgreSQL into what an owner has to do about it."""
     try:
-        yield
+        with explained_triggers(step, conninfo):
+            yield
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(
             f"{step}: {first_line(error)}. Ask the database's administrator for: GRANT CREATE ON SCHEMA"

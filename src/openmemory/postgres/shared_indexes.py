@@ -12,6 +12,7 @@ from psycopg import Connection, errors
 from openmemory.core.sectors import Sector
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import find_types, patient
+from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.limits import INDEXABLE_DIMENSIONS
 from openmemory.postgres.statements import Names
@@ -125,7 +126,7 @@ def ensure(
     if not wanted:
         return
     check(names, choice)
-    with patient(conninfo) as connection, _explained():
+    with patient(conninfo) as connection, _explained(), explained_triggers("no index was built", conninfo):
         give_memory(connection, names, choice)
         find_types(connection, names.schema)
         for name, text in wanted.items():

@@ -8,6 +8,7 @@ from openmemory.cli.printing import console, count_of, one_line, print_facts, pr
 from openmemory.cli.upgrade.models import none_made
 
 if TYPE_CHECKING:
+    from openmemory.postgres.event_triggers import EventTrigger
     from openmemory.postgres.shared_indexes import IndexChoice
     from openmemory.postgres.upgrade.found import Estimate, Found, Session, Unmapped
     from openmemory.postgres.upgrade.plan import Plan, Progress, Report
@@ -37,6 +38,9 @@ def print_found(
         console().print("Without a place of its own in the new tables", style="bold")
         print_facts({f"{one.kind} {one.name} on {one.of_table}": one.becomes for one in found.dependants})
         print_facts({f"column {one.column} of {one.table}": _becomes(one) for one in own})
+    if found.event_triggers:
+        console().print("Event triggers that fire on what the upgrade does", style="bold")
+        print_facts({one.name: _looks(one) for one in found.event_triggers})
     if found.read_only:
         warn(f"the upgrade cannot be run here: {found.read_only}")
     if found.has_namesake:
@@ -158,6 +162,10 @@ def _shown(id_: str) -> str:
 
 def _becomes(one: "Unmapped") -> str:
     return f"{count_of(one.rows, 'row')}; {one.becomes}"
+
+
+def _looks(one: "EventTrigger") -> str:
+    return f"calls {one.function}, which finds no name of yours in the upgrade's search path: {one.remedy}"
 
 
 def _fate(reason: str) -> str:

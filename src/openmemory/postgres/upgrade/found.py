@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from openmemory.core.synthetic import Sample
+from openmemory.postgres.event_triggers import EventTrigger
 
 _ROWS_PER_S = 20_000
 _VECTORS_PER_S, _AT_DIMENSIONS = 8_000, 1536
@@ -152,6 +153,8 @@ class Found:
     """For memories and vectors where there is no such table: tables of other names that look like it."""
     dependants: tuple[Dependant, ...]
     """What an owner has made of the old tables, and stays with them."""
+    event_triggers: tuple[EventTrigger, ...]
+    """Event triggers that fire on what an upgrade does, and whose functions look for names in its search path."""
     has_tenants: bool
     """Whether old rows may name tenants of their own, to which they go."""
     unfit_tenants: tuple[str, ...]

@@ -7,6 +7,7 @@ from functools import cached_property
 from psycopg import Connection
 
 from openmemory.postgres.direct import find_types, patient, permitted
+from openmemory.postgres.event_triggers import firing
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import kinds, record, sources
 from openmemory.postgres.upgrade.clients import Clients, clients_of, hidden, others
@@ -211,6 +212,7 @@ class _Look(Questions):
             taken=() if self.upgrade else taken_names(self, is_staged=False),
             lookalikes=self._lookalikes(),
             dependants=self._dependants(),
+            event_triggers=firing(self.connection),
             has_tenants=any("tenant_id" in self.columns[what] for what in ("memories", "users", "facts")),
             unfit_tenants=() if self.upgrade else unfit_tenants(self, self.columns),
             has_namesake=has_namesake(self, self.columns),

@@ -11,6 +11,7 @@ from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres import versions
 from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import connected
+from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line, is_cut
 from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, statement
@@ -105,7 +106,8 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
     """
     after = _UNCHANGED if step.startswith("--") else KEPT
     try:
-        yield
+        with explained_triggers(step, conninfo, after):
+            yield
     except ConfigurationError as error:
         # The roles and the migrations explain themselves, each for itself; here all that lacks is asked for at once.
         if not isinstance(error.__cause__, errors.InsufficientPrivilege):
