@@ -1,32 +1,89 @@
 -- name: dependants
 -- What others have made of these tables, and what follows them where they go: kind, name and table. Nothing is changed.
+WITH RECURSIVE row_types AS (
+    SELECT y.oid, y.typrelid AS of_table
+      FROM pg_type AS y
+     WHERE y.typrelid = ANY ({tables})
+     UNION
+    -- Arrays of rows, domains over them, and arrays of those.
+    SELECT d.objid, y.of_table
+      FROM row_types AS y
+      JOIN pg_depend AS d
+        ON d.refclassid = 'pg_type'::regclass
+       AND d.refobjid = y.oid
+       AND d.classid = 'pg_type'::regclass
+), standing AS (
+    SELECT d.classid, d.objid, d.objsubid, d.refobjid AS of_table, false AS is_of_type
+      FROM pg_depend AS d
+     WHERE d.refclassid = 'pg_class'::regclass
+       AND d.refobjid = ANY ({tables})
+       AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)
+     UNION
+    SELECT d.classid, d.objid, d.objsubid, y.of_table, true
+      FROM row_types AS y
+      JOIN pg_depend AS d
+        ON d.refclassid = 'pg_type'::regclass
+       AND d.refobjid = y.oid
+       AND d.deptype <> 'i'
+     WHERE d.classid <> 'pg_class'::regclass
+        OR d.objid <> ALL ({tables})
+)
 SELECT CASE WHEN c.relkind = 'm' THEN 'materialized view' ELSE 'view' END AS kind,
        r.ev_class::regclass::text AS name,
        string_agg(DISTINCT t.relname::text, ', ') AS of_table
-  FROM pg_depend AS d
+  FROM standing AS d
   JOIN pg_class AS t
-    ON t.oid = d.refobjid
+    ON t.oid = d.of_table
   JOIN pg_rewrite AS r
     ON r.oid = d.objid
   JOIN pg_class AS c
     ON c.oid = r.ev_class
  WHERE d.classid = 'pg_rewrite'::regclass
-   AND d.refclassid = 'pg_class'::regclass
-   AND d.refobjid = ANY ({tables})
    AND c.oid <> ALL ({tables})
    AND c.relnamespace <> coalesce(to_regnamespace(quote_ident({staging_text})), 0)
  GROUP BY c.relkind, r.ev_class
  UNION
-SELECT 'function', p.oid::regprocedure::text, t.relname
-  FROM pg_depend AS d
+SELECT CASE p.prokind WHEN 'a' THEN 'aggregate' WHEN 'p' THEN 'procedure' ELSE 'function' END,
+       p.oid::regprocedure::text,
+       t.relname
+  FROM standing AS d
   JOIN pg_class AS t
-    ON t.oid = d.refobjid
+    ON t.oid = d.of_table
   JOIN pg_proc AS p
     ON p.oid = d.objid
  WHERE d.classid = 'pg_proc'::regclass
-   AND d.refclassid = 'pg_class'::regclass
-   AND d.refobjid = ANY ({tables})
    AND p.pronamespace <> coalesce(to_regnamespace(quote_ident({staging_text})), 0)
+ UNION
+SELECT CASE WHEN o.type IN ('type', 'operator', 'cast') THEN o.type
+            WHEN a.attname IS NOT NULL THEN 'column'
+            ELSE 'object'
+       END,
+       CASE WHEN a.attname IS NOT NULL
+            THEN format('%I of %s', a.attname, a.attrelid::regclass)
+            WHEN o.type IN ('type', 'operator', 'cast')
+            THEN o.identity
+            ELSE concat(o.type, ' ', o.identity)
+       END,
+       t.relname
+  FROM standing AS d
+  JOIN pg_class AS t
+    ON t.oid = d.of_table
+ CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS o
+  LEFT JOIN pg_attribute AS a
+    ON d.classid = 'pg_class'::regclass
+   AND a.attrelid = d.objid
+   AND a.attnum = d.objsubid
+ WHERE d.is_of_type
+   AND d.classid NOT IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)
+   -- A view's columns are its rule's.
+   AND o.type NOT IN ('view column', 'materialized view column')
+   AND o.schema IS DISTINCT FROM quote_ident({staging_text})
+ UNION
+SELECT CASE WHEN t.relispartition THEN 'partitioned table' ELSE 'parent' END, i.inhparent::regclass::text, t.relname
+  FROM pg_inherits AS i
+  JOIN pg_class AS t
+    ON t.oid = i.inhrelid
+ WHERE i.inhrelid = ANY ({tables})
  UNION
 SELECT 'foreign key', format('%I of %s', f.conname, f.conrelid::regclass), t.relname
   FROM pg_constraint AS f

@@ -20,7 +20,16 @@ _PAGE_BYTES, _PAGE_ROOM, _ROW_AT_MOST, _REFERENCE_BYTES = 8192, 8168, 2032, 18
 _CHUNK_BYTES, _CHUNK_HEAD_BYTES, _CHUNK_ENTRY_BYTES, _POINTER_BYTES = 1996, 40, 24, 4
 _VALUES_PAGED = 64
 
+_SHOWS = "goes on showing the old rows, and no new ones; --drop-bytea is refused until the old table is out of it"
+_ANEW = "drop it and create it again afterwards, on the new one"
 _BECOMES = {
+    "view": "reads the old table; make it anew on the new one",
+    "materialized view": "reads the old table; make it anew on the new one",
+    "function": f"keeps to the old table, and may fail where it takes or returns its rows; {_ANEW}",
+    "procedure": f"keeps to the old table, and may fail where it takes its rows; {_ANEW}",
+    "column": "keeps the old table's type of rows; give it another type, or drop it",
+    "parent": f"{_SHOWS} (ALTER TABLE … NO INHERIT …)",
+    "partitioned table": f"{_SHOWS} (ALTER TABLE … DETACH PARTITION …)",
     "foreign key": "follows the old table, and refuses rows that refer to newer ones; drop it, or point it at the new",
     "grant": "stays on the old table; the new one has rows of tenants, and grants of its own",
     "policy": "stays on the old table; the new one has the one policy that keeps tenants apart",
@@ -59,14 +68,15 @@ class Dependant:
     @property
     def becomes(self) -> str:
         """What becomes of it when the table is put aside."""
-        return _BECOMES.get(self.kind, "reads the old table; make it anew on the new one")
+        return _BECOMES.get(self.kind, f"keeps to the old table; {_ANEW}")
 
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
     """A column without a place in the new table, and the rows with a value in it.
 
-    Their metadata gets the value if it `is_noted`; upstream made it of the rest, and can again, if it `is_derived`.
+    Their metadata gets the value if it `is_noted`; upstream made it of the rest, and can again, if it `is_derived`; and
+    PostgreSQL does, by an `expression`, "" where it does not.
     """
 
     table: str
@@ -74,10 +84,16 @@ class Unmapped:
     rows: int
     is_noted: bool
     is_derived: bool
+    expression: str = ""
 
     @property
     def becomes(self) -> str:
         """What becomes of the values."""
+        if self.expression:
+            return (
+                "computed, and not carried over: the old table keeps it until --drop-bytea. On the new one it can be"
+                f" made of what is there: {self.expression}"
+            )
         return fate(is_noted=self.is_noted)
 
 

@@ -34,7 +34,9 @@ LACKING = (
 _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.DiskFull: "Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`",
     errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
-    errors.DependentObjectsStillExist: "Something else stands on it: drop that first, or make it anew on other tables",
+    # Which that is PostgreSQL says in the detail, which here quotes no value.
+    errors.DependentObjectsStillExist: "Something else stands on it ({}): drop that first, or make it anew on other"
+    " tables",
 }
 _VERSIONS = statement("roles.versions", versions.Versions)
 
@@ -137,7 +139,7 @@ def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> 
     said = first_line(error)
     for kind, remedy in _REMEDIES.items():
         if isinstance(error, kind):
-            return f"{said}. {remedy}"
+            return f"{said}. {remedy.format('; '.join((error.diag.message_detail or '').splitlines()[:_NAMED]))}"
     match error:
         case errors.ProgramLimitExceeded() if "maintenance_work_mem" in said:
             return too_large(error)

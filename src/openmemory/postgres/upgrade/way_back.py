@@ -12,7 +12,7 @@ from openmemory.postgres.registry import facts
 from openmemory.postgres.statements import Names, schema_of_reembedding, statement
 from openmemory.postgres.upgrade import record, sources
 from openmemory.postgres.upgrade.building import body
-from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed
+from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants, listed, ways_out
 from openmemory.postgres.upgrade.foretold import new_names
 from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
@@ -113,7 +113,8 @@ def embedded_since(conninfo: Mapping[str, str], names: Names) -> str | None:
 def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
     """Drop the old tables with their bytes for good, and return the constraints of others that went with them.
 
-    Raises ConfigurationError, and changes nothing, where a view or a function of the owner's stands on them.
+    Raises ConfigurationError, and changes nothing, where a view or a function of the owner's stands on them, or where
+    another table shows their rows as its own.
     """
     with patient(conninfo) as connection, the_only_one(connection):
         recorded, layout = _begun(connection, names)
@@ -124,6 +125,7 @@ def drop_bytea(conninfo: Mapping[str, str], names: Names) -> tuple[str, ...]:
         with explained("--drop-bytea", conninfo, names), connection.transaction():
             connection.execute(layout.render("SET LOCAL lock_timeout = {lock_timeout}").encode())
             _refuse_to_drop(connection, layout, layout.kept, but="foreign key")
+            _refuse_to_take_out(connection, layout)
             asking = Questions(connection, layout)
             references = asking.all(_REFERENCES)
             for one in references:
@@ -157,6 +159,15 @@ def _refuse_to_drop(connection: Connection, layout: Layout, schema: str, but: st
         raise ConfigurationError(
             f"something stands on the tables of schema {schema} that are to be dropped: {listed(standing)}. Nothing was"
             " changed. Drop it, or make it anew on the tables that stay, and run this again"
+        )
+
+
+def _refuse_to_take_out(connection: Connection, layout: Layout) -> None:
+    """Raise ConfigurationError where rows of the old tables would be gone from a table that stays."""
+    if found := ways_out(dependants(connection, layout, layout.kept), layout.kept):
+        raise ConfigurationError(
+            "another table shows rows of the old ones as its own, and would be without them. Nothing was changed. Copy"
+            f" the rows into it if they are to stay there, run {'; '.join(found)}, and run this again"
         )
 
 
