@@ -127,6 +127,27 @@ def test_columns_that_are_nowhere_else_are_named_before_the_old_tables_are_dropp
 
 
 @pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
+def test_a_column_that_is_computed_is_told_with_its_expression_and_not_carried_over(odd: Place, by: str) -> None:
+    computed = "ADD said tsvector GENERATED ALWAYS AS (to_tsvector('simple', content)) STORED, ADD mine text"
+    with odd.owner() as connection:
+        connection.execute(f"ALTER TABLE openmemory_memories {computed}".encode())
+        remember(connection, A, mine="kept")
+        found = [one for one in look(odd.logins.owner, odd.names).unmapped if one.expression]
+        for step in STEPS[: 3 if by == "psql" else 0]:
+            done = psql(odd, script(odd.logins.owner, odd.names, ORDINARY, step))
+            assert done.returncode == 0, done.stderr
+        upgrade(odd.logins.owner, odd.names, ORDINARY)
+        noted = memory(connection, A, "metadata -> 'openmemory_old' -> 'columns'")
+    assert [(one.table, one.column, one.rows, one.is_noted) for one in found] == [
+        ("openmemory_memories", "said", 1, False)
+    ]
+    assert found[0].becomes.endswith("to_tsvector('simple'::regconfig, content)")
+    assert noted == ({"mine": "kept"},)
+    left = left_behind(odd.logins.owner, odd.names)
+    assert [(one.column, bool(one.expression)) for one in left] == [("said", True)]
+
+
+@pytest.mark.parametrize("by", ["openmemory migrate", "psql"])
 def test_what_is_set_aside_is_whole(odd: Place, by: str) -> None:
     with odd.owner() as connection:
         for table in ("vectors", "waypoints"):

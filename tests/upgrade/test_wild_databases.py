@@ -15,7 +15,7 @@ from openmemory.postgres.upgrade.steps import upgrade
 from tests.conftest import Server
 from tests.postgres.databases import Place, a_place
 from tests.upgrade.test_script import psql
-from tests.upgrade.wild.databases import OldDatabase, old_databases
+from tests.upgrade.wild.databases import COMPUTED, OldDatabase, old_databases
 from tests.upgrade.wild.law import lost
 from tests.upgrade.wild.reading import as_text, read_new, read_old
 from tests.upgrade.wild.values import DIMENSION
@@ -37,9 +37,13 @@ def test_every_old_value_is_somewhere_and_what_was_foretold_came_true(postgres: 
 
         found, set_aside = lift(place, database)
 
-        assert lost(connection, database, old, read_new(connection)) == []
+        outcome = read_new(connection)
+        assert lost(connection, database, old, outcome) == []
+        assert not any(COMPUTED in new.columns for rows in outcome.rows.values() for new in rows)
         assert found.kept_back(found.dimension) == set_aside
         assert {(one.table, one.column): one.rows for one in found.unmapped if one.is_noted} == database.own_values()
+        computed = {(one.table, one.column): one.rows for one in found.unmapped if one.expression}
+        assert computed == database.computed_values()
 
 
 def lift(place: Place, database: OldDatabase) -> tuple[Found, dict[str, int]]:

@@ -15,7 +15,7 @@ from tests.upgrade.wild.own_types import EXTENSIONS, NAMES, OWN_TYPES, TYPES
 from tests.upgrade.wild.values import Value
 
 Kind = Literal["id", "end", "user", "tenant", "project", "text", "about", "sector", "tags", "json", "time", "number",
-               "count", "vector", "derived", "own"]  # fmt: skip
+               "count", "vector", "derived", "own", "computed"]  # fmt: skip
 """What a column holds: `end` is a link's, `about` a fact's, and `derived` is what upstream made of the rest."""
 
 TABLES = {
@@ -25,6 +25,10 @@ TABLES = {
     "users": "openmemory_users",
     "facts": "temporal_facts",
 }
+
+COMPUTED = "computed"
+"""The name of a column that an owner has PostgreSQL compute, of what a memory or a fact says."""
+_SAID = {"memories": "content", "facts": "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class OldTable:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return tuple(column.name for column in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,15 @@ class OldDatabase:
         }
         return {which: count for which, count in counted.items() if count}
 
+    def computed_values(self) -> dict[tuple[str, str], int]:
+        """Return how many rows have a value in each column that PostgreSQL computes, by table and column."""
+        counted = {
+            (TABLES[what], COMPUTED): sum(row[table.names.index(_SAID[what])] is not None for row in table.rows)
+            for what, table in self.tables.items()
+            if COMPUTED in table.names
+        }
+        return {which: count for which, count in counted.items() if count}
+
 
 def uuid_of(old: str) -> str:
     """Return the id that an old one becomes: the UUID that it is, in whichever writing, else its digest."""
@@ -106,6 +124,8 @@ def old_databases(draw: st.DrawFn) -> OldDatabase:
             if (what, name) not in lacking
         ]
         own = draw(_own_columns) if what in {"memories", "facts"} else ()
+        if what in _SAID and draw(st.booleans()):
+            own = (*own, Column(COMPUTED, "computed", f"text GENERATED ALWAYS AS (upper({_SAID[what]})) STORED"))
         rows = _rows(what, (*columns, *own), _ids(tables.get("memories")))
         tables[what] = OldTable((*columns, *own), draw(rows))
     are_halves = all(c.type.startswith("halfvec") for c in tables["vectors"].columns if c.kind == "vector")
@@ -191,6 +211,8 @@ def _key(value: Value) -> Value:
 
 
 def _values(what: str, column: Column, ids: Sequence[str]) -> st.SearchStrategy[Value]:
+    if column.kind == "computed":
+        return st.none()
     some = _some(what, column)
     if (what, column.name) in _OF_MEMORIES:
         # Most vectors and links are of memories that there are.
@@ -261,6 +283,9 @@ def _write(connection: Connection, name: str, table: OldTable) -> None:
         sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type)) for column in table.columns
     )
     connection.execute(sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(name), columns))
-    marks = ", ".join(["%s"] * len(table.columns))
+    # A computed column stands last, and takes no value.
+    given = [place for place, column in enumerate(table.columns) if column.kind != "computed"]
+    marks = ", ".join(["%s"] * len(given))
+    rows = [[row[place] for place in given] for row in table.rows]
     with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {name} VALUES ({marks})".encode(), table.rows)
+        cursor.executemany(f"INSERT INTO {name} VALUES ({marks})".encode(), rows)

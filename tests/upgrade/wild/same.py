@@ -15,7 +15,7 @@ INSTANTS = {"timestamptz", "timestamp"}
 
 def is_nothing(column: Column, old: str | bytes | None) -> bool:
     """Return whether a value says nothing: none, what upstream derives of others, or what stands for none."""
-    if old is None or column.kind == "derived":
+    if old is None or column.kind in {"derived", "computed"}:
         return True
     empty = {"user", "project", "tenant", "tags", "json"}
     return (

@@ -89,8 +89,11 @@ def drop_old(old: Old, wanted: Wanted) -> None:
     if kept:
         keys = foreign_keys(old.logins.owner, _own_names(old))
         going = f" These foreign keys of other tables go with them: {', '.join(keys)}." if keys else ""
-        columns = [f"{one.column} of {one.table}" for one in left_behind(old.logins.owner, _own_names(old))]
+        left = left_behind(old.logins.owner, _own_names(old))
+        columns = [f"{one.column} of {one.table}" for one in left if not one.expression]
         going += f" These columns are nowhere else: {', '.join(columns)}." if columns else ""
+        computed = [f"{one.column} of {one.table} ({one.expression})" for one in left if one.expression]
+        going += f" These computed columns go with them: {', '.join(computed)}." if computed else ""
         agree(
             f"The old tables ({', '.join(kept)}; {size(sum(kept.values()))}) are dropped for good: the old bytes in v"
             " and every old column are lost, and `openmemory migrate --down` is possible no more. What was set aside"

@@ -8,8 +8,8 @@ from openmemory.core.sectors import Sector
 from openmemory.postgres.statements import Names, Statement, blocks, statement
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.places import Columns
 from openmemory.postgres.upgrade.questions import Answer, Counted, Name, Questions
-from openmemory.postgres.upgrade.sources import Columns
 
 _NO_TENANTS = "users: its name may not be a tenant's; kept with the rows of no user"
 

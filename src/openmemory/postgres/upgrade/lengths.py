@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import kinds, sources
+from openmemory.postgres.upgrade.places import Columns
 from openmemory.postgres.upgrade.questions import Count, Questions
-from openmemory.postgres.upgrade.sources import Columns
 
 _READ_AT_MOST_BYTES = 256 << 20
 _NO_MEMORY = "vectors: no memory has this id"

@@ -23,13 +23,13 @@ from openmemory.postgres.upgrade.foretold import (
 from openmemory.postgres.upgrade.found import Dependant, Found, Session
 from openmemory.postgres.upgrade.layout import OWN_TABLES, Layout
 from openmemory.postgres.upgrade.lengths import Lengths, lengths, not_finite
+from openmemory.postgres.upgrade.places import Columns
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.questions import Answer, Count, Counted, Name, Questions
 from openmemory.postgres.upgrade.readable import check_readable
 from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.sample import sampled
 from openmemory.postgres.upgrade.shapes import shape_of
-from openmemory.postgres.upgrade.sources import Columns
 from openmemory.postgres.upgrade.unmapped import unmapped
 from openmemory.postgres.upgrade.writable import read_only
 

@@ -7,7 +7,7 @@ from psycopg import Connection, errors, sql
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import statement
-from openmemory.postgres.upgrade import kinds, record, sources
+from openmemory.postgres.upgrade import kinds, places, record, sources
 from openmemory.postgres.upgrade.layout import Layout
 from openmemory.postgres.upgrade.questions import Count, Counted, Questions
 
@@ -62,9 +62,9 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
     table = layout.names.table(layout.old_tables[what])
     found = sources.columns(connection, layout, layout.old_tables[what])
     asking, key = Questions(connection, layout), _key(what, found)
-    for name in (name for name in sources.MAPPED[what] if name in found):
-        column, kind = sql.Identifier(name).as_string(), sources.MAPPED[what][name]
-        for test in kinds.tests(table, column, kind, found[name], is_noted=what in sources.NOTED):
+    for name in (name for name in places.MAPPED[what] if name in found):
+        column, kind = sql.Identifier(name).as_string(), places.MAPPED[what][name]
+        for test in kinds.tests(table, column, kind, found[name], is_noted=what in places.NOTED):
             misread = asking.one(_MISREAD, table=table, key=key, column=column, holds=test.holds)
             if misread.count:
                 yield (
@@ -73,7 +73,7 @@ def _other_types(connection: Connection, layout: Layout, what: str) -> Iterator[
                 )
 
 
-def _key(what: str, found: sources.Columns) -> str:
+def _key(what: str, found: places.Columns) -> str:
     """Return the expression of what names a row: of its key the columns that are there, else its place."""
     return " || ' to ' || ".join(kinds.by_bytes(name) for name in _KEYS[what] if name in found) or "'ctid ' || ctid"
 

@@ -8,9 +8,9 @@ from openmemory.postgres.direct import find_types, patient, permitted
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import sources
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.places import Columns
 from openmemory.postgres.upgrade.plan import Plan
 from openmemory.postgres.upgrade.questions import Questions
-from openmemory.postgres.upgrade.sources import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +46,5 @@ def kept_sample(conninfo: Mapping[str, str], names: Names) -> Sample | None:
         find_types(connection, names.schema)
         layout = Layout(names, Plan(names.dimension))
         table = layout.render("{kept_vectors}")
-        found = sampled(Questions(connection, layout), sources.columns_of(connection, table), table)
+        found = sampled(Questions(connection, layout), sources.columns_of(connection, "vectors", table), table)
         return found.get(names.dimension)

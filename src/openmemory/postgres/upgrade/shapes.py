@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from openmemory.postgres.upgrade import sources
-from openmemory.postgres.upgrade.sources import Columns
+from openmemory.postgres.upgrade.places import Columns
 
 _DIED = "upstream's own migration died half way"
 

@@ -9,78 +9,14 @@ from openmemory.postgres.asking import asked
 from openmemory.postgres.statements import statement
 from openmemory.postgres.upgrade import kinds
 from openmemory.postgres.upgrade.layout import Layout
+from openmemory.postgres.upgrade.places import MAPPED, Columns, noted, placed
 
-Columns = Mapping[str, str]
-
-_MEMORIES = {
-    "tenant_id": "text",
-    "user_id": "text",
-    "project_id": "text",
-    "content": "text",
-    "primary_sector": "text",
-    "tags": "json",
-    "meta": "json",
-    "created_at": "ms",
-    "updated_at": "ms",
-    "last_seen_at": "ms",
-    "salience": "float8",
-    "decay_lambda": "float8",
-    "version": "int4",
-    "feedback_score": "float8",
-}
-_USERS = {
-    "tenant_id": "text",
-    "user_id": "text",
-    "summary": "text",
-    "reflection_count": "int4",
-    "created_at": "ms",
-    "updated_at": "ms",
-}
-# A vector's or a link's tenant and project are its memory's; where they differ that is noted.
-_VECTORS = {"tenant_id": "text", "project_id": "text", "sector": "text", "user_id": "text", "dim": "int4"}
-_WAYPOINTS = {
-    "tenant_id": "text",
-    "user_id": "text",
-    "project_id": "text",
-    "weight": "float8",
-    "created_at": "ms",
-    "updated_at": "ms",
-}
 # float4send() gives the most significant byte first.
 _LITTLE_ENDIAN = (
     "(SELECT string_agg(substr(b, 4, 1) || substr(b, 3, 1) || substr(b, 2, 1) || substr(b, 1, 1), '' ORDER BY i)"
     " FROM unnest(embedding::real[]) WITH ORDINALITY AS x (number, i)"
     " CROSS JOIN LATERAL (SELECT float4send(x.number) OFFSET 0) AS sent (b))"
 )
-_FACTS = {
-    "tenant_id": "text",
-    "id": "text",
-    "user_id": "text",
-    "project_id": "text",
-    "subject": "text",
-    "predicate": "text",
-    "object": "text",
-    "valid_from": "ms",
-    "valid_to": "ms",
-    "confidence": "float8",
-    "last_updated": "ms",
-    "metadata": "json",
-}
-
-
-# Read by their own expressions.
-_READ_APART = {
-    "memories": {"id"},
-    "vectors": {"id", "v", "embedding"},
-    "waypoints": {"src_id", "dst_id"},
-    "users": set[str](),
-    "facts": set[str](),
-}
-MAPPED = {"memories": _MEMORIES, "vectors": _VECTORS, "waypoints": _WAYPOINTS, "users": _USERS, "facts": _FACTS}
-# Upstream made these of the rest, and nothing here reads them.
-DERIVED = {"segment", "simhash", "mean_dim", "mean_vec", "compressed_vec"}
-# Their new rows have metadata, where a column without a place goes.
-NOTED = {"memories", "facts"}
 # What jsonb may refuse or not keep as it is goes as the text that it is.
 _AS_TEXT = {"json", "json[]", "jsonb[]", "record", "record[]"}
 _FLOATS = {"real", "double precision"}
@@ -89,22 +25,14 @@ _OWN_ID = f"{kinds.by_bytes('id')} AS id"
 
 @dataclass(frozen=True, slots=True)
 class _Column:
+    """A column, and by which expression PostgreSQL computes it, "" where it does not."""
+
     name: str
     type: str
+    expression: str
 
 
 _COLUMNS = statement("upgrade/sources.columns", _Column)
-
-
-def unmapped(what: str, columns: Columns) -> tuple[str, ...]:
-    """Return the columns of an old table that have no place of their own in the new one."""
-    known = MAPPED[what].keys() | _READ_APART[what]
-    return tuple(sorted(columns.keys() - known))
-
-
-def noted(what: str, columns: Columns) -> tuple[str, ...]:
-    """Return those of the columns without a place that go into a row's metadata: an owner's own."""
-    return tuple(name for name in unmapped(what, columns) if what in NOTED and name not in DERIVED)
 
 
 def create_views(connection: Connection, layout: Layout) -> None:
@@ -135,8 +63,8 @@ def selects(layout: Layout, found: Mapping[str, Columns]) -> dict[str, str]:
         "memories": _memories(found["memories"]),
         "vectors": _vectors(found["vectors"], found["memories"].get("id", "uuid")),
         "waypoints": _waypoints(found["waypoints"], found["memories"].get("id", "uuid")),
-        "users": [*_selected(_USERS, found["users"]), _is_rounded("users", found["users"]), _whole(found["users"])],
-        "facts": [*_selected(_FACTS, found["facts"]), _other("facts", found["facts"]), _whole(found["facts"])],
+        "users": _users(found["users"]),
+        "facts": _facts(found["facts"]),
     }
     return {
         what: f"SELECT {', '.join(select)} "
@@ -160,31 +88,42 @@ def vector_source(columns: Columns) -> str:
 
 def columns(connection: Connection, layout: Layout, table: str) -> Columns:
     """Return the types of an old table's columns by name, none where there is no such table."""
-    return columns_of(connection, layout.names.table(table))
+    what = next(what for what, name in layout.old_tables.items() if name == table)
+    return columns_of(connection, what, layout.names.table(table))
 
 
-def columns_of(connection: Connection, table: str) -> Columns:
-    """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table."""
-    return {column.name: column.type for column in asked(connection, _COLUMNS, table=table)}
+def columns_of(connection: Connection, what: str, table: str) -> Columns:
+    """Return the types of the columns of `table`, quoted and with its schema; none where there is no such table.
+
+    Those that an owner has computed from others are none of them: they hold nothing of their own.
+    """
+    found = asked(connection, _COLUMNS, table=table)
+    return {column.name: column.type for column in found if not column.expression or column.name in placed(what)}
+
+
+def computed(connection: Connection, what: str, table: str) -> dict[str, str]:
+    """Return the columns without a place that PostgreSQL computes from others, and by which expression."""
+    found = asked(connection, _COLUMNS, table=table)
+    return {column.name: column.expression for column in found if column.expression and column.name not in placed(what)}
 
 
 def _memories(columns: Columns) -> list[str]:
     own = ["NULL::uuid AS raw_id", "NULL::text AS id"]
     if columns:
         own = [f"{kinds.as_id('id', columns['id'])} AS raw_id", _OWN_ID]
-    return [*_selected(_MEMORIES, columns), *own, _other("memories", columns)]
+    return [*_selected(MAPPED["memories"], columns), *own, _other("memories", columns)]
 
 
 def _vectors(columns: Columns, id_type: str) -> list[str]:
     if not columns:
         nulls = {"raw_id": id_type, "id": "text", "v": "bytea", "value_dim": "int4", "original": "jsonb"}
-        return [*_selected(_VECTORS, columns), *(f"NULL::{kind} AS {name}" for name, kind in nulls.items())]
+        return [*_selected(MAPPED["vectors"], columns), *(f"NULL::{kind} AS {name}" for name, kind in nulls.items())]
     column = value(columns)
     # The length of bytes is known without fetching them.
     dim = f"vector_dims({column}::vector)" if vector_source(columns) == "vector" else f"octet_length({column}) / 4"
     own = [f"{raw('id', columns['id'], id_type)} AS raw_id", _OWN_ID, f"{column} AS v", f"{dim} AS value_dim"]
     own.append(_whole({name: kind for name, kind in columns.items() if name not in {"v", "embedding"}}))
-    return [*_selected(_VECTORS, columns), *own]
+    return [*_selected(MAPPED["vectors"], columns), *own]
 
 
 def value(columns: Columns) -> str:
@@ -207,7 +146,15 @@ def _waypoints(columns: Columns, id_type: str) -> list[str]:
         there = columns.get(end)
         ends.append(f"{kinds.by_bytes(end)} AS {end}" if there else f"NULL::text AS {end}")
         ends.append(f"{raw(end, there, id_type) if there else f'NULL::{id_type}'} AS raw_{end}")
-    return [*_selected(_WAYPOINTS, columns), *ends, _is_rounded("waypoints", columns), _whole(columns)]
+    return [*_selected(MAPPED["waypoints"], columns), *ends, _is_rounded("waypoints", columns), _whole(columns)]
+
+
+def _users(columns: Columns) -> list[str]:
+    return [*_selected(MAPPED["users"], columns), _is_rounded("users", columns), _whole(columns)]
+
+
+def _facts(columns: Columns) -> list[str]:
+    return [*_selected(MAPPED["facts"], columns), _other("facts", columns), _whole(columns)]
 
 
 def is_value(kind: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from psycopg import Connection, sql
 
-from openmemory.postgres.upgrade import sources
+from openmemory.postgres.upgrade import places, sources
 from openmemory.postgres.upgrade.found import Unmapped
 from openmemory.postgres.upgrade.layout import Layout
 
@@ -18,10 +18,13 @@ def unmapped(connection: Connection, layout: Layout, schema: str) -> tuple[Unmap
 
 
 def _of(connection: Connection, table: sql.Identifier, what: str, name: str) -> Iterator[Unmapped]:
-    columns = sources.columns_of(connection, table.as_string())
-    names, noted = sources.unmapped(what, columns), sources.noted(what, columns)
+    columns = sources.columns_of(connection, what, table.as_string())
+    noted = places.noted(what, columns)
+    computed = sources.computed(connection, what, table.as_string())
+    names = (*places.unmapped(what, columns), *sorted(computed))
     if names:
         counts = sql.SQL(", ").join(sql.SQL("count({})").format(sql.Identifier(column)) for column in names)
         (counted,) = connection.execute(sql.SQL("SELECT {} FROM {}").format(counts, table)).fetchall()
         for column, rows in zip(names, counted, strict=True):
-            yield Unmapped(name, column, int(rows), column in noted, column in sources.DERIVED)
+            is_derived = column in places.DERIVED
+            yield Unmapped(name, column, int(rows), column in noted, is_derived, computed.get(column, ""))
