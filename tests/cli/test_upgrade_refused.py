@@ -114,6 +114,30 @@ def test_a_schema_that_is_a_slip_of_the_pen_is_asked_about(owner: Home, old: Pla
         assert connection.execute("SELECT to_regnamespace('pubic')").fetchone() == (None,)
 
 
+def test_an_old_database_under_other_names_is_told_before_a_new_one_is_made(owner: Home, old: Place) -> None:
+    with old.owner() as connection:
+        connection.execute(
+            "CREATE SCHEMA legacy; ALTER TABLE openmemory_memories RENAME TO notes;"
+            "ALTER TABLE openmemory_vectors RENAME TO note_vectors"
+        )
+        for table in ("notes", "note_vectors", "openmemory_waypoints", "openmemory_users"):
+            connection.execute(f"ALTER TABLE {table} SET SCHEMA legacy".encode())
+    told = "legacy has a table notes of an older OpenMemory (OM_PG_SCHEMA=legacy OM_PG_TABLE=notes)"
+
+    looked, asked, served = (owner.run("migrate", "--dry-run"), owner.run("migrate", stdin="n\n"), owner.run("list"))
+
+    assert (looked.status, asked.status, served.status) == (0, 1, 1)
+    assert told in words(looked)
+    assert told in words(asked)
+    assert "Set OM_PG_SCHEMA=legacy OM_PG_TABLE=notes; or have new" in words(served)
+    with old.owner() as connection:
+        assert connection.execute("SELECT to_regclass('openmemory_memories')").fetchone() == (None,)
+    ran = owner.run("migrate", "--yes")
+    assert ran.status == 0
+    assert told in words(ran)
+    assert told not in words(owner.run("migrate", "--yes"))
+
+
 def test_an_old_server_that_still_writes_is_named(owner: Home, old: Place) -> None:
     with psycopg.connect(**old.logins.owner, application_name="old-server") as live:  # type: ignore[arg-type]
         live.execute("UPDATE openmemory_memories SET salience = 1")

@@ -78,7 +78,8 @@ def make_ready(settings: Settings, logins: Logins, embedder: Embedder, on_event:
 def _refuse_beside_old(logins: Logins, tables: Names) -> None:
     """Raise ConfigurationError where an older OpenMemory's tables lie in another schema: this one may be a slip."""
     if others := elsewhere(logins.owner, tables, only_old=True):
+        listed = ", ".join(dict.fromkeys(one.schema for one in others))
         raise ConfigurationError(
-            f"schema {tables.schema} holds nothing, but {', '.join(others)} has tables of an older OpenMemory. Set"
-            f" OM_PG_SCHEMA={others[0]}; or have new, empty tables made in {tables.schema}: `openmemory migrate`"
+            f"schema {tables.schema} holds nothing, but {listed} has tables of an older OpenMemory. Set"
+            f" {others[0].settings(tables)}; or have new, empty tables made in {tables.schema}: `openmemory migrate`"
         )

@@ -14,6 +14,7 @@ from psycopg import Connection, IsolationLevel, errors, sql
 
 from openmemory.errors import ConfigurationError, DatabaseUnavailable
 from openmemory.postgres.failures import first_line, is_cut
+from openmemory.postgres.hindrances import hindrances_told
 from openmemory.postgres.locks import Lock, holder_of, waiting_for
 from openmemory.postgres.unreachable import refuse_unreadable, unreachable, unreadable
 
@@ -56,7 +57,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     """Open one connection in autocommit mode.
 
     Raises DatabaseUnavailable where there is none to be had and where it is lost, and ConfigurationError where a
-    connection string cannot be read; neither shows the password.
+    connection string cannot be read, or the server's settings keep the login from writing; none shows the password.
     """
     refuse_unreadable(conninfo)  # before a part of a password is looked up as a host's name
     try:
@@ -66,7 +67,7 @@ def connected(conninfo: Mapping[str, str]) -> Iterator[Connection]:
     except psycopg.ProgrammingError as error:
         raise unreadable(conninfo, error) from None
     try:
-        with connection:
+        with connection, hindrances_told(connection):
             _refuse_without_encoding(connection)
             connection.execute(_PLAIN)
             yield connection

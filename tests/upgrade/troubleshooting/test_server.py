@@ -1,6 +1,7 @@
 """What a server lacks or limits, as the guide's troubleshooting lists it, met for real; each message leads out."""
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from openmemory.errors import ConfigurationError
 from openmemory.postgres.direct import connected
+from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS, Plan, Progress
 from openmemory.postgres.upgrade.refusals import check_versions
 from openmemory.postgres.upgrade.steps import state, upgrade
@@ -116,6 +118,24 @@ def test_what_a_platform_limits_for_every_session_does_not_end_a_step(ready: Old
 
     upgrade(ready.owner.logins.owner, ready.owner.names, Plan(1536), dawdle)
     ready.run(f"ALTER DATABASE {ready.database} RESET ALL")  # the comparison may take its time
+    ready.assert_whole(shared)
+
+
+def test_a_limit_of_temporary_files_is_named_with_what_lifts_it(ready: Old, shared: Path) -> None:
+    # In a quarter of a MiB PostgreSQL keeps its own settings, and not the old rows.
+    for name, value in {"temp_file_limit": "64kB", "work_mem": "256kB"}.items():
+        ready.run(f"ALTER DATABASE {ready.database} SET {name} = '{value}'")
+    with pytest.raises(ConfigurationError, match=r"^the look: .*temp_file_limit.*\. Nothing was changed$") as refused:
+        look(ready.owner.logins.owner, ready.owner.names)
+    stopped = ready.refused()
+
+    assert re.search(r"^00\d_\w+: .*temp_file_limit.*goes on from there$", stopped)
+    remedies = [
+        said.partition("Ask an administrator to run: ")[2].partition(". ")[0] for said in (str(refused.value), stopped)
+    ]
+    assert len(set(remedies)) == 1
+    ready.run(remedies[0])
+    ready.upgrade()
     ready.assert_whole(shared)
 
 

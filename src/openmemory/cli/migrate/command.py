@@ -112,10 +112,16 @@ def _apply(found: Reached, wanted: Wanted) -> None:
     from openmemory.cli.printing import agree, console, count_of, print_json, warn
 
     pending = [migration.name for migration in found.status.pending]
+    beside = _beside(found)
+    closed = _closed(found)
     if wanted.dry_run:
+        for hindrance in filter(None, (beside, closed)):
+            warn(hindrance)
         said = {"pending": pending}
         print_json(said) if wanted.as_json else console().print("\n".join(pending) or "nothing is pending")
         return
+    if pending and closed:
+        raise ConfigurationError(f"{count_of(len(pending), 'migration')} pending, and {closed}. Nothing was changed")
     if wanted.backup and not wanted.backup.exists():
         warn(f"--backup is for the upgrade, which is over: {wanted.backup} is not written; openmemory backup FILE does")
     if pending and not found.status.is_empty:
@@ -124,27 +130,47 @@ def _apply(found: Reached, wanted: Wanted) -> None:
             " backup. Apply now?",
             yes=wanted.yes,
         )
-    if found.status.is_empty:
-        _agree_to_new_tables(found, wanted)
-    applied = [migration.name for migration in _brought_up(found, wanted)]
+    if beside:
+        _agree_to_new_tables(found, wanted, beside)
+    if closed:
+        warn(f"rights and indexes are left as they are: {closed}")
+    applied = [] if closed else [migration.name for migration in _brought_up(found, wanted)]
     if wanted.as_json:
         print_json({"applied": applied})
     else:
         console().print(f"{count_of(len(applied), 'migration')} applied" if applied else "nothing is pending")
 
 
-def _agree_to_new_tables(found: Reached, wanted: Wanted) -> None:
-    """Ask before tables are made beside those of an older OpenMemory: the schema's name may be a typing error."""
-    from openmemory.cli.printing import agree
+def _closed(found: Reached) -> str:
+    """Return why nothing can be written, "" where something can."""
+    from openmemory.postgres.direct import connected
+    from openmemory.postgres.hindrances import read_only
+
+    with connected(found.old.logins.owner) as connection:
+        return read_only(connection)
+
+
+def _beside(found: Reached) -> str:
+    """Return where other tables of memories are, if new ones are about to be made: a setting may be forgotten."""
     from openmemory.postgres.upgrade.look import elsewhere
 
     names = found.old.names
-    if others := elsewhere(found.old.logins.owner, names):
-        agree(
-            f"Schema {names.schema} holds nothing, but {', '.join(others)} has a table {names.memories}"
-            f" (OM_PG_SCHEMA). Make new, empty tables in {names.schema}?",
-            yes=wanted.yes,
-        )
+    others = elsewhere(found.old.logins.owner, names) if found.status.is_empty else ()
+    listed = "; ".join(
+        f"{one.schema} has a table {one.table}{' of an older OpenMemory' if one.is_old else ''} ({one.settings(names)})"
+        for one in others
+    )
+    return f"Schema {names.schema} holds nothing, but {listed}" if others else ""
+
+
+def _agree_to_new_tables(found: Reached, wanted: Wanted, beside: str) -> None:
+    """Ask before tables are made beside others, and say so where nobody is asked."""
+    from openmemory.cli.printing import agree, warn
+
+    schema = found.old.names.schema
+    if wanted.yes:
+        warn(f"{beside}. New, empty tables are made in {schema}")
+    agree(f"{beside}. Make new, empty tables in {schema}?", yes=wanted.yes)
 
 
 def _brought_up(found: Reached, wanted: Wanted) -> "list[Migration]":

@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from openmemory.postgres.direct import find_types, patient, permitted
 from openmemory.postgres.event_triggers import firing
+from openmemory.postgres.hindrances import read_only
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade import kinds, record, sources
 from openmemory.postgres.upgrade.clients import Clients, clients_of, hidden, others
@@ -31,9 +32,8 @@ from openmemory.postgres.upgrade.refusals import not_kept_waiting
 from openmemory.postgres.upgrade.sample import sampled
 from openmemory.postgres.upgrade.shapes import shape_of
 from openmemory.postgres.upgrade.unmapped import unmapped
-from openmemory.postgres.upgrade.writable import read_only
 
-__all__ = ["Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
+__all__ = ["Elsewhere", "Found", "Session", "elsewhere", "look", "old_rows", "writers", "written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,16 @@ class _Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Schema:
-    """A schema with a table of memories; is it an older OpenMemory's?"""
+class Elsewhere:
+    """A table of memories in another schema than the settings'; is it an older OpenMemory's?"""
 
-    name: str
+    schema: str
+    table: str
     is_old: bool
+
+    def settings(self, names: Names) -> str:
+        """Return the settings that lead there, of those that differ."""
+        return f"OM_PG_SCHEMA={self.schema}" + ("" if self.table == names.memories else f" OM_PG_TABLE={self.table}")
 
 
 _SERVER = statement("upgrade/look.server", _Server)
@@ -93,7 +98,7 @@ _TEXTS = statement("upgrade/look.texts", _Texts)
 _WRITTEN = statement("upgrade/look.written", Count)
 _TWICE = statement("upgrade/look.twice", Counted)
 _KEYED = statement("upgrade/look.keyed", Answer)
-_ELSEWHERE = statement("upgrade/look.elsewhere", _Schema)
+_ELSEWHERE = statement("upgrade/look.elsewhere", Elsewhere)
 _TITLES = {"facts": "temporal_facts"}
 
 
@@ -134,11 +139,11 @@ def writers(conninfo: Mapping[str, str], names: Names) -> tuple[Session, ...]:
         return _look(connection, names).clients().writers
 
 
-def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[str, ...]:
-    """Return the other schemas that have a table of memories; `only_old`: of an older OpenMemory."""
+def elsewhere(conninfo: Mapping[str, str], names: Names, *, only_old: bool = False) -> tuple[Elsewhere, ...]:
+    """Return the tables of memories in other schemas; `only_old`: of an older OpenMemory."""
     with patient(conninfo) as connection, permitted():
         found = _look(connection, names).all(_ELSEWHERE)
-        return tuple(schema.name for schema in found if schema.is_old or not only_old)
+        return tuple(one for one in found if one.is_old or not only_old)
 
 
 def written(conninfo: Mapping[str, str], names: Names) -> int:
@@ -218,7 +223,7 @@ class _Look(Questions):
             has_namesake=has_namesake(self, self.columns),
             joined_users=joined_users,
             joins_rest=joins_rest,
-            read_only=read_only(self),
+            read_only=read_only(self.connection),
             tablespace=room.get(True, ""),
             forbidden_tablespace=room.get(False, ""),
             unmapped=unmapped(self.connection, self.layout, self.layout.names.schema),

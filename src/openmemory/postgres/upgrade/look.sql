@@ -7,16 +7,6 @@ SELECT split_part(current_setting('server_version'), ' ', 1) AS server,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available;
 
--- name: writable
--- Whether anything can be written here, and who says that nothing can.
-SELECT pg_is_in_recovery() AS in_recovery,
-       setting = 'on' AS is_read_only,
-       source,
-       current_database() AS database,
-       session_user::text AS login
-  FROM pg_settings
- WHERE name = 'default_transaction_read_only';
-
 -- name: tablespace
 -- Where the old vectors lie, if not where the database makes its tables, and whether the login may make some there.
 SELECT s.spcname AS name, has_tablespace_privilege(s.oid, 'CREATE') AS may_create
@@ -83,14 +73,24 @@ SELECT count(*) AS count, coalesce(min(written), '') AS example
 SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = {table_text}::regclass AND indisprimary AND indisvalid) AS yes;
 
 -- name: elsewhere
--- Other schemas with a table of this name, but for what an upgrade keeps, and whether no migration of ours is there.
-SELECT schemaname AS name,
-       NOT EXISTS (SELECT
-                     FROM pg_tables m
-                    WHERE m.schemaname = t.schemaname
-                      AND m.tablename = 'openmemory_migrations') AS is_old
-  FROM pg_tables t
- WHERE tablename = {memories_text}
-   AND schemaname NOT IN ({final_text}, {staging_text}, {kept_text})
-   AND schemaname !~ '^openmemory_(old|new)_'
- ORDER BY schemaname;
+-- Tables of memories in other schemas, but for what an upgrade keeps: those of this name, and whether a migration of ours is
+-- there; and where none is, those with upstream's columns of memories, whatever they are called.
+SELECT n.nspname AS schema, c.relname AS table, m.oid IS NULL AS is_old
+  FROM pg_class c
+  JOIN pg_namespace n
+    ON n.oid = c.relnamespace
+  LEFT JOIN pg_class m
+    ON m.relnamespace = n.oid
+   AND m.relname = 'openmemory_migrations'
+   AND m.relkind = 'r'
+ WHERE c.relkind IN ('r', 'p')
+   AND n.nspname NOT IN ({final_text}, {staging_text}, {kept_text})
+   AND n.nspname !~ '^(openmemory_(old|new)|pg_temp)_'
+   AND (c.relname = {memories_text}
+        OR (m.oid IS NULL
+            AND ARRAY(SELECT a.attname::text
+                        FROM pg_attribute a
+                       WHERE a.attrelid = c.oid
+                         AND a.attnum > 0
+                         AND NOT a.attisdropped) @> ARRAY['id', 'content', 'primary_sector', 'decay_lambda']))
+ ORDER BY n.nspname, c.relname;

@@ -13,6 +13,7 @@ from openmemory.postgres.asking import asked
 from openmemory.postgres.direct import connected
 from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line, is_cut
+from openmemory.postgres.hindrances import hindrance
 from openmemory.postgres.shared_indexes import too_large
 from openmemory.postgres.statements import Names, statement
 from openmemory.postgres.upgrade.foretold import taken_names
@@ -33,10 +34,10 @@ LACKING = (
 )
 _REMEDIES: Mapping[type[psycopg.Error], str] = {
     errors.DiskFull: "Free room on the server's disk: old and new tables lie side by side until `--drop-bytea`",
-    errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
     # Which that is PostgreSQL says in the detail, which here quotes no value.
     errors.DependentObjectsStillExist: "Something else stands on it ({}): drop that first, or make it anew on other"
     " tables",
+    errors.OutOfMemory: "Try a smaller --batch-size, or less maintenance_work_mem on the server",
 }
 _VERSIONS = statement("roles.versions", versions.Versions)
 
@@ -111,6 +112,9 @@ def explained(step: str, conninfo: Mapping[str, str], names: Names) -> Iterator[
         with explained_triggers(step, conninfo, after):
             yield
     except ConfigurationError as error:
+        if isinstance(error.__cause__, errors.ConfigurationLimitExceeded | errors.ReadOnlySqlTransaction):
+            # From a connection beside the step's own.
+            raise ConfigurationError(f"{step}: {error.detail}. {after}") from error
         # The roles and the migrations explain themselves, each for itself; here all that lacks is asked for at once.
         if not isinstance(error.__cause__, errors.InsufficientPrivilege):
             raise
@@ -141,6 +145,9 @@ def _remedy(error: psycopg.Error, conninfo: Mapping[str, str], names: Names) -> 
         if isinstance(error, kind):
             return f"{said}. {remedy.format('; '.join((error.diag.message_detail or '').splitlines()[:_NAMED]))}"
     match error:
+        case errors.ConfigurationLimitExceeded() | errors.ReadOnlySqlTransaction():
+            with suppress(psycopg.Error, DatabaseUnavailable), connected(conninfo) as connection:
+                return hindrance(connection, error)
         case errors.ProgramLimitExceeded() if "maintenance_work_mem" in said:
             return too_large(error)
         case errors.LockNotAvailable():
@@ -173,7 +180,7 @@ def not_kept_waiting(connection: Connection, conninfo: Mapping[str, str], names:
     connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'".encode())
     try:
         yield
-    except errors.LockNotAvailable as error:
+    except (errors.LockNotAvailable, errors.ConfigurationLimitExceeded) as error:
         raise ConfigurationError(f"the look: {_remedy(error, conninfo, names)}. {_UNCHANGED}") from error
     except errors.InsufficientPrivilege as error:
         raise ConfigurationError(_rights("the look", error, conninfo, names, _UNCHANGED)) from error
