@@ -1,11 +1,13 @@
 """Event triggers of the owner's that look for their tables in the owner's own search path."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from psycopg import Connection
 
 from openmemory.errors import ConfigurationError
+from openmemory.postgres.backup import dump, restore
 from openmemory.postgres.migrate import migrate
 from openmemory.postgres.upgrade.look import look
 from openmemory.postgres.upgrade.plan import STEPS
@@ -85,6 +87,21 @@ def test_the_way_back_names_it_too(odd: Place, logging: Connection, event: str) 
     logging.execute(remedy(refused))
     down(odd.logins.owner, odd.names)
     assert logging.execute("SELECT count(*) FROM openmemory_memories WHERE id = %s", [A]).fetchone() == (1,)
+
+
+def test_a_restore_names_it_too(odd: Place, logging: Connection, event: str, tmp_path: Path) -> None:
+    file = tmp_path / "b.dump"
+    on(logging, event)
+    rows = dump(odd.logins.owner, file)
+
+    with pytest.raises(ConfigurationError, match="nothing was restored") as refused:
+        restore(odd.logins.owner, file, names=odd.names, replace=True)
+
+    assert str(refused.value).endswith(
+        'of the event trigger "Log it". ALTER EVENT TRIGGER "Log it" DISABLE, and ENABLE it afterwards'
+    )
+    logging.execute('ALTER EVENT TRIGGER "Log it" DISABLE')
+    assert restore(odd.logins.owner, file, names=odd.names, replace=True) == rows
 
 
 def test_the_first_migrations_name_it_too(place: Place) -> None:

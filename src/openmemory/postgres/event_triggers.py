@@ -54,17 +54,22 @@ def firing(connection: Connection) -> tuple[EventTrigger, ...]:
 
 
 @contextmanager
-def explained_triggers(step: str, conninfo: Mapping[str, str], after: str = "") -> Iterator[None]:
-    """Turn an error in such a function into ConfigurationError with the way out, which ends with `after`."""
+def explained_triggers(
+    step: str, conninfo: Mapping[str, str], after: str = "", *, makes_functions: bool = False
+) -> Iterator[None]:
+    """Turn an error in such a function into ConfigurationError with the way out, which ends with `after`.
+
+    `makes_functions`: what is done makes the function itself anew, as a restore does, whatever was altered in it.
+    """
     try:
         yield
     except psycopg.Error as error:
-        if told := _told(error, conninfo):
+        if told := _told(error, conninfo, makes_functions=makes_functions):
             raise ConfigurationError(f"{step}: {told}{after and f'. {after}'}") from error
         raise
 
 
-def _told(error: psycopg.Error, conninfo: Mapping[str, str]) -> str | None:
+def _told(error: psycopg.Error, conninfo: Mapping[str, str], *, makes_functions: bool) -> str | None:
     """Return what failed in which event trigger's function, as PostgreSQL says, or None where none did."""
     context = error.diag.context or ""
     if not context:
@@ -74,7 +79,8 @@ def _told(error: psycopg.Error, conninfo: Mapping[str, str]) -> str | None:
         for one in asked(connection, _FIRING):
             # With its brackets, as PL/pgSQL has it, or its quotes: all else is in the server's language.
             if re.search(rf'(?<!\w){re.escape(one.plain)}(?:"?\(\)|")', context):
-                return f"{said}, in the function {one.function} of the event trigger {one.name}. {_way(one, error)}"
+                way = one.disable if makes_functions else _way(one, error)
+                return f"{said}, in the function {one.function} of the event trigger {one.name}. {way}"
     return None
 
 

@@ -26,6 +26,7 @@ from openmemory.postgres.backup.prerequisites import make_missing
 from openmemory.postgres.backup.programs import running
 from openmemory.postgres.backup.tables import Replaced, Table, count, is_ours, label, tables_of
 from openmemory.postgres.direct import holding, patient
+from openmemory.postgres.event_triggers import explained_triggers
 from openmemory.postgres.failures import first_line
 from openmemory.postgres.statements import Names, schema_of_reembedding, schemas_of_upgrade, statement
 from openmemory.postgres.upgrade.dependants import STAND_ON_IT, dependants
@@ -95,7 +96,7 @@ def restore(
     """
     archive = archive or read(file, program, on_progress)
     _ensure_ours(archive, names)
-    with patient(conninfo) as connection, _explained(), holding(connection):
+    with patient(conninfo) as connection, _explained(conninfo), holding(connection):
         _make_room(connection, archive, names, replace=replace)
         loaded = _load(connection, archive, names, file, on_progress)
         _compare(connection, archive.rows, loaded)
@@ -264,9 +265,10 @@ def _is_of_newer_server(line: bytes, connection: Connection) -> bool:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(conninfo: Mapping[str, str]) -> Iterator[None]:
     try:
-        yield
+        with explained_triggers("nothing was restored", conninfo, makes_functions=True):
+            yield
     except errors.LockNotAvailable as error:
         raise ConfigurationError(
             "nothing was restored: other sessions use the tables. Stop the servers on this database, and try again"
