@@ -1,5 +1,6 @@
 """What a memory is: as it is told, as it is kept, and as it is found."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ OLD_VALUES = "openmemory_old"
 _DAY_S = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_PLACE_DIGITS = 17  # microseconds until the year 5138
+_PLACE = re.compile("(-?[0-9]{1,18})-([0-9a-fA-F]{32})")  # microseconds from the year 1 to 9999
 
 
 @record
@@ -144,12 +145,12 @@ class Place:
     @classmethod
     def parse(cls, text: str) -> "Place":
         """Return the place that `str` wrote; raises ValueError for any other text."""
-        since_epoch_us, _, digits = text.partition("-")
-        if not (since_epoch_us.isascii() and since_epoch_us.isdecimal() and len(since_epoch_us) <= _PLACE_DIGITS):
+        found = _PLACE.fullmatch(text)
+        if found is None:
             raise ValueError("is no cursor of this server; leave it out to begin with the newest")
         try:
-            return cls(_EPOCH + int(since_epoch_us) * _MICROSECOND, UUID(hex=digits))
-        except ValueError as error:
+            return cls(_EPOCH + int(found[1]) * _MICROSECOND, UUID(hex=found[2]))
+        except (ValueError, OverflowError) as error:
             raise ValueError("is no cursor of this server; leave it out to begin with the newest") from error
 
 

@@ -37,7 +37,9 @@ def translated() -> Iterator[None]:
     except (errors.IntegrityError, errors.ProgrammingError):
         raise
     except errors.QueryCanceled as error:
-        raise DatabaseUnavailable("PostgreSQL gave up on a statement that took too long; ask for less") from error
+        raise DatabaseUnavailable(
+            "PostgreSQL gave up on a statement, which took too long or was cancelled there; ask for less, or try again"
+        ) from error
     except (errors.DeadlockDetected, errors.SerializationFailure) as error:
         raise DatabaseConflict(f"PostgreSQL gave another transaction way: {first_line(error)}") from error
     except errors.DataError as error:
